@@ -1,0 +1,58 @@
+"""Time, handed in everywhere so that tests own it.
+
+Rules of this file:
+- Wall-clock instants are integers: nanoseconds since the Unix epoch, UTC. 0 means "never" or "unset" in stored records.
+- Waiting and measuring use `monotonic`, in seconds.
+- Nothing else in the package reads a clock; `testing.FakeClock` replaces this one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+SECOND = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class Clock(Protocol):
+    """What the program may ask about time."""
+
+    def now(self) -> int:
+        """Wall clock: nanoseconds since the Unix epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards, for measuring and deadlines."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    now = staticmethod(time.time_ns)
+    monotonic = staticmethod(time.monotonic)
+
+
+def rfc3339(ns: int) -> str:
+    """Format an instant as clients of Vault read it: UTC, up to nine decimals without trailing zeros; 0 is the empty string."""
+    if ns == 0:
+        return ""
+    whole, fraction = divmod(ns, SECOND)
+    text = (_EPOCH + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S")
+    digits = f".{fraction:09d}".rstrip("0") if fraction else ""
+    return f"{text}{digits}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """Read an RFC 3339 instant into nanoseconds since the epoch. Raises ValueError."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError("expected an RFC 3339 time such as 2026-01-31T12:00:00Z")
+    date, clock, fraction, zone = match.groups()
+    instant = datetime.fromisoformat(f"{date}T{clock}{'+00:00' if zone in 'Zz' else zone}")
+    delta = instant - _EPOCH
+    return (delta.days * 86400 + delta.seconds) * SECOND + int((fraction or "0").ljust(9, "0"))

@@ -1,0 +1,1 @@
+"""Where ciphertext rests: one small protocol (`api`) and a file per kind of store."""

@@ -1,0 +1,110 @@
+"""What strongroom asks of a disk.
+
+Rules of this file:
+- A store is untrusted and dumb: it sees row keys and sealed records, both bytes, and interprets neither, save for the length
+  prefixes that `children` needs to skip over a subtree.
+- One group commits at a time, over all processes and nodes that share the store; a group commits whole or not at all.
+- Every method raises `StorageUnusable` when the store cannot be read or written, never a driver's own exception.
+
+Row keys: `mount uuid 16 | kind 1 | component…`; a component is `length u16 big-endian | length bytes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+INDEX_KEY = bytes(17) + b"index"
+"""The one row that holds the sealed index; `Group.entries` always carries it where it exists."""
+
+HEADER = 17
+"""Bytes of a row key before its first component: mount uuid and kind."""
+
+MAX_KEY = 2_704
+"""PostgreSQL's limit on an index entry; the longest legal path stays below it."""
+
+
+class Feed(NamedTuple):
+    """What changed after some gsn: the newest gsn, and the keys; None means "everything may have"."""
+
+    gsn: int
+    keys: frozenset[bytes] | None
+
+
+class Child(NamedTuple):
+    """One name directly below a prefix: `key` = prefix + its component; a row of its own, rows below it, or both."""
+
+    key: bytes
+    leaf: bool
+    folder: bool
+
+
+class Group(Protocol):
+    """The one open transaction. While it is open nobody else commits."""
+
+    id: bytes
+    """16 random bytes, stored with the commit, by which its outcome can be looked up."""
+    gsn: int
+    """The global sequence number this group will commit as: the last one plus 1."""
+    min_epoch: int
+    """Records of older epochs are refused; see the barrier."""
+    feed: Feed
+    """What others committed since the gsn given to `begin`."""
+    entries: dict[bytes, bytes]
+    """The rows asked for in `begin` that exist, and the index row."""
+
+    def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
+        """Write rows; may be called several times before `commit`."""
+        ...
+
+    def raise_min_epoch(self, epoch: int) -> None:
+        """Refuse commits with records of epochs below `epoch`, from this commit on."""
+        ...
+
+    def commit(self) -> None:
+        """Make it durable and visible, and let the next group begin. Raises OutcomeUnknown when the answer was lost."""
+        ...
+
+    def abandon(self) -> None:
+        """Undo everything and let the next group begin."""
+        ...
+
+
+class Storage(Protocol):
+    """A store of sealed rows."""
+
+    local: bool
+    """True: a read never leaves this host and may run on the event loop."""
+    kind: str
+    """`sqlite`, `postgresql` or `inmem`, as reported by sys/seal-status."""
+
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The committed rows among `keys`."""
+        ...
+
+    def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]:
+        """Names directly below `prefix` in storage order, keys only, by skip-scan.
+
+        `after` is a child key (prefix + component) to start behind, or b"" for the first; `limit` < 0 means all.
+        """
+        ...
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop in key order; `limit` < 0 means all."""
+        ...
+
+    def changed(self, since: int) -> Feed:
+        """What was committed after gsn `since`."""
+        ...
+
+    def begin(self, since: int, keys: Sequence[bytes]) -> Group:
+        """Wait for the store's lock and open the next group."""
+        ...
+
+    def outcome(self, group_id: bytes) -> int | None:
+        """The gsn that the group with this id committed as; None when it did not, or is forgotten (`changes` is kept for hours)."""
+        ...
+
+    def close(self) -> None:
+        """Release files, connections and locks."""
+        ...
