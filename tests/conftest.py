@@ -1,0 +1,30 @@
+"""What every test shares: hypothesis profiles and the `long` marker.
+
+Rules of this file:
+- `STRONGROOM_TEST_PROFILE=ci` (the default) keeps the whole suite within minutes on two cores; `long` is for `make faults`.
+- No fixture lives here: a fixture belongs beside the tests that use it, or in `strongroom.testing` where users want it too.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+PROFILE = os.environ.get("STRONGROOM_TEST_PROFILE", "ci")
+
+# No deadline: how long one example takes says more about the neighbours on the machine than about the code.
+settings.register_profile("ci", max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", parent=settings.get_profile("ci"), max_examples=2_000, stateful_step_count=100)
+settings.load_profile(PROFILE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked `long`, unless it was asked for."""
+    if PROFILE == "long":
+        return
+    skip = pytest.mark.skip(reason="takes minutes; runs under STRONGROOM_TEST_PROFILE=long")
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(skip)
