@@ -1,0 +1,139 @@
+"""Random identifiers: nonces, UUIDs, tokens, accessors.
+
+Rules of this file:
+- All randomness is the kernel's, drawn 4 KiB at a time: 3 ns a byte instead of 49, which counts at a nonce per record.
+- A drawn piece leaves its pool in one atomic step, so two threads never get the same one; a forked child starts with empty
+  pools, so two processes never do either.
+
+A token is `srs_` (service) or `srr_` (recovery) + 43 base62 characters (256 bits) + 6 base62 digits of the CRC-32 of all before
+them. The checksum lets scanners and the server tell a mistyped or invented token from a real one; it protects nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+import weakref
+from zlib import crc32
+
+POOL_BYTES = 4_096
+"""One draw from the kernel: beyond this size its price per byte no longer falls."""
+
+SERVICE_PREFIX = "srs_"
+RECOVERY_PREFIX = "srr_"
+BATCH_PREFIX = "srb_"
+"""Followed by a base64url sealed blob, which carries its own authentication and no checksum."""
+
+SECRET_LENGTH = 43
+"""62^43 > 2^256."""
+CHECKSUM_LENGTH = 6
+"""62^6 > 2^32."""
+TOKEN_LENGTH = len(SERVICE_PREFIX) + SECRET_LENGTH + CHECKSUM_LENGTH
+"""Of every service, root and recovery token."""
+ACCESSOR_LENGTH = 24
+"""142 bits: not guessable, yet independent of the token."""
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_FAIR = 256 - 256 % 62
+_DIGIT_OF_BYTE = (_ALPHABET.encode() * 5)[:256]
+_UNFAIR_BYTES = bytes(range(_FAIR, 256))
+"""Skipped, because 256 is no multiple of 62 and the first digits would come up more often."""
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_CHECKED_PREFIXES = (SERVICE_PREFIX, RECOVERY_PREFIX)
+
+
+class RandomPool:
+    """Random pieces of one size, each handed out once."""
+
+    def __init__(self, size: int) -> None:
+        if not 1 <= size <= POOL_BYTES:
+            raise ValueError(f"a piece has 1 to {POOL_BYTES} bytes, not {size}")
+        self._size = size
+        self._pieces: list[bytes] = []
+        _pools.add(self)
+
+    def take(self) -> bytes:
+        """`size` random bytes."""
+        try:
+            return self._pieces.pop()
+        except IndexError:
+            return self._refill()
+
+    def drop(self) -> None:
+        """Forget what was drawn and not handed out."""
+        self._pieces.clear()
+
+    def _refill(self) -> bytes:
+        """Draw a block; pieces of a second thread that refills at the same moment only add to it."""
+        block = os.urandom(POOL_BYTES)
+        pieces = [block[start : start + self._size] for start in range(0, POOL_BYTES - self._size + 1, self._size)]
+        taken = pieces.pop()
+        self._pieces.extend(pieces)
+        return taken
+
+
+_pools: weakref.WeakSet[RandomPool] = weakref.WeakSet()
+
+
+def _drop_all() -> None:
+    for pool in list(_pools):
+        pool.drop()
+
+
+os.register_at_fork(after_in_child=_drop_all)
+
+_take_uuid = RandomPool(16).take
+_take_letters = RandomPool(64).take
+
+
+def uuid4_text() -> str:
+    """A random UUID as RFC 9562 writes it, version 4."""
+    digits = _take_uuid().hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+
+
+def base62(length: int) -> str:
+    """Random digits and letters, each of the 62 equally likely."""
+    letters = b""
+    while len(letters) < length:
+        letters += _take_letters().translate(_DIGIT_OF_BYTE, _UNFAIR_BYTES)
+    return letters[:length].decode("ascii")
+
+
+def service_token() -> str:
+    """A new service token (root tokens are service tokens)."""
+    return _with_checksum(SERVICE_PREFIX + base62(SECRET_LENGTH))
+
+
+def recovery_token() -> str:
+    """A new recovery token."""
+    return _with_checksum(RECOVERY_PREFIX + base62(SECRET_LENGTH))
+
+
+def accessor() -> str:
+    """A new accessor; says nothing about its token."""
+    return base62(ACCESSOR_LENGTH)
+
+
+def checksum(text: str) -> str:
+    """CRC-32 of the text in six base62 digits."""
+    rest = crc32(text.encode())
+    digits = ""
+    for _ in range(CHECKSUM_LENGTH):
+        rest, digit = divmod(rest, 62)
+        digits = _ALPHABET[digit] + digits
+    return digits
+
+
+def has_bad_checksum(token: str) -> bool:
+    """True only for a string of our own prefix and length that we never made; ids chosen by a caller stay legal.
+
+    Not a check of a credential: False says nothing about whether the token exists.
+    """
+    if len(token) != TOKEN_LENGTH or not token.startswith(_CHECKED_PREFIXES):
+        return False
+    return token[-CHECKSUM_LENGTH:] != checksum(token[:-CHECKSUM_LENGTH])
+
+
+def _with_checksum(text: str) -> str:
+    return text + checksum(text)

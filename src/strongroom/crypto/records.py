@@ -1,0 +1,145 @@
+"""The format of every sealed record.
+
+    version u8 = 1 | algorithm u8 = 1 | epoch u32 | generation u64 | nonce 24 | ciphertext | tag 16
+
+Rules of this file:
+- XAES-256-GCM as C2SP publishes it: a fresh AES-GCM key per record, derived by two AES blocks from the epoch's key and half of
+  a 192-bit random nonce. No nonce counter has to survive crashes, forks or several nodes.
+- A record is bound to its place: installation, row key and the whole header are associated data, every variable part with its
+  length before it. Moved to another row, server, epoch or generation it does not open.
+- Records are not key-committing: an epoch's key is secret and chosen by number, never by trial. Do not use this for blobs
+  that several keys may try.
+- `generation` is the gsn of the commit. It never repeats, so a record of an earlier commit under the same row key is another one.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
+from strongroom.crypto.errors import InvalidRecord
+from strongroom.crypto.ids import RandomPool
+
+VERSION = 1
+XAES_256_GCM = 1
+"""The only algorithm number; an archive with another one needs a newer server."""
+
+KEY_BYTES = 32
+NONCE_BYTES = 24
+TAG_BYTES = 16
+HEADER_BYTES = 14
+OVERHEAD = HEADER_BYTES + NONCE_BYTES + TAG_BYTES
+"""Bytes a record is longer than its plaintext."""
+
+_BODY = HEADER_BYTES + NONCE_BYTES
+_KIND = VERSION << 8 | XAES_256_GCM
+_HEADER = struct.Struct(">HIQ")
+"""Version and algorithm together as one number: read, compared and written in one step."""
+_LENGTH = struct.Struct(">H")
+_PREFIXES = (b"\x00\x01X\x00", b"\x00\x02X\x00")
+"""Of the two derivation blocks: counter u16, label, separator (NIST SP 800-108r1 in counter mode over CMAC)."""
+_INVALID = "record does not open: it was changed, or sealed for another place or under another key"
+
+
+class Header(NamedTuple):
+    """What a record says about itself before it is opened: unauthenticated until then."""
+
+    version: int
+    algorithm: int
+    epoch: int
+    generation: int
+
+
+def record_header(record: bytes) -> Header:
+    """Read the header of a record. Raises InvalidRecord for one that is too short to be a record."""
+    if len(record) < OVERHEAD:
+        raise InvalidRecord("record is shorter than an empty one")
+    kind, epoch, generation = _HEADER.unpack_from(record)
+    return Header(kind >> 8, kind & 0xFF, epoch, generation)
+
+
+class Xaes:
+    """XAES-256-GCM under one key. A key may seal 2^80 messages with random nonces."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"an XAES-256-GCM key has {KEY_BYTES} bytes")
+        self._encrypt_blocks = Cipher(AES256(key), ECB()).encryptor().update
+        head, self._mask = divmod(_cmac_subkey(self._encrypt_blocks(bytes(16))), 1 << 96)
+        self._first, self._second = ((int.from_bytes(prefix) ^ head).to_bytes(4) for prefix in _PREFIXES)
+
+    def seal(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
+        """Ciphertext and tag. The nonce must be random and never used before."""
+        return self._derived(nonce).encrypt(nonce[12:], plaintext, aad)
+
+    def open(self, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
+        """The plaintext. Raises InvalidRecord."""
+        try:
+            return self._derived(nonce).decrypt(nonce[12:], ciphertext, aad)
+        except InvalidTag:
+            raise InvalidRecord(_INVALID) from None
+
+    def _derived(self, nonce: bytes) -> AESGCM:
+        """CMAC of two one-block messages, their subkey already folded into the constants."""
+        if len(nonce) != NONCE_BYTES:
+            raise ValueError(f"an XAES-256-GCM nonce has {NONCE_BYTES} bytes")
+        masked = (int.from_bytes(nonce[:12], "big") ^ self._mask).to_bytes(12, "big")
+        return AESGCM(self._encrypt_blocks(self._first + masked + self._second + masked))
+
+
+class RecordCipher:
+    """Seals and opens the records of one epoch of one installation."""
+
+    def __init__(self, installation: bytes, epoch: int, key: bytes) -> None:
+        self.epoch = epoch
+        self._xaes = Xaes(key)
+        self._prefix = _LENGTH.pack(len(installation)) + installation
+
+    def seal(self, row_key: bytes, generation: int, plaintext: bytes) -> bytes:
+        """A record that opens only at this row key."""
+        header = _HEADER.pack(_KIND, self.epoch, generation)
+        nonce = _take_nonce()
+        aad = self._prefix + _LENGTH.pack(len(row_key)) + row_key + header
+        return header + nonce + self._xaes.seal(nonce, plaintext, aad)
+
+    def open(self, row_key: bytes, record: bytes) -> bytes:
+        """The plaintext of a record found at this row key. Raises InvalidRecord."""
+        if len(record) < OVERHEAD:
+            raise InvalidRecord("record is shorter than an empty one")
+        kind, epoch, _ = _HEADER.unpack_from(record)
+        if kind != _KIND:
+            raise InvalidRecord("record has a version or an algorithm that this server does not know")
+        if epoch != self.epoch:
+            raise InvalidRecord("record is of another epoch than the key it was opened with")
+        aad = self._prefix + _LENGTH.pack(len(row_key)) + row_key + record[:HEADER_BYTES]
+        return self._xaes.open(record[HEADER_BYTES:_BODY], record[_BODY:], aad)
+
+
+def xaes_seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes = b"") -> bytes:
+    """One-off XAES-256-GCM, for wraps. Keep an `Xaes` where a key is used more than once."""
+    return Xaes(key).seal(nonce, plaintext, aad)
+
+
+def xaes_open(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes = b"") -> bytes:
+    """Undo `xaes_seal`. Raises InvalidRecord."""
+    return Xaes(key).open(nonce, ciphertext, aad)
+
+
+def new_nonce() -> bytes:
+    """A nonce for `xaes_seal`."""
+    return _take_nonce()
+
+
+_take_nonce = RandomPool(NONCE_BYTES).take
+
+
+def _cmac_subkey(block: bytes) -> int:
+    """K1 of NIST SP 800-38B: the encrypted zero block doubled in GF(2^128), without a branch on its secret bit."""
+    value = int.from_bytes(block)
+    return (value << 1 & (1 << 128) - 1) ^ 0x87 * (value >> 127)
