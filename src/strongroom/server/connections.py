@@ -1,0 +1,122 @@
+"""All open connections of one worker: how many there may be, how long each may take, and how they end.
+
+Rules of this file:
+- One timer per event loop. A connection keeps the instant it has to be done with what it is doing in `deadline`, a plain attribute that
+  costs nothing to move; twice a second the sweep ends those that are late. 10,000 connections are swept in about a millisecond.
+- `now` is the clock of the last sweep, so that a request needs no clock call; deadlines are set one tick early and are never exceeded.
+- `held` counts the bytes of large bodies being read, over all connections: what a hundred strangers may hold is bounded here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from typing import Final, Protocol
+
+from strongroom.clock import Clock
+
+TICK: Final = 0.5
+"""Seconds between two sweeps: the grain of every deadline."""
+
+SPARE_FILES: Final = 48
+"""Descriptors kept back from connections for databases, audit files, sockets of our own and the accept that answers 503."""
+
+
+class Connection(Protocol):
+    """What the registry asks of a connection."""
+
+    deadline: float
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        ...
+
+    def drain(self) -> None:
+        """Close at once when idle, else after the answer in flight."""
+        ...
+
+    def abort(self) -> None:
+        """Close now, whatever is unsent."""
+        ...
+
+
+class Connections:
+    """The registry of one worker."""
+
+    __slots__ = ("_clock", "_empty", "_loop", "_open", "_timer", "draining", "held", "max_connections", "max_held", "now")
+
+    def __init__(self, clock: Clock, max_connections: int, max_held: int) -> None:
+        self._clock = clock
+        self._open: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._empty: asyncio.Future[None] | None = None
+        self.max_connections = min(max_connections, file_limit())
+        self.max_held = max_held
+        self.held = 0
+        self.draining = False
+        self.now = clock.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def deadline(self, seconds: float) -> float:
+        """The instant by which something that starts now and may take `seconds` has to be done."""
+        return self.now + seconds - TICK
+
+    def add(self, connection: Connection) -> bool:
+        """Count a new connection; False when there are too many, and it should be turned away."""
+        self._open.add(connection)
+        return len(self._open) <= self.max_connections and not self.draining
+
+    def discard(self, connection: Connection) -> None:
+        """A connection ended."""
+        self._open.discard(connection)
+        if not self._open and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def hold(self, change: int) -> bool:
+        """Count bytes of large bodies; False, and nothing counted, when there are too many."""
+        if change > 0 and self.held + change > self.max_held:
+            return False
+        self.held += change
+        return True
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sweep from now on."""
+        self._loop = loop
+        self._timer = loop.call_later(TICK, self._tick)
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = self._timer = None
+
+    def _tick(self) -> None:
+        if self._loop is not None:
+            self._timer = self._loop.call_later(TICK, self._tick)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Read the clock and end what is late."""
+        now = self.now = self._clock.monotonic()
+        for connection in [each for each in self._open if each.deadline <= now]:
+            connection.expire()
+
+    async def drain(self, seconds: float) -> None:
+        """Close idle connections, let answers in flight leave, and after `seconds` cut what is left. Close the listening sockets first."""
+        self.draining = True
+        self._empty = asyncio.get_running_loop().create_future()
+        for connection in list(self._open):
+            connection.drain()
+        if self._open:
+            await asyncio.wait((self._empty,), timeout=seconds)
+        for connection in list(self._open):
+            connection.abort()
+
+
+def file_limit() -> int:
+    """Connections that this process has descriptors for, so that it answers 503 before accept fails with EMFILE."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - min(SPARE_FILES, soft // 2))
