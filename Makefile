@@ -31,10 +31,10 @@ check: $(DEV) ## Lint, formatting, types, layers, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@.ci/audit-lock $(BIN)/pip-audit locks/dev.lock
+	@$(BIN)/python .ci/audit_lock.py locks/dev.lock
 
 audit: $(DEV) ## Look the locked packages up in the advisory database; fails when it cannot be reached
-	@.ci/audit-lock --online $(BIN)/pip-audit locks/dev.lock
+	@$(BIN)/python .ci/audit_lock.py --online locks/dev.lock
 
 format: $(DEV) ## Format the code and fix what can be fixed by rule
 	$(BIN)/ruff check --fix-only .

@@ -1,17 +1,27 @@
 """Whoever opens a file is told its rules: each module, public class and public function has a docstring.
 
-An empty `__init__.py` has nothing to say. Methods that a protocol or a base class documents need not repeat it, nor do dunder methods,
-overrides in a class whose base is documented elsewhere, or functions nested in functions.
+An empty `__init__.py` has nothing to say. A method that a Protocol documents, an override, a dunder, a one-liner, a decorated method (a route
+has its help text in its declaration) and a function inside a function need not repeat or add words.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
 from tests.lint.source import modules, type_of_function
+
+
+@cache
+def contracts() -> frozenset[str]:
+    """The names of methods that some Protocol of the package explains to all who implement it."""
+    classes = [node for tree in modules().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    protocols = [node for node in classes if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)]
+    methods = [method for protocol in protocols for method in protocol.body if isinstance(method, type_of_function)]
+    return frozenset(method.name for method in methods if ast.get_docstring(method) is not None)
 
 
 def is_public(name: str) -> bool:
@@ -37,8 +47,9 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
 def undocumented_methods(owner: ast.ClassDef) -> Iterator[str]:
     """Public methods of more than a line's worth that nobody explains."""
     for method in owner.body:
-        explains_itself = isinstance(method, type_of_function) and (len(method.body) == 1 or bool(method.decorator_list))
-        if isinstance(method, type_of_function) and is_public(method.name) and not explains_itself and ast.get_docstring(method) is None:
+        if not isinstance(method, type_of_function) or not is_public(method.name) or method.name in contracts():
+            continue
+        if len(method.body) > 1 and not method.decorator_list and ast.get_docstring(method) is None:
             yield method.name
 
 
