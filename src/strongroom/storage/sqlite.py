@@ -1,0 +1,368 @@
+"""The embedded store: one SQLite file in write-ahead mode, shared by the workers of one host.
+
+Rules of this file:
+- Every thread reads through a connection of its own; the one writing connection belongs to whoever holds the open group, so the
+  event loop may `apply` what the committer thread began. Nothing is opened before it is used: construct it anywhere, use it after the fork.
+- Groups of all processes queue on `commit.lock`, a blocking flock. SQLite's own busy handler polls, which costs four times the wait.
+- After a failed write the writing connection is closed, which undoes the group, and the next group opens a new one. After a failed
+  fsync nobody knows what the disk holds: the whole object refuses everything from then on, and the process must be restarted.
+- Values are cast to blobs, so that a damaged type byte cannot make a row into a number; what they hold is for the barrier to judge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NoReturn, cast
+
+import apsw
+
+from strongroom.clock import SECOND, Clock, SystemClock
+from strongroom.errors import StorageUnusable
+from strongroom.storage import walk
+from strongroom.storage.api import INDEX_KEY, Child, Feed
+from strongroom.storage.database import SETTINGS, integrity, open_database, unusable
+from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock
+
+CHECKPOINT_PAGES = 4_000
+"""Log pages (16 MiB) before they are copied into the database: three fsyncs for some fifty groups."""
+
+CHANGES_AGE = 4 * 3_600 * SECOND
+CHANGES_KEPT = 4_096
+"""Groups whose keys are kept; a full one names a few hundred keys, so the table stays below 100 MiB."""
+
+PRUNE_EVERY = 64
+FEED_LIMIT = 256
+"""Groups that `changed` spells out; dropping all caches is cheaper than going through more."""
+
+GET = "SELECT CAST(value AS BLOB) FROM entries WHERE key = ?"
+GET_MANY = "SELECT key, CAST(value AS BLOB) FROM entries WHERE key IN (SELECT value FROM carray(?))"
+PAGE = "SELECT key FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+SCAN = "SELECT key, CAST(value AS BLOB) FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+NEWEST = "SELECT gsn, min_epoch FROM store WHERE only = 1"
+FEED = """SELECT s.gsn, s.min_epoch, c.gsn, CAST(c.keys AS BLOB) FROM store AS s LEFT JOIN changes AS c ON c.gsn > ?
+          WHERE s.only = 1 ORDER BY c.gsn LIMIT ?"""
+OUTCOME = "SELECT gsn FROM changes WHERE group_id = ? ORDER BY gsn DESC LIMIT 1"
+PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+DELETE = "DELETE FROM entries WHERE key = ?"
+RAISE = "UPDATE store SET min_epoch = max(min_epoch, ?) WHERE only = 1"
+RECORD = "INSERT INTO changes VALUES (?, ?, ?, ?)"
+ADVANCE = "UPDATE store SET gsn = ? WHERE only = 1"
+PRUNE = """DELETE FROM changes WHERE gsn IN (SELECT gsn FROM changes ORDER BY gsn LIMIT 256) AND (gsn <= ? OR at < ?)"""
+
+UNREADABLE = (apsw.Error, ValueError, TypeError)
+"""What a damaged file can make of a read: the driver's errors, or text and numbers where bytes belong."""
+
+FAILED_SYNC = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
+
+
+class SqliteStorage:
+    """`storage "sqlite"`; see `storage.api.Storage`."""
+
+    local = True
+    kind = "sqlite"
+    settings: ClassVar[Mapping[str, int | str]] = SETTINGS
+
+    def __init__(
+        self, directory: Path, *, clock: Clock | None = None, vfs: str | None = None, checkpoint_pages: int = CHECKPOINT_PAGES
+    ) -> None:
+        self.directory = directory
+        self._clock: Clock = clock or SystemClock()
+        self._vfs = vfs
+        self._checkpoint_pages = checkpoint_pages
+        self._readers: _Readers | _Refusal = _Readers(self._open_reader)
+        self._writer: apsw.Connection | None = None
+        self._log_pages = 0
+        self._turn = threading.Lock()
+        self._commit_lock = FileLock(directory / COMMIT_LOCK)
+        _constructed.add(self)
+
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        try:
+            return _select(self._readers.cursor, keys)
+        except UNREADABLE as error:
+            raise unusable("read", error) from error
+
+    def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]:
+        cursor = self._readers.cursor
+
+        def page(start: bytes, stop: bytes, size: int) -> list[bytes]:
+            return _column(cursor.execute(PAGE, (start, stop, size)).get)
+
+        try:
+            cursor.execute("BEGIN")  # one snapshot for all pages
+            try:
+                return walk.children(page, prefix, after, limit)
+            finally:
+                cursor.execute("ROLLBACK")
+        except UNREADABLE as error:
+            raise unusable("read", error) from error
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        try:
+            rows = _rows(self._readers.cursor.execute(SCAN, (start, stop, limit)))
+            keys = [row[0] for row in rows]
+            if keys != sorted(keys) or (keys and keys[0] < start):
+                raise ValueError("rows are out of order")  # a caller who goes on from the last key would never end
+            return rows
+        except UNREADABLE as error:
+            raise unusable("read", error) from error
+
+    def changed(self, since: int) -> Feed:
+        try:
+            return _feed(self._readers.cursor, since)[0]
+        except UNREADABLE as error:
+            raise unusable("read", error) from error
+
+    def outcome(self, group_id: bytes) -> int | None:
+        try:
+            found = self._readers.cursor.execute(OUTCOME, (group_id,)).get
+        except UNREADABLE as error:
+            raise unusable("read", error) from error
+        return found if isinstance(found, int) else None
+
+    def begin(self, since: int, keys: Sequence[bytes]) -> SqliteGroup:
+        self._turn.acquire()
+        try:
+            writer = self._open_writer()
+            self._checkpoint(writer)
+            self._commit_lock.acquire()
+            cursor = writer.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            return SqliteGroup(self, cursor, since, keys)
+        except UNREADABLE as error:
+            raise self._fail("locked for writing", error) from error
+        except BaseException:
+            self._drop_writer()
+            self._release()
+            raise
+
+    def close(self) -> None:
+        """Refuse everything from now on, and copy the log into the database unless others still use it."""
+        self._end("the store is closed")
+        if self._writer is not None:
+            with contextlib.suppress(apsw.Error):
+                self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+        self._drop_writer()
+        self._commit_lock.close()
+
+    def check(self) -> None:
+        """Read every page on a connection of its own; minutes for many gigabytes. Raises StorageUnusable with what it found."""
+        connection = self._open_reader()
+        try:
+            integrity(connection)
+        except UNREADABLE as error:
+            raise unusable("read", error) from error
+        finally:
+            connection.close(True)
+
+    def size(self) -> int:
+        """Bytes of the database file: what `check` will have to read."""
+        try:
+            return (self.directory / DATABASE).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _open_reader(self) -> apsw.Connection:
+        return open_database(self.directory, self.settings, self._vfs, reader=True)
+
+    def _open_writer(self) -> apsw.Connection:
+        if isinstance(self._readers, _Refusal):
+            self._readers.refuse()
+        if self._writer is None:
+            self._writer = open_database(self.directory, self.settings, self._vfs, reader=False)
+            self._writer.set_wal_hook(self._note_log)
+        return self._writer
+
+    def _note_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self, writer: apsw.Connection) -> None:
+        """Copy a long log into the database, before a group rather than after: no answer waits for it."""
+        if self._log_pages < self._checkpoint_pages:
+            return
+        patient = self._log_pages >= 8 * self._checkpoint_pages  # readers kept it from starting over: now wait for them
+        self._log_pages = 0
+        try:
+            writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART if patient else apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            pass  # another process is at it
+        except apsw.FullError:
+            pass  # the group will meet it too, and say so
+
+    def _fail(self, doing: str, error: Exception) -> StorageUnusable:
+        """Close the writing connection, which undoes the group, and let the next one begin on a new one."""
+        lost = isinstance(error, apsw.Error) and getattr(error, "extendedresult", 0) in FAILED_SYNC
+        if lost:
+            self._end("the disk failed to sync the store; find out why, then restart strongroom")
+        self._drop_writer()
+        self._release()
+        return unusable(doing, error)
+
+    def _end(self, reason: str) -> None:
+        # Readers are let go, not closed: one may be in use in another thread, and closes itself when that is done.
+        self._readers = _Refusal(reason)
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(apsw.Error):
+                writer.close(True)
+
+    def _release(self) -> None:
+        self._commit_lock.release()
+        self._turn.release()
+
+    def _forget(self) -> None:
+        """In a forked child: a connection of the parent may be neither used nor closed here."""
+        _inherited.append((self._readers, self._writer, self._commit_lock))
+        self._end("the store was opened before this process was forked; construct it after the fork")
+        self._writer = None
+
+
+class SqliteGroup:
+    """The open transaction; see `storage.api.Group`."""
+
+    def __init__(self, store: SqliteStorage, cursor: apsw.Cursor, since: int, keys: Sequence[bytes]) -> None:
+        self._store = store
+        self._cursor = cursor
+        self._changed: set[bytes] = set()
+        self._open = True
+        self.id = os.urandom(16)
+        self.feed, self.min_epoch = _feed(cursor, since)
+        self.gsn = self.feed.gsn + 1
+        self.entries = _select(cursor, [*keys, INDEX_KEY])
+
+    def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
+        self._need_open()
+        try:
+            if puts:
+                self._cursor.executemany(PUT, puts.items())
+            if deletes:
+                self._cursor.executemany(DELETE, [(key,) for key in deletes])
+        except apsw.Error as error:
+            raise self._fail(error) from error
+        self._changed.update(puts, deletes)
+
+    def raise_min_epoch(self, epoch: int) -> None:
+        self._need_open()
+        try:
+            self._cursor.execute(RAISE, (epoch,))
+        except apsw.Error as error:
+            raise self._fail(error) from error
+        self.min_epoch = max(self.min_epoch, epoch)
+
+    def commit(self) -> None:
+        self._need_open()
+        now = self._store._clock.now()
+        try:
+            self._cursor.execute(RECORD, (self.gsn, now, self.id, walk.pack(self._changed)))
+            self._cursor.execute(ADVANCE, (self.gsn,))
+            if self.gsn % PRUNE_EVERY == 0:
+                self._cursor.execute(PRUNE, (self.gsn - CHANGES_KEPT, now - CHANGES_AGE))
+            self._cursor.execute("COMMIT")
+        except apsw.Error as error:
+            raise self._fail(error) from error
+        self._open = False
+        self._store._release()
+
+    def abandon(self) -> None:
+        """Undo everything; a group that already ended is left as it is, so this suits a `finally`."""
+        if not self._open:
+            return
+        try:
+            self._cursor.execute("ROLLBACK")
+        except apsw.Error:
+            self._store._drop_writer()  # closing undoes it as well
+        self._open = False
+        self._store._release()
+
+    def _need_open(self) -> None:
+        if not self._open:
+            raise StorageUnusable("this group has ended; begin another one")
+
+    def _fail(self, error: apsw.Error) -> StorageUnusable:
+        self._open = False
+        return self._store._fail("written", error)
+
+
+class _Readers(threading.local):
+    """A reading connection per thread, opened when the thread first reads."""
+
+    def __init__(self, open_reader: Callable[[], apsw.Connection]) -> None:
+        self.connection = open_reader()
+        self.cursor = self.connection.cursor()
+
+
+class _Refusal:
+    """Stands in for the readers of a store that must not be used any more."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def refuse(self) -> NoReturn:
+        raise StorageUnusable(self._reason)
+
+    @property
+    def cursor(self) -> apsw.Cursor:
+        self.refuse()
+
+
+UNCHANGED: frozenset[bytes] = frozenset()
+
+
+def _select(cursor: apsw.Cursor, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    if len(keys) == 1:
+        value = cursor.execute(GET, (keys[0],)).get
+        return {keys[0]: value} if isinstance(value, bytes) else {}
+    return dict(_rows(cursor.execute(GET_MANY, (apsw.carray(tuple(keys)),)))) if keys else {}
+
+
+def _column(found: object) -> list[bytes]:
+    """`Cursor.get` of one column: None, the value, or a list of values. Nothing above a blob sorts among blobs, so these are bytes."""
+    if isinstance(found, bytes):
+        return [found]
+    return cast("list[bytes]", found) if isinstance(found, list) else []
+
+
+def _rows(cursor: apsw.Cursor) -> list[tuple[bytes, bytes]]:
+    rows = cast("list[tuple[bytes, bytes]]", cursor.fetchall())
+    if any(value is None for _, value in rows):
+        raise ValueError("a row has lost its value")
+    return rows
+
+
+def _feed(cursor: apsw.Cursor, since: int) -> tuple[Feed, int]:
+    """The feed and min_epoch. Only an unbroken run of groups is spelled out, and from one statement, which is one snapshot."""
+    newest = cursor.execute(NEWEST).get
+    if newest and newest[0] == since and isinstance(newest[1], int):
+        return Feed(since, UNCHANGED), newest[1]
+    rows = cursor.execute(FEED, (since, FEED_LIMIT + 1)).fetchall()
+    if not rows:
+        raise ValueError("the row that counts the commits is missing")
+    gsn, min_epoch, first, _ = rows[0]
+    if not isinstance(gsn, int) or not isinstance(min_epoch, int):
+        raise ValueError("the row that counts the commits is damaged")
+    groups = 0 if first is None else len(rows)
+    if groups > FEED_LIMIT or groups != gsn - since:
+        return Feed(gsn, None), min_epoch
+    packed = [row[3] for row in rows[:groups]]
+    return Feed(gsn, frozenset(key for keys in packed if isinstance(keys, bytes) for key in walk.unpack(keys))), min_epoch
+
+
+_constructed: weakref.WeakSet[SqliteStorage] = weakref.WeakSet()
+_inherited: list[object] = []
+"""Connections of the parent process, kept from being closed by the garbage collector."""
+
+
+def _forget_all() -> None:
+    for store in _constructed:
+        store._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
