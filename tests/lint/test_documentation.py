@@ -1,7 +1,7 @@
 """Whoever opens a file is told its rules: each module, public class and public function has a docstring.
 
-An empty `__init__.py` has nothing to say. A method that a Protocol documents, an override, a dunder, a one-liner, a decorated method (a route
-has its help text in its declaration) and a function inside a function need not repeat or add words.
+An empty `__init__.py` has nothing to say. A method that a Protocol documents, an override, a dunder, a one-liner, a decorated method (a
+route has its help text in its declaration) and a function inside a function need not repeat or add words.
 """
 
 from __future__ import annotations
