@@ -38,11 +38,11 @@ def children(page: Page, prefix: bytes, after: bytes, limit: int) -> list[Child]
     start, stop = max(prefix, beyond(after)) if after else prefix, beyond(prefix)
     size = FIRST_PAGE if limit < 0 else max(SMALLEST_PAGE, min(FIRST_PAGE, limit + 1))
     walk = _Walk(prefix, limit)
-    while not walk.full:
+    while limit:
         before = walk.seen
         rows = page(start, stop, size)
         walk.take(rows)
-        if len(rows) < size:
+        if walk.full or len(rows) < size:
             break
         resume = beyond(walk.current) if walk.folder else rows[-1] + b"\0"
         if resume <= start:
@@ -61,7 +61,7 @@ class _Walk:
         self.current = b""
         self._leaf = self.folder = False
         self.seen = 0
-        self.full = limit == 0
+        self.full = False
 
     def take(self, rows: Sequence[bytes]) -> None:
         head, depth = self._head, self._depth
