@@ -9,13 +9,14 @@ import uvloop
 
 from strongroom.clock import SystemClock
 from strongroom.server.connections import Connections
-from strongroom.server.http import DEFAULT_LIMITS, Exchange, HttpProtocol, ListenerInfo, render
+from strongroom.server.http import Exchange, HttpProtocol, ListenerInfo, render
+from strongroom.server.limits import DEFAULT_LIMITS
 
 
 async def main(port: int, size: int) -> None:
     """Serve until killed."""
     answer = render(200, b'{"data": "%b"}' % (b"x" * (size - 12)))
-    connections = Connections(SystemClock(), DEFAULT_LIMITS.max_connections, DEFAULT_LIMITS.max_held)
+    connections = Connections(SystemClock(), DEFAULT_LIMITS)
     loop = asyncio.get_running_loop()
     connections.start(loop)
 

@@ -4,6 +4,7 @@ Rules of this file:
 - One timer per event loop. A connection keeps the instant it has to be done with what it is doing in `deadline`, a plain attribute that
   costs nothing to move; twice a second the sweep ends those that are late. 10,000 connections are swept in about a millisecond.
 - `now` is the clock of the last sweep, so that a request needs no clock call; deadlines are set one tick early and are never exceeded.
+- `idle_deadline` is computed once per sweep, because every answered request moves its connection's deadline there.
 - `held` counts the bytes of large bodies being read, over all connections: what a hundred strangers may hold is bounded here.
 """
 
@@ -14,6 +15,7 @@ import resource
 from typing import Final, Protocol
 
 from strongroom.clock import Clock
+from strongroom.server.limits import Limits
 
 TICK: Final = 0.5
 """Seconds between two sweeps: the grain of every deadline."""
@@ -43,19 +45,20 @@ class Connection(Protocol):
 class Connections:
     """The registry of one worker."""
 
-    __slots__ = ("_clock", "_empty", "_loop", "_open", "_timer", "draining", "held", "max_connections", "max_held", "now")
+    __slots__ = ("_clock", "_empty", "_loop", "_open", "_timer", "draining", "held", "idle_deadline", "limits", "max_connections", "now")
 
-    def __init__(self, clock: Clock, max_connections: int, max_held: int) -> None:
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self.limits = limits
         self._clock = clock
         self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Future[None] | None = None
-        self.max_connections = min(max_connections, file_limit())
-        self.max_held = max_held
+        self.max_connections = min(limits.max_connections, file_limit())
         self.held = 0
         self.draining = False
         self.now = clock.monotonic()
+        self.idle_deadline = self.deadline(limits.idle_seconds)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -77,7 +80,7 @@ class Connections:
 
     def hold(self, change: int) -> bool:
         """Count bytes of large bodies; False, and nothing counted, when there are too many."""
-        if change > 0 and self.held + change > self.max_held:
+        if change > 0 and self.held + change > self.limits.max_held:
             return False
         self.held += change
         return True
@@ -101,6 +104,7 @@ class Connections:
     def sweep(self) -> None:
         """Read the clock and end what is late."""
         now = self.now = self._clock.monotonic()
+        self.idle_deadline = self.deadline(self.limits.idle_seconds)
         for connection in [each for each in self._open if each.deadline <= now]:
             connection.expire()
 

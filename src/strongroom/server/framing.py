@@ -14,7 +14,6 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -37,7 +36,6 @@ MAX_CHUNKS: Final = 16_384
 """A body of 32 MiB in chunks of 2 KiB; a million one-byte chunks would be pure parsing work."""
 
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
-_VERSION = b" HTTP/1.1"
 _CRLF = b"\r\n"
 
 
@@ -49,26 +47,24 @@ class Refusal(StrongroomError):
         self.status = status
 
 
-class Stage(IntEnum):
-    """What the reader is waiting for."""
-
-    HEAD = 0
-    BODY = 1
-    CHUNKS = 2
+HEAD: Final = 0
+BODY: Final = 1
+CHUNKS: Final = 2
+"""What the reader is waiting for, in `stage`. Plain numbers: they are compared on every request."""
 
 
 class RequestReader:
     """Reads requests out of one connection's bytes.
 
-    `receive` takes what arrived, `next` says whether a whole request stands in `verb`, `target`, `headers`, `body`, `keep_alive`.
-    `on_head`, called once the head of a request with a body is known, may raise a Refusal.
+    `receive` takes what arrived; `next` says whether a whole request stands in `verb`, `target`, `headers`, `body`, `keep_alive`.
+    While a body is read, `length` is its size as far as it is known, and `expects` says that the client waits for 100 Continue.
     """
 
     __slots__ = (
         "_at",
-        "_buffer",
         "_chunks",
         "_ended",
+        "_grown",
         "_headed",
         "_left",
         "_max_body",
@@ -78,6 +74,7 @@ class RequestReader:
         "_repeated",
         "_searched",
         "body",
+        "buffer",
         "expects",
         "headers",
         "keep_alive",
@@ -91,145 +88,126 @@ class RequestReader:
         self._max_head = max_head
         self._max_headers = max_headers
         self._max_body = max_body
-        self._buffer = b""
-        self._at = 0
-        self._parser: HttpRequestParser | None = HttpRequestParser(self)
-        self._reset()
-
-    def _reset(self) -> None:
-        self.stage = Stage.HEAD
-        self.verb = self.target = b""
+        self._parser = HttpRequestParser(self)
+        self.buffer = b""
+        self._at = self._searched = 0
+        self.stage = HEAD
+        self.verb = self.target = self._repeated = b""
         self.headers: dict[bytes, bytes] = {}
-        self.body: bytes | bytearray = b""
-        self.length = 0
-        self.keep_alive = False
-        self.expects = False
-        self._searched = self._left = self._chunks = 0
-        self._headed = self._ended = False
-        self._repeated = b""
+        self.body = b""
+        self._grown = bytearray()
+        self.length = self._left = self._chunks = 0
+        self.keep_alive = self.expects = self._headed = self._ended = False
 
     @property
     def waiting(self) -> int:
-        """Bytes that arrived and are not yet part of a request."""
-        return len(self._buffer) - self._at
-
-    @property
-    def idle(self) -> bool:
-        """True between requests, with nothing of the next one here."""
-        return self.stage is Stage.HEAD and not self.waiting
+        """Bytes that arrived and are not yet part of a request; `buffer` is empty when there are none."""
+        return len(self.buffer) - self._at
 
     def receive(self, data: bytes) -> None:
         """Take what the socket brought."""
-        if self._buffer:
-            data = self._buffer[self._at :] + data
-        self._buffer = data
-        self._at = 0
+        if self.buffer:
+            data = self.buffer[self._at :] + data
+            self._searched -= self._at
+            self._at = 0
+        self.buffer = data
 
     def close(self) -> None:
-        """Forget everything; the parser and this reader refer to each other."""
-        self._parser = None
-        self._buffer = b""
-        self._at = 0
+        """Forget everything. The parser refers back to this reader, so it is replaced by one that does not."""
+        self._parser = HttpRequestParser(None)
+        self._consume(len(self.buffer))
 
     def next(self) -> bool:
         """Read on; True when a whole request is here, False when more bytes are needed. Raises Refusal."""
-        stage = self.stage
-        if stage is Stage.HEAD:
-            if self._ended:
-                self._reset()
-            if not self._read_head():
-                return False
-            if self._ended:
-                return True
-            stage = self.stage
-        return self._read_body() if stage is Stage.BODY else self._read_chunks()
+        if self.stage:
+            return self._read_body() if self.stage == BODY else self._read_chunks()
+        buffer, at = self.buffer, self._at
+        end = buffer.find(b"\r\n\r\n", self._searched) + 4
+        if end == 3 or end - at > self._max_head:
+            return self._want_head()
+        if end == len(buffer):
+            head = buffer[at:] if at else buffer
+            self.buffer = b""
+            self._at = self._searched = 0
+        else:
+            head = buffer[at:end]
+            self._at = self._searched = end
+        return self._read_head(head)
 
     # ---- the head
 
-    def _read_head(self) -> bool:
-        buffer, at = self._buffer, self._at
-        if at < len(buffer) and buffer[at] < 32:
-            at = self._skip_empty_lines()
-        end = buffer.find(b"\r\n\r\n", max(at, self._searched)) + 4
-        if end == 3 or end - at > self._max_head:
-            return self._want_head(len(buffer) - at)
-        head = buffer if end - at == len(buffer) else buffer[at:end]
-        self._consume(end)
-        self._parse_head(head)
-        return True
-
-    def _skip_empty_lines(self) -> int:
+    def _want_head(self) -> bool:
         """Old clients send CRLF after a body; RFC 9112 2.2 asks to ignore it."""
-        while self._buffer.startswith(_CRLF, self._at):
-            self._at += 2
-        return self._at
-
-    def _want_head(self, size: int) -> bool:
-        if size > self._max_head:
+        while self.buffer.startswith(_CRLF, self._at):
+            self._consume(self._at + 2)
+        if self.waiting > self._max_head:
             raise Refusal(431, f"the request's head is larger than {self._max_head} bytes; send fewer or shorter headers")
-        self._searched = max(self._at, len(self._buffer) - 3)
+        self._searched = max(self._at, len(self.buffer) - 3)
         return False
 
-    def _consume(self, end: int) -> None:
-        if end == len(self._buffer):
-            self._buffer = b""
-            end = 0
-        self._at = end
-        self._searched = 0
-
-    def _parse_head(self, head: bytes) -> None:
-        space = head.find(b" ", 0, 32)
-        verb = self.verb = head[:space]
+    def _read_head(self, head: bytes) -> bool:
+        """Parse a whole head, on every request: one call of llhttp and as few others as will do."""
+        verb = self.verb = head[: head.find(b" ", 0, 32)]
         if verb not in VERBS:
-            raise _bad_verb(verb)
-        if len(head) > 4 * self._max_headers and head.count(_CRLF) > self._max_headers + 2:
-            raise Refusal(431, f"the request has more than {self._max_headers} headers")
+            return self._odd_verb(head)
         if verb == b"LIST" or verb == b"SCAN":
             head = b"LINK" + head[4:]
-        self._feed(head)
-        line = head.find(_CRLF)
-        if not self._headed or line != space + len(self.target) + 10 or not head.startswith(_VERSION, line - 9):
-            self._check_old_version(head, line)
+        if len(head) > 4 * self._max_headers and head.count(_CRLF) > self._max_headers + 2:
+            raise Refusal(431, f"the request has more than {self._max_headers} headers")
+        headers = self.headers = {}
+        self.body = b""
+        self._headed = self._ended = False
+        try:
+            self._parser.feed_data(head)
+        except (HttpParserUpgrade, HttpParserError) as error:
+            raise _refusal(error) from None
+        if not self._headed or not head.startswith(b" HTTP/1.1\r\n", len(verb) + len(self.target) + 1):
+            self._check_old_version(head)
+        elif b"host" not in headers:
+            raise Refusal(400, "missing required Host header")
+        else:
+            self.keep_alive = self._parser.should_keep_alive()
         if self._repeated:
             raise Refusal(400, f"the header {self._repeated.decode('latin-1')} was sent more than once; send it once")
-        self._measure_body()
+        return self._ended or self._begin_body()
 
-    def _check_old_version(self, head: bytes, line: int) -> None:
+    def _odd_verb(self, head: bytes) -> bool:
+        lines = head.lstrip(_CRLF)
+        if lines is not head and head.startswith(_CRLF):
+            self.buffer = lines + self.buffer[self._at :]
+            self._at = self._searched = 0
+            return self.next() if self.buffer else False
+        if 0 < len(self.verb) <= 20 and self.verb.isalpha() and self.verb.isupper() and self.verb != b"CONNECT":
+            raise Refusal(405, "unsupported operation")
+        raise Refusal(400, "malformed request; this is not HTTP/1.1")
+
+    def _check_old_version(self, head: bytes) -> None:
         """HTTP/1.0 is served and then closed; all else that is not HTTP/1.1 is refused."""
-        agreed = self._headed and line == len(self.verb) + len(self.target) + 10
-        if not agreed or not head.startswith(b" HTTP/1.0", line - 9):
+        self.keep_alive = False
+        if not self._headed or not head.startswith(b" HTTP/1.0\r\n", len(self.verb) + len(self.target) + 1):
             raise Refusal(400, "malformed request line; send '<verb> <path> HTTP/1.1'")
         if b"transfer-encoding" in self.headers:
             raise Refusal(400, "Transfer-Encoding does not exist in HTTP/1.0; send Content-Length")
-        self.headers.setdefault(b"host", b"")
-        self.headers[b"connection"] = b"close"
 
-    def _measure_body(self) -> None:
+    def _begin_body(self) -> bool:
         headers = self.headers
-        if b"host" not in headers:
-            raise Refusal(400, "missing required Host header")
-        self.keep_alive = headers.get(b"connection", b"").lower() != b"close" and self._wants_keep_alive()
+        self._chunks = 0
         if b"transfer-encoding" in headers:
             if headers[b"transfer-encoding"].lower() != b"chunked":
                 raise Refusal(400, "unsupported Transfer-Encoding; send the body plain or chunked")
-            self.stage = Stage.CHUNKS
-        elif not self._ended:
-            self._left = self.length = int(headers[b"content-length"])
-            self.stage = Stage.BODY
+            self.stage = CHUNKS
+            self.length = self._left = 0
+        else:
+            self.stage = BODY
+            self.length = self._left = int(headers[b"content-length"])
             self._bound(self.length)
-        if not self._ended:
-            self._check_expectation()
+        self._check_expectation(headers.get(b"expect"))
+        return self.next() if self.buffer else False
 
-    def _wants_keep_alive(self) -> bool:
-        return self._parser is not None and self._parser.should_keep_alive()
-
-    def _check_expectation(self) -> None:
-        expectation = self.headers.get(b"expect")
-        if expectation is None:
-            return
-        if expectation.lower() != b"100-continue":
+    def _check_expectation(self, expectation: bytes | None) -> None:
+        if expectation is not None and expectation.lower() != b"100-continue":
             raise Refusal(417, "unknown expectation; only 100-continue is met")
-        self.expects = not self.waiting
+        self.expects = expectation is not None and not self.buffer
 
     # ---- the body
 
@@ -256,7 +234,7 @@ class RequestReader:
 
     def _open_chunk(self) -> bool:
         """Read one size line; False when more bytes are needed or the last chunk was read. No extensions, no trailers."""
-        buffer, at = self._buffer, self._at
+        buffer, at = self.buffer, self._at
         end = buffer.find(_CRLF, at, at + 10)
         if end < 0:
             return _need_more(len(buffer) - at < 10)
@@ -275,9 +253,9 @@ class RequestReader:
         return True
 
     def _close_chunks(self, end: int) -> bool:
-        if len(self._buffer) < end:
+        if len(self.buffer) < end:
             return False
-        if self._buffer[end - 2 : end] != _CRLF:
+        if self.buffer[end - 2 : end] != _CRLF:
             raise Refusal(400, "trailers are not taken; send headers before the body")
         self._feed_next(end - self._at)
         return False
@@ -285,33 +263,36 @@ class RequestReader:
     def _end(self) -> bool:
         if not self._ended:
             raise Refusal(400, "malformed request: the body does not end where its headers say")
-        self.stage = Stage.HEAD
-        if type(self.body) is bytearray:
-            self.body = bytes(self.body)
+        self.stage = HEAD
+        if self._grown:
+            self.body = bytes(self._grown)
+            self._grown = bytearray()
         return True
 
     # ---- llhttp
 
-    def _feed_next(self, size: int) -> None:
-        at = self._at
-        piece = self._buffer if size == len(self._buffer) else self._buffer[at : at + size]
-        self._consume(at + size)
-        if piece:
-            self._feed(piece)
+    def _consume(self, end: int) -> None:
+        if end == len(self.buffer):
+            self.buffer = b""
+            end = 0
+        self._at = self._searched = end
 
-    def _feed(self, piece: bytes) -> None:
-        if self._parser is None or self._ended:
+    def _feed_next(self, size: int) -> None:
+        if not size:
+            return
+        at = self._at
+        piece = self.buffer if size == len(self.buffer) else self.buffer[at : at + size]
+        self._consume(at + size)
+        if self._ended:
             raise Refusal(400, "malformed request: bytes after its end")
         try:
             self._parser.feed_data(piece)
-        except HttpParserUpgrade:
-            raise Refusal(400, "upgrades and CONNECT are not supported; send plain HTTP/1.1") from None
-        except HttpParserError as error:
-            raise Refusal(400, f"malformed request: {_reason(error)}") from None
+        except (HttpParserUpgrade, HttpParserError) as error:
+            raise _refusal(error) from None
 
     def on_url(self, target: bytes) -> None:
         """Called by llhttp with the request target."""
-        self.target += target
+        self.target = target
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by llhttp for each header, and for trailers, which never reach it."""
@@ -330,12 +311,12 @@ class RequestReader:
 
     def on_body(self, data: bytes) -> None:
         """Called by llhttp with a piece of the body."""
-        if not self.body:
+        if self._grown:
+            self._grown += data
+        elif self.body:
+            self._grown = bytearray(self.body) + data
+        else:
             self.body = data
-            return
-        if type(self.body) is bytes:
-            self.body = bytearray(self.body)
-        self.body += data
 
     def on_message_complete(self) -> None:
         """Called by llhttp after the last byte of a request."""
@@ -348,12 +329,8 @@ def _need_more(possible: bool) -> bool:
     return False
 
 
-def _bad_verb(verb: bytes) -> Refusal:
-    if 0 < len(verb) <= 20 and verb.isalpha() and verb.isupper() and verb != b"CONNECT":
-        return Refusal(405, "unsupported operation")
-    return Refusal(400, "malformed request; this is not HTTP/1.1")
-
-
-def _reason(error: HttpParserError) -> str:
-    """llhttp's own words, which never quote the input."""
-    return str(error.args[0]) if error.args else "not HTTP/1.1"
+def _refusal(error: Exception) -> Refusal:
+    """In llhttp's own words, which never quote the input."""
+    if isinstance(error, HttpParserUpgrade):
+        return Refusal(400, "upgrades and CONNECT are not supported; send plain HTTP/1.1")
+    return Refusal(400, f"malformed request: {error.args[0] if error.args else 'not HTTP/1.1'}")

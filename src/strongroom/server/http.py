@@ -15,112 +15,51 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
-from enum import IntEnum
 from http import HTTPStatus
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import msgspec
+from msgspec import Struct
 
 from strongroom.core.request import Peer
 from strongroom.errors import InternalError, StrongroomError
 from strongroom.server.connections import Connections
 from strongroom.server.forwarded import Forwarding
-from strongroom.server.framing import RequestReader, Stage
-
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
-
-
-def _never_large(_target: bytes) -> bool:
-    return False
-
-
-class Limits(NamedTuple):
-    """What a connection may cost. Sizes in bytes, durations in seconds."""
-
-    max_head: int = 32 * KIB
-    """Vault tokens, JWTs and AWS session tokens fit many times; nginx and Go take 32 KiB and 1 MiB."""
-    max_headers: int = 100
-    max_body: int = MIB
-    """JSON grows up to 25 times when parsed (T15.1)."""
-    max_large_body: int = 32 * MIB
-    """Vault's default; snapshots and imports need it."""
-    large_body: Callable[[bytes], bool] = _never_large
-    """Says for a raw request target whether the route takes large bodies."""
-    max_waiting: int = 64 * KIB
-    """Pipelined bytes kept while an answer is in flight, then the socket is not read."""
-    max_unsent: int = 256 * KIB
-    """Bytes a slow reader may leave with us before its next request waits."""
-    max_connections: int = 10_000
-    max_held: int = 256 * MIB
-    """Large bodies being read at one time, all connections together."""
-    head_seconds: float = 10
-    body_seconds: float = 30
-    idle_seconds: float = 300
-    request_seconds: float = 90
-    """Vault's default_max_request_duration."""
-    write_seconds: float = 30
-    linger_seconds: float = 1
-    handshake_seconds: float = 10
-
-    def body_limit(self, target: bytes) -> int:
-        """The largest body taken for this request target."""
-        return self.max_large_body if self.large_body(target) else self.max_body
-
-
-DEFAULT_LIMITS: Final = Limits()
-SMALL_BODY: Final = 64 * KIB
-"""Bodies up to here are not counted as held: 10,000 of them at once are what the connection limit allows for."""
-FAIR_SHARE: Final = 64
-"""Pipelined requests answered in one go before other connections get their turn: at 20 µs each about a millisecond."""
-LARGE_RATE: Final = MIB
-"""A large body must arrive at 1 MiB/s, beyond the usual body deadline."""
+from strongroom.server.framing import HEAD, RequestReader
+from strongroom.server.limits import FAIR_SHARE, LARGE_RATE, SMALL_BODY, Limits
 
 
 class ListenerInfo(NamedTuple):
     """What a connection should know of the listener it came through."""
 
     tls: bool = False
-    forwarding: Forwarding = Forwarding()
+    forwarding: Forwarding | None = None
 
 
-class Phase(IntEnum):
-    """What a connection is doing, which decides its deadline."""
-
-    NEW = 0
-    IDLE = 1
-    HEAD = 2
-    BODY = 3
-    REQUEST = 4
-    SENDING = 5
-    LINGERING = 6
+NEW, IDLE, HEADING, BODY, REQUEST, SENDING, LINGERING = range(7)
+"""What a connection is doing, which decides its deadline. Plain numbers: they are compared several times per request."""
 
 
-class Exchange:
-    """One request and the way to answer it. `verb` is as sent, `target` undecoded, `headers` by lower-case name."""
+class Exchange(Struct, eq=False, repr_omit_defaults=True):
+    """One request and the way to answer it: `verb` as sent, `target` undecoded, `headers` by lower-case name, `peer` after forwarding."""
 
-    __slots__ = ("_connection", "body", "headers", "peer", "target", "verb")
-
-    def __init__(
-        self, connection: HttpProtocol | None, verb: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, peer: Peer
-    ) -> None:
-        self._connection = connection
-        self.verb = verb
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.peer = peer
+    connection: HttpProtocol | None
+    verb: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+    peer: Peer
 
     def answer(self, data: bytes, close: bool = False) -> None:
         """Send a complete message, head and body. Does nothing when the connection is gone or the exchange was answered."""
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is not None:
             connection.send(self, data, close)
 
     @property
     def gone(self) -> bool:
         """True once nobody would read an answer."""
-        return self._connection is None or self._connection.closed
+        return self.connection is None or self.connection.closed
 
     def __repr__(self) -> str:
         return f"Exchange({self.verb!r}, {len(self.body)} bytes)"
@@ -132,6 +71,26 @@ Handler = Callable[[Exchange], None]
 class HttpProtocol(asyncio.Protocol):
     """The protocol of one connection. When a handler raises, the caller gets a 500 and the loop's exception handler the error."""
 
+    __slots__ = (
+        "_blocked",
+        "_connections",
+        "_eof",
+        "_exchange",
+        "_forwarding",
+        "_handler",
+        "_held",
+        "_keep",
+        "_keep_alive",
+        "_limits",
+        "_paused",
+        "_peer",
+        "_phase",
+        "_reader",
+        "_transport",
+        "_working",
+        "deadline",
+    )
+
     def __init__(self, handler: Handler, limits: Limits, listener: ListenerInfo, connections: Connections) -> None:
         self._handler = handler
         self._limits = limits
@@ -141,9 +100,10 @@ class HttpProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer = Peer()
         self._exchange: Exchange | None = None
-        self._keep_alive = True
-        self._working = self._paused = self._choked = self._eof = False
-        self._phase = Phase.NEW
+        self._keep = True
+        self._keep_alive = self._working = self._paused = self._eof = False
+        self._blocked = False
+        self._phase = NEW
         self._held = 0
         self.deadline = 0.0
 
@@ -154,19 +114,18 @@ class HttpProtocol(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(self._limits.max_unsent)
         self._peer = peer_of(transport)
-        self._enter(Phase.IDLE, self._limits.idle_seconds)
+        self._enter(IDLE, self._limits.idle_seconds)
         if not self._connections.add(self):
             self._refuse(503, "too many connections; try again later", extra=b"Retry-After: 1\r\n")
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
-        if self._phase is Phase.LINGERING:
+        if self._phase == LINGERING:
             return
-        reader = self._reader
-        reader.receive(data)
-        if self._exchange is None and not self._choked:
+        self._reader.receive(data)
+        if self._exchange is None and not self._blocked:
             self._work()
-        elif reader.waiting > self._limits.max_waiting:
+        elif self._reader.waiting > self._limits.max_waiting:
             self._pause()
 
     def eof_received(self) -> bool:
@@ -176,44 +135,44 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_lost(self, _exception: Exception | None) -> None:
         """The connection ended; an open exchange is finished by whoever holds it, and its answer dropped."""
-        self._transport = None
-        self._exchange = None
+        self._transport = self._exchange = None
+        self._blocked = True
         self._hold(0)
         self._reader.close()
         self._connections.discard(self)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: its next request waits."""
-        self._choked = True
+        self._blocked = True
         self._pause()
-        self._enter(Phase.SENDING, self._limits.write_seconds)
+        if self._phase != LINGERING:
+            self._enter(SENDING, self._limits.write_seconds)
 
     def resume_writing(self) -> None:
         """The client caught up."""
-        self._choked = False
-        if self._phase is Phase.SENDING:
-            self._phase = Phase.NEW
-            if not self._working:
-                self._work()
+        if self._phase == SENDING:
+            self._blocked = False
+            self._phase = NEW
+            self._resume()
 
     # ---- the registry's side
 
     def expire(self) -> None:
         """The deadline has passed: say so where the client waits for an answer, else just close."""
-        if self._phase is Phase.REQUEST:
+        if self._phase == REQUEST:
             self._exchange = None
             self._refuse(503, f"the request took longer than {self._limits.request_seconds:g} seconds; it may still be carried out")
-        elif self._phase in (Phase.HEAD, Phase.BODY):
+        elif self._phase in (HEADING, BODY):
             self._refuse(408, "the request did not arrive in time; send it faster")
-        elif self._phase is Phase.IDLE:
+        elif self._phase == IDLE:
             self._close()
         else:
             self.abort()
 
     def drain(self) -> None:
         """Close at once when idle, else after the answer in flight."""
-        self._keep_alive = False
-        if self._exchange is None and self._phase is not Phase.LINGERING and not self._choked:
+        self._keep = self._keep_alive = False
+        if self._exchange is None and not self._blocked:
             self._close()
 
     def abort(self) -> None:
@@ -230,57 +189,60 @@ class HttpProtocol(asyncio.Protocol):
 
     def _work(self) -> None:
         """Hand out requests until one stays open or more bytes are needed."""
+        reader = self._reader
         self._working = True
+        share = FAIR_SHARE
         try:
-            for _ in range(FAIR_SHARE):
-                if self._exchange is not None or self._choked or self._phase is Phase.LINGERING or not self._reader.next():
+            while share and reader.next():
+                share -= 1
+                self._phase = IDLE
+                self._keep_alive = self._keep and reader.keep_alive
+                peer = self._peer if self._forwarding is None else self._forwarded(self._forwarding, reader.headers)
+                exchange = self._exchange = Exchange(self, reader.verb, reader.target, reader.headers, reader.body, peer)
+                self._handler(exchange)
+                if exchange.connection is not None or self._blocked or not reader.buffer:
                     break
-                self._open()
-            else:
-                asyncio.get_running_loop().call_soon(self._resume)
         except StrongroomError as error:
             self._refuse(error.status, *error.messages)
         except Exception as error:  # noqa: BLE001  a bug in a handler ends one connection, not the worker
             self._fail(error)
         self._working = False
-        self._settle()
+        if self._phase == IDLE and self._exchange is None and not (reader.buffer or reader.stage or self._eof):
+            self.deadline = self._connections.idle_deadline
+        else:
+            self._settle(share > 0)
 
     def _resume(self) -> None:
-        if self._exchange is None and not self._working and self._transport is not None:
+        if self._exchange is None and not self._working and not self._blocked:
             self._work()
 
-    def _open(self) -> None:
-        reader = self._reader
-        self._phase = Phase.NEW
-        self._keep_alive = reader.keep_alive and not self._connections.draining
+    def _forwarded(self, forwarding: Forwarding, headers: dict[bytes, bytes]) -> Peer:
         peer = self._peer
-        if self._forwarding.networks:
-            peer = self._forwarded(reader.headers)
-        exchange = self._exchange = Exchange(self, reader.verb, reader.target, reader.headers, cast(bytes, reader.body), peer)
-        self._handler(exchange)
-
-    def _forwarded(self, headers: dict[bytes, bytes]) -> Peer:
-        peer = self._peer
-        address = self._forwarding.address(peer.address, headers.get(b"x-forwarded-for"))
+        address = forwarding.address(peer.address, headers.get(b"x-forwarded-for"))
         return peer if address == peer.address else Peer(address, peer.port, peer.leaf, peer.chain)
 
-    def _settle(self) -> None:
+    def _settle(self, done: bool) -> None:
         """Give the state that the connection is left in its deadline, and go on or stop reading."""
-        if self._phase >= Phase.SENDING or self._transport is None:
+        if self._blocked:
             return
         reader, limits = self._reader, self._limits
         if self._exchange is not None:
-            self._enter(Phase.REQUEST, limits.request_seconds)
+            self._enter(REQUEST, limits.request_seconds)
+        elif not done:
+            asyncio.get_running_loop().call_soon(self._resume)
         elif self._eof:
             self._close()
-        elif reader.stage is not Stage.HEAD:
+        elif reader.stage != HEAD:
             self._read_body(reader)
-        elif reader.waiting:
-            self._enter(Phase.HEAD, limits.head_seconds)
+        elif reader.buffer:
+            self._enter(HEADING, limits.head_seconds)
         else:
-            self._phase = Phase.NEW
-            self._enter(Phase.IDLE, limits.idle_seconds)
-        if self._paused and reader.waiting <= limits.max_waiting and not self._choked and self._transport is not None:
+            self._phase = IDLE
+            self.deadline = self._connections.idle_deadline
+        self._unpause()
+
+    def _unpause(self) -> None:
+        if self._paused and not self._blocked and self._reader.waiting <= self._limits.max_waiting and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
 
@@ -289,13 +251,13 @@ class HttpProtocol(asyncio.Protocol):
         if not self._hold(max(0, reader.length - SMALL_BODY)):
             self._refuse(503, "too many large requests at one time; try again later", extra=b"Retry-After: 1\r\n")
             return
-        self._enter(Phase.BODY, limits.body_seconds + max(0, reader.length - limits.max_body) / LARGE_RATE)
+        self._enter(BODY, limits.body_seconds + max(0, reader.length - limits.max_body) / LARGE_RATE)
         if reader.expects:
             reader.expects = False
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _enter(self, phase: Phase, seconds: float) -> None:
-        if phase is not self._phase:
+    def _enter(self, phase: int, seconds: float) -> None:
+        if phase != self._phase:
             self._phase = phase
             self.deadline = self._connections.deadline(seconds)
 
@@ -326,28 +288,27 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
             return
         self._write(data)
-        if not self._working:
-            if self._reader.waiting:
-                self._work()
-            else:
-                self._settle()
+        if not self._working and not self._blocked:
+            self._work()
 
     def _write(self, data: bytes) -> None:
         transport = self._transport
-        if transport is not None and not transport.is_closing():
-            transport.write(data)
+        if transport is not None:
+            try:
+                transport.write(data)
+            except RuntimeError:  # uvloop's word for a transport that was just reset
+                self._blocked = True
 
     def _refuse(self, status: int, *messages: str, extra: bytes = b"") -> None:
         """Answer once more, stop reading requests, and close when the client had the time to read it."""
-        self._exchange = None
-        self._hold(0)
+        if self._phase == LINGERING:
+            return
+        self._end()
         self._write(closing(render(status, errors_body(messages), extra=extra)))
-        self._enter(Phase.LINGERING, self._limits.linger_seconds)
-        self._reader.close()
+        self._enter(LINGERING, self._limits.linger_seconds)
         if self._transport is not None and not self._transport.is_closing():
-            if self._paused:
-                self._transport.resume_reading()
             self._transport.write_eof()
+            self._transport.resume_reading()
 
     def _fail(self, error: Exception) -> None:
         asyncio.get_running_loop().call_exception_handler({"message": "the HTTP handler raised", "exception": error})
@@ -355,9 +316,17 @@ class HttpProtocol(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close after what was written has left; a client that does not read it is cut at the deadline."""
-        self._enter(Phase.LINGERING, self._limits.write_seconds)
+        self._end()
+        self._enter(LINGERING, self._limits.write_seconds)
         if self._transport is not None:
             self._transport.close()
+
+    def _end(self) -> None:
+        """No further request is taken."""
+        self._exchange = None
+        self._blocked = True
+        self._hold(0)
+        self._reader.close()
 
 
 # ---- messages out

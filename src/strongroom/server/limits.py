@@ -1,0 +1,67 @@
+"""What one listener's connections may cost. Every number has its reason beside it; the configuration may override each.
+
+Sizes are in bytes, durations in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+SMALL_BODY: Final = 64 * KIB
+"""Bodies up to here are not counted as held: 10,000 of them at once are what the connection limit allows for."""
+
+FAIR_SHARE: Final = 64
+"""Pipelined requests answered in one go before other connections get their turn: at 20 µs each about a millisecond."""
+
+LARGE_RATE: Final = MIB
+"""Bytes a second at which a body beyond `max_body` must arrive, on top of the usual body deadline."""
+
+
+def _never_large(_target: bytes) -> bool:
+    return False
+
+
+class Limits(NamedTuple):
+    """The limits of HTTP and TLS connections."""
+
+    max_head: int = 32 * KIB
+    """Vault tokens, JWTs and AWS session tokens fit many times; nginx takes 32 KiB, Go 1 MiB."""
+    max_headers: int = 100
+    """As Apache does; a browser sends about twenty."""
+    max_body: int = MIB
+    """JSON grows up to 25 times when parsed (T15.1)."""
+    max_large_body: int = 32 * MIB
+    """Vault's default for all; here only for the routes that need it, such as imports and snapshots."""
+    large_body: Callable[[bytes], bool] = _never_large
+    """Says for a raw request target whether its route takes large bodies."""
+    max_waiting: int = 64 * KIB
+    """Pipelined bytes kept while an answer is in flight, then the socket is not read."""
+    max_unsent: int = 256 * KIB
+    """Bytes of answers that a slow reader may leave with us before its next request waits."""
+    max_connections: int = 10_000
+    """Per worker (F15); bounded by the process's descriptors too."""
+    max_held: int = 256 * MIB
+    """Large bodies being read at one time, all connections of a worker together."""
+    head_seconds: float = 10
+    body_seconds: float = 30
+    idle_seconds: float = 300
+    request_seconds: float = 90
+    """Vault's default_max_request_duration."""
+    write_seconds: float = 30
+    """For a client to read what lies ready for it."""
+    linger_seconds: float = 1
+    """For a refused client to read why, while it may still be sending."""
+    handshake_seconds: float = 10
+    max_handshake: int = 128 * KIB
+    """Bytes a TLS client may send before the handshake is done: a chain of ten large certificates, twice."""
+
+    def body_limit(self, target: bytes) -> int:
+        """The largest body taken for this request target."""
+        return self.max_large_body if self.large_body(target) else self.max_body
+
+
+DEFAULT_LIMITS: Final = Limits()
