@@ -117,7 +117,7 @@ def accessor() -> str:
 
 def checksum(text: str) -> str:
     """CRC-32 of the text in six base62 digits."""
-    rest = crc32(text.encode())
+    rest = crc32(text.encode("utf-8", "surrogatepass"))
     digits = ""
     for _ in range(CHECKSUM_LENGTH):
         rest, digit = divmod(rest, 62)

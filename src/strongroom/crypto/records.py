@@ -41,9 +41,15 @@ _BODY = HEADER_BYTES + NONCE_BYTES
 _KIND = VERSION << 8 | XAES_256_GCM
 _HEADER = struct.Struct(">HIQ")
 """Version and algorithm together as one number: read, compared and written in one step."""
+_NONCE = struct.Struct(">QI12s")
+_FRONT = struct.Struct(">HIQQI12s")
+"""Header and nonce of a record. Unpacking numbers and packing blocks saves 0.4 of 4.4 µs over slices and joins."""
+_BLOCK = struct.Struct(">IQI")
+_BLOCKS = struct.Struct(">IQIIQI")
 _LENGTH = struct.Struct(">H")
 _PREFIXES = (b"\x00\x01X\x00", b"\x00\x02X\x00")
 """Of the two derivation blocks: counter u16, label, separator (NIST SP 800-108r1 in counter mode over CMAC)."""
+_TOO_SHORT = "record is shorter than an empty one"
 _INVALID = "record does not open: it was changed, or sealed for another place or under another key"
 
 
@@ -59,7 +65,7 @@ class Header(NamedTuple):
 def record_header(record: bytes) -> Header:
     """Read the header of a record. Raises InvalidRecord for one that is too short to be a record."""
     if len(record) < OVERHEAD:
-        raise InvalidRecord("record is shorter than an empty one")
+        raise InvalidRecord(_TOO_SHORT)
     kind, epoch, generation = _HEADER.unpack_from(record)
     return Header(kind >> 8, kind & 0xFF, epoch, generation)
 
@@ -71,26 +77,31 @@ class Xaes:
         if len(key) != KEY_BYTES:
             raise ValueError(f"an XAES-256-GCM key has {KEY_BYTES} bytes")
         self._encrypt_blocks = Cipher(AES256(key), ECB()).encryptor().update
-        head, self._mask = divmod(_cmac_subkey(self._encrypt_blocks(bytes(16))), 1 << 96)
-        self._first, self._second = ((int.from_bytes(prefix) ^ head).to_bytes(4) for prefix in _PREFIXES)
+        subkey = _cmac_subkey(self._encrypt_blocks(bytes(16)))
+        label, self._upper, self._lower = _BLOCK.unpack(subkey.to_bytes(16))
+        self._first, self._second = (int.from_bytes(prefix) ^ label for prefix in _PREFIXES)
 
     def seal(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Ciphertext and tag. The nonce must be random and never used before."""
-        return self._derived(nonce).encrypt(nonce[12:], plaintext, aad)
+        upper, lower, rest = _split(nonce)
+        return self.derived(upper, lower).encrypt(rest, plaintext, aad)
 
     def open(self, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
         """The plaintext. Raises InvalidRecord."""
+        upper, lower, rest = _split(nonce)
         try:
-            return self._derived(nonce).decrypt(nonce[12:], ciphertext, aad)
+            return self.derived(upper, lower).decrypt(rest, ciphertext, aad)
         except InvalidTag:
             raise InvalidRecord(_INVALID) from None
 
-    def _derived(self, nonce: bytes) -> AESGCM:
-        """CMAC of two one-block messages, their subkey already folded into the constants."""
-        if len(nonce) != NONCE_BYTES:
-            raise ValueError(f"an XAES-256-GCM nonce has {NONCE_BYTES} bytes")
-        masked = (int.from_bytes(nonce[:12], "big") ^ self._mask).to_bytes(12, "big")
-        return AESGCM(self._encrypt_blocks(self._first + masked + self._second + masked))
+    def derived(self, upper: int, lower: int) -> AESGCM:
+        """The key of one message, from the first 8 and the next 4 bytes of its nonce.
+
+        CMAC of two one-block messages, their subkey already folded into the constants.
+        """
+        upper ^= self._upper
+        lower ^= self._lower
+        return AESGCM(self._encrypt_blocks(_BLOCKS.pack(self._first, upper, lower, self._second, upper, lower)))
 
 
 class RecordCipher:
@@ -98,27 +109,31 @@ class RecordCipher:
 
     def __init__(self, installation: bytes, epoch: int, key: bytes) -> None:
         self.epoch = epoch
-        self._xaes = Xaes(key)
+        self._derived = Xaes(key).derived
         self._prefix = _LENGTH.pack(len(installation)) + installation
 
     def seal(self, row_key: bytes, generation: int, plaintext: bytes) -> bytes:
         """A record that opens only at this row key."""
         header = _HEADER.pack(_KIND, self.epoch, generation)
         nonce = _take_nonce()
+        upper, lower, rest = _NONCE.unpack(nonce)
         aad = self._prefix + _LENGTH.pack(len(row_key)) + row_key + header
-        return header + nonce + self._xaes.seal(nonce, plaintext, aad)
+        return header + nonce + self._derived(upper, lower).encrypt(rest, plaintext, aad)
 
     def open(self, row_key: bytes, record: bytes) -> bytes:
         """The plaintext of a record found at this row key. Raises InvalidRecord."""
         if len(record) < OVERHEAD:
-            raise InvalidRecord("record is shorter than an empty one")
-        kind, epoch, _ = _HEADER.unpack_from(record)
+            raise InvalidRecord(_TOO_SHORT)
+        kind, epoch, _, upper, lower, rest = _FRONT.unpack_from(record)
         if kind != _KIND:
             raise InvalidRecord("record has a version or an algorithm that this server does not know")
         if epoch != self.epoch:
             raise InvalidRecord("record is of another epoch than the key it was opened with")
         aad = self._prefix + _LENGTH.pack(len(row_key)) + row_key + record[:HEADER_BYTES]
-        return self._xaes.open(record[HEADER_BYTES:_BODY], record[_BODY:], aad)
+        try:
+            return self._derived(upper, lower).decrypt(rest, record[_BODY:], aad)
+        except InvalidTag:
+            raise InvalidRecord(_INVALID) from None
 
 
 def xaes_seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes = b"") -> bytes:
@@ -137,6 +152,13 @@ def new_nonce() -> bytes:
 
 
 _take_nonce = RandomPool(NONCE_BYTES).take
+
+
+def _split(nonce: bytes) -> tuple[int, int, bytes]:
+    if len(nonce) != NONCE_BYTES:
+        raise ValueError(f"an XAES-256-GCM nonce has {NONCE_BYTES} bytes")
+    upper, lower, rest = _NONCE.unpack(nonce)
+    return upper, lower, rest
 
 
 def _cmac_subkey(block: bytes) -> int:
