@@ -1,0 +1,194 @@
+"""Who did what: every call leaves a request line before it takes effect and a response line before it is answered.
+
+Rules of this file:
+- Once a device exists, nothing is answered that no device took. Without devices nothing is written and nothing fails.
+- Lines are buffered by `request` and `response` and leave in one write a device at `flush`.
+- The committer's loop calls everything here; only `Draft` and its signature go to the pool in between.
+
+Formats: core/audit_format.py (lines), core/audit_mask.py (what is hidden), core/audit_chain.py (how a file proves itself),
+core/audit_checkpoint.py (what binds it); core/audit_device.py is one device, core/audit_sink.py where its lines go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from strongroom.clock import Clock
+from strongroom.core import audit_checkpoint as checkpoints
+from strongroom.core.audit_chain import Owner, Position
+from strongroom.core.audit_checkpoint import Checkpoint, Draft, IndexState, Last
+from strongroom.core.audit_device import Device, DeviceEntry
+from strongroom.core.audit_format import timestamp
+from strongroom.core.audit_mask import encode
+from strongroom.core.request import Call, Response
+from strongroom.errors import AuditFailed, InvalidRequest
+
+
+def audit_hash(device: Device, text: str) -> str:
+    """What stands for a text in this device's lines, so that auditors can search for it."""
+    return device.format.mask.hash(text.encode())
+
+
+class Broker:
+    """The audit devices of one worker.
+
+    `others`: the last lines of the node's other workers, for the checkpoint. `last`: the checkpoint that the next one follows.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        node: str,
+        slot: int = 0,
+        boot: str = "",
+        index: Callable[[], IndexState] = lambda: (0, "", 0),
+        others: Callable[[], tuple[Position, ...]] = tuple,
+        last: Last = Last(),  # noqa: B008 — frozen
+    ) -> None:
+        self.devices: tuple[Device, ...] = ()
+        self.last = last
+        self._clock, self._node, self._slot, self._boot = clock, node, slot, boot
+        self._index, self._others = index, others
+        self._headers: Mapping[bytes, bool] = {}
+        self._second, self._prefix = -1, b""
+        self._uncovered = 0
+        self._since = clock.monotonic()
+        self._drafting = False
+
+    # --- devices ---
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is any device."""
+        return bool(self.devices)
+
+    @property
+    def failures(self) -> int:
+        """How often a device did not take its lines."""
+        return sum(device.failures for device in self.devices)
+
+    @property
+    def request_headers(self) -> Mapping[bytes, bool]:
+        """The request headers that are written, by lower-case name; True = masked."""
+        return self._headers
+
+    @request_headers.setter
+    def request_headers(self, headers: Mapping[str, bool]) -> None:
+        self._headers = {name.lower().encode("latin-1"): masked for name, masked in headers.items()}
+        for device in self.devices:
+            device.format.headers = self._headers
+
+    def device(self, path: str) -> Device | None:
+        """The device at a path."""
+        return next((device for device in self.devices if device.path == path), None)
+
+    def enable(self, device: Device) -> None:
+        """Take a device into use once it has taken its first line. Raises InvalidRequest."""
+        for other in self.devices:
+            if other.path == device.path or other.sink.place == device.sink.place != "discard":
+                raise InvalidRequest(f"audit device {other.path} already writes to {other.sink.place}: choose another path and place")
+        device.format.headers = self._headers
+        entry = device.entry
+        try:
+            device.start(Owner(entry.uuid, entry.kind, self._node, self._slot, self._boot), self._time())
+        except OSError as failure:
+            if entry.options.get("skip_test", "").lower() != "true":
+                device.close()
+                raise InvalidRequest(f"audit device {device.path} takes no lines: {failure}") from failure
+        self.devices = (*self.devices, device)
+
+    def disable(self, path: str) -> None:
+        """Stop using a device; its lines of this tick are written first. None of that path: nothing happens."""
+        for device in [device for device in self.devices if device.path == path]:
+            device.flush(self._time())
+            self.devices = tuple(other for other in self.devices if other is not device)
+            device.close()
+
+    def reopen(self) -> None:
+        """Close and open every device, on SIGHUP. One that fails is tried again at its next line."""
+        for device in self.devices:
+            device.reopen(self._time())
+
+    def close(self) -> None:
+        """Let go of all devices."""
+        for device in self.devices:
+            device.close()
+        self.devices = ()
+
+    # --- lines ---
+
+    def request(self, call: Call, error: BaseException | None = None) -> None:
+        """Buffer the request line: once a call, granted or denied, before any effect."""
+        if not self.devices:
+            return
+        time = self._time()
+        self._uncovered += 1
+        for device in self.devices:
+            device.lines.append(device.format.request(call, error, time))
+
+    def response(self, call: Call, response: Response | None, error: BaseException | None = None) -> None:
+        """Buffer the response line."""
+        if not self.devices:
+            return
+        time = self._time()
+        self._uncovered += 1
+        for device in self.devices:
+            device.lines.append(device.format.response(call, response, error, time))
+
+    def flush(self) -> None:
+        """Write what is buffered, one write a device. Raises AuditFailed when there is a device and none took it."""
+        taken, asked = False, False
+        for device in self.devices:
+            if device.lines:
+                asked = True
+                taken = device.flush(self._time()) or taken
+        if asked and not taken:
+            raise AuditFailed("internal error: no audit device took the entry, so nothing is answered; the server's log names the devices")
+
+    def _time(self) -> bytes:
+        text, self._second, self._prefix = timestamp(self._clock.now(), self._second, self._prefix)
+        return text
+
+    # --- checkpoints ---
+
+    def positions(self) -> tuple[Position, ...]:
+        """The last taken line of each stream of this worker."""
+        return tuple(position for device in self.devices if (position := device.position) is not None)
+
+    def checkpoint_due(self) -> bool:
+        """Whether lines wait for a checkpoint long enough, or are many enough."""
+        if not self._uncovered or self._drafting or not self.devices:
+            return False
+        waited = self._clock.monotonic() - self._since
+        return waited >= (checkpoints.AT_MOST_EVERY if self._uncovered >= checkpoints.LINES else checkpoints.EVERY)
+
+    def draft(self, final: bool = False) -> Draft:
+        """What to sign, as the streams stand now. `final`: nothing follows, the node seals."""
+        self._drafting, self._uncovered, self._since = True, 0, self._clock.monotonic()
+        number, (gsn, sigma, count) = self.last.number + 1, self._index()
+        content = Checkpoint(
+            node=self._node,
+            boot=self._boot,
+            number=number,
+            previous=self.last.digest,
+            time=self._time().decode(),
+            gsn=gsn,
+            sigma=sigma,
+            count=count,
+            streams=(*self.positions(), *self._others()),
+            final=final,
+        )
+        return Draft(number, encode(content))
+
+    def append(self, draft: Draft, signature: bytes | None) -> None:
+        """Buffer the signed checkpoint for every device; None: it could not be signed, and the next one covers its lines."""
+        self._drafting = False
+        if signature is None:
+            self._uncovered += 1
+            return
+        self.last = Last(draft.number, draft.digest)
+        for device in self.devices:
+            device.lines.append(checkpoints.body(draft, signature, self._time()))
+
+
+__all__ = ["Broker", "Device", "DeviceEntry", "audit_hash"]

@@ -1,0 +1,128 @@
+"""Values become HMACs: what of a body may stand in an audit line.
+
+Rules of this file:
+- Names, numbers, booleans, null and instants stay; every text becomes `hmac-sha256:` and the hex HMAC-SHA-256 of its UTF-8 under the
+  device's key. Bytes, and whatever this file does not know, count as text.
+- A text stays only under a name that the mount's `audit_non_hmac_*_keys` lists, at any depth, as in Vault.
+- JSON text is masked without parsing it. What comes out is checked to be JSON; what is not becomes one HMAC of the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from strongroom.core.request import Json, Secret
+from strongroom.crypto.mac import Mac
+
+NONE: Final[frozenset[str]] = frozenset()
+
+_TEXT: Final = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?', re.DOTALL)
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_EXACT: Final = msgspec.json.Decoder(float_hook=Decimal)
+_WELL_FORMED: Final = msgspec.json.Decoder(msgspec.Raw)
+
+_LISTED: Final = frozenset({"keys", "key_info"})
+
+encode = _ENCODER.encode
+
+
+class Mask:
+    """The HMAC of one device, and what it makes of values."""
+
+    __slots__ = ("_mac",)
+
+    def __init__(self, key: bytes) -> None:
+        self._mac = Mac(key)
+
+    def hash(self, text: bytes) -> str:
+        """What stands for a text."""
+        return f"hmac-sha256:{self._mac.hex(text)}"
+
+    def quoted(self, text: bytes) -> bytes:
+        """The same as a JSON string."""
+        return b'"hmac-sha256:%b"' % self._mac.hex(text).encode()
+
+    def json(self, text: bytes, clear: frozenset[str] = NONE) -> bytes:
+        """The masked form of JSON text, on one line."""
+        if clear:
+            return self._parsed(text, clear)
+        masked = _TEXT.sub(self._replace, text).translate(None, b"\r\n")
+        return masked if _is_json(masked) else self.quoted(text)
+
+    def _replace(self, found: re.Match[bytes]) -> bytes:
+        """A string that a colon follows is a name. Escapes are undone first: equal texts have equal HMACs however they are written."""
+        if found[2] is not None:
+            return found[0]
+        text = found[1]
+        return self.quoted(_unescape(text) if b"\\" in text else text)
+
+    def _parsed(self, text: bytes, clear: frozenset[str]) -> bytes:
+        try:
+            return self.value(_EXACT.decode(text), clear)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self.quoted(text)
+
+    def value(self, value: object, clear: frozenset[str] = NONE, name: str = "") -> bytes:
+        """The masked form of a value under the innermost name it stands below."""
+        match value:
+            case None | bool() | int() | float() | Decimal() | date():
+                return encode(value)
+            case str():
+                return encode(value) if name in clear else self.quoted(_utf8(value))
+            case Secret():
+                return self.quoted(_utf8(value.reveal()))
+            case Json():
+                return self.json(value.text, clear)
+            case msgspec.Raw():
+                return self.json(bytes(value), clear)
+            case Mapping():
+                return self._members(value.items(), clear)
+            case bytes() | bytearray() | memoryview():
+                return self.quoted(bytes(value))
+            case Sequence() | set() | frozenset():
+                return b"[%b]" % b",".join([self.value(item, clear, name) for item in value])
+            case msgspec.Struct():
+                return self._members(((field, getattr(value, field)) for field in value.__struct_fields__), clear)
+        return self.quoted(_utf8(repr(value)))
+
+    def _members(self, members: Iterable[tuple[object, object]], clear: frozenset[str]) -> bytes:
+        pairs = [(str(name), value) for name, value in members]
+        return b"{%b}" % b",".join([b"%b:%b" % (name_text(name), self.value(value, clear, name)) for name, value in pairs])
+
+
+def name_text(name: str) -> bytes:
+    """A text in the clear as a JSON string; what is not Unicode is escaped."""
+    try:
+        return encode(name)
+    except UnicodeEncodeError:
+        return encode(name.encode("utf-8", "backslashreplace").decode())
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _unescape(text: bytes) -> bytes:
+    try:
+        return msgspec.json.decode(b'"%b"' % text, type=str).encode()
+    except (msgspec.DecodeError, UnicodeError):
+        return text
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _WELL_FORMED.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def elide(value: Mapping[str, object]) -> dict[str, object]:
+    """A listing with its names replaced by their number, as the option `elide_list_responses` asks for."""
+    return {name: len(part) if name in _LISTED and isinstance(part, (Mapping, list, tuple)) else part for name, part in value.items()}
