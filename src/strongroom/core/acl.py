@@ -5,19 +5,20 @@ Rules of this file:
 - One rule decides: (1) the exact rule of the path; (2) for LIST and SCAN the exact rule of the path without its trailing slash; (3) of the
   matching `*` and `+` rules the one whose first wildcard comes latest, then the one without `*` at the end, with fewer `+`, the longer,
   the greater in order. Lesser rules do not count, even where they deny.
-- LIST and SCAN are about a path in two spellings, `a` and `a/`. A wildcard rule that denies either is not skipped for the other; over an
-  exact rule for `a` only a denial written for what lies below `a/` wins.
+- LIST and SCAN are about a path in two spellings, `a` and `a/`: wildcard rules for either are candidates, and a wildcard denial written
+  for what lies below `a/` is never skipped for a rule that speaks of `a`.
 - `check` raises or says why it granted. An Acl never changes; tokens with the same policies share it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from strongroom.core.merging import Dropped, merged, rendered
 from strongroom.core.parameters import check_parameters
-from strongroom.core.patterns import Node, below, first_wildcard, is_exact, priority
+from strongroom.core.patterns import Node, below, is_exact, priority
 from strongroom.core.policy import Policy, Rule
 from strongroom.core.request import Decision, Operation
 from strongroom.core.templates import Identity
@@ -27,11 +28,12 @@ MEMO_ENTRIES: Final = 4096
 """Remembered paths per Acl and way of matching; then the memo starts anew, which costs a microsecond a path."""
 
 MEMO_PATH: Final = 256
-"""Longer paths are not remembered, so that the memo of one Acl stays below about 2 MiB whatever is asked."""
+"""Longer paths are not remembered, so that the memo of one Acl stays at a few MiB whatever is asked."""
 
 LISTINGS: Final = frozenset({Operation.LIST, Operation.SCAN})
 MAX_LIMIT: Final = (1 << 31) - 1
 
+_HOLE: Final = re.compile(r"\{\{\.(path|key)\}\}")
 _HELP: Final = Decision(root=False)
 _ROOT: Final = Decision(root=True, granting=("root",))
 
@@ -39,7 +41,7 @@ _ROOT: Final = Decision(root=True, granting=("root",))
 class Verdict:
     """A compiled rule: what it grants, and whether there is more to check than the capability."""
 
-    __slots__ = ("conditional", "denies", "granted", "rank", "reach", "rule")
+    __slots__ = ("conditional", "denies", "depth", "granted", "rank", "rule")
 
     def __init__(self, rule: Rule, grants: Mapping[str, Sequence[str]], rank: int = 0) -> None:
         self.rule = rule
@@ -52,7 +54,7 @@ class Verdict:
             rule.allowed_parameters or rule.denied_parameters or rule.required_parameters or rule.min_wrapping_ttl or rule.max_wrapping_ttl
         )
         self.rank = rank
-        self.reach = first_wildcard(rule.pattern)
+        self.depth = rule.pattern.count("/")
 
 
 NOTHING: Final = Verdict(Rule(pattern=""), {})
@@ -103,8 +105,7 @@ class Acl:
         """What the caller may do there, sorted; `["root"]` or `["deny"]` where that is all to say."""
         if self.root:
             return ["root"]
-        verdict = self._find(Operation.LIST if path.endswith("/") else Operation.READ, path)
-        return _shown_capabilities(verdict.rule)
+        return _shown_capabilities(self._at(path).rule)
 
     def list_limit(self, path: str) -> int:
         """The most names one LIST or SCAN of this path may answer, 0 = no limit."""
@@ -118,7 +119,7 @@ class Acl:
         base = path if path.endswith("/") else path + "/"
         kept = list(names)
         if not self.root and operation is Operation.SCAN:
-            kept = [name for name in kept if not self._denies(base + name)]
+            kept = [name for name in kept if not self._at(base + name).denies]
         if template:
             kept = [name for name in kept if self.capabilities(_filled(template, base, name)) != ["deny"]]
         return kept
@@ -148,31 +149,33 @@ class Acl:
         memo = self._memo[operation]
         if (known := memo.get(path)) is not None:
             return known
-        if operation in LISTINGS:
-            verdict = self._listing(path.removesuffix("/"))
-        else:
-            verdict = self._exact.get(path) or self._tree.best(path) or NOTHING
+        verdict = self._match(operation, path)
         if len(path) <= MEMO_PATH:
             if len(memo) >= MEMO_ENTRIES:
                 memo.clear()
             memo[path] = verdict
         return verdict
 
+    def _match(self, operation: Operation, path: str) -> Verdict:
+        if operation in LISTINGS:
+            return self._listing(path.removesuffix("/"))
+        return self._exact.get(path) or self._tree.best(path) or NOTHING
+
     def _listing(self, bare: str) -> Verdict:
         """The rule for a LIST or SCAN of `bare/`."""
         slashed = bare + "/"
         if (exact := self._exact.get(slashed)) is not None:
             return exact
-        below = self._tree.best(slashed) or NOTHING
+        inside = self._tree.best(slashed) or NOTHING
+        if inside.denies and inside.depth > bare.count("/"):
+            return inside
         if (exact := self._exact.get(bare)) is not None:
-            return below if below.denies and below.reach >= len(slashed) else exact
-        at = self._tree.best(bare) or NOTHING
-        if at.denies or below.denies:
-            return at if at.denies else below
-        return max(below, at, key=lambda verdict: verdict.rank)
+            return exact
+        return max(inside, self._tree.best(bare) or NOTHING, key=lambda verdict: verdict.rank)
 
-    def _denies(self, path: str) -> bool:
-        return self._find(Operation.LIST if path.endswith("/") else Operation.READ, path).denies
+    def _at(self, path: str) -> Verdict:
+        """The rule for a path whose operation is open, as Vault's clients ask for capabilities; not remembered."""
+        return self._match(Operation.LIST if path.endswith("/") else Operation.READ, path)
 
 
 ROOT_ACL: Final = Acl((), root=True)
@@ -180,7 +183,7 @@ ROOT_ACL: Final = Acl((), root=True)
 
 
 def compile_acl(policies: Sequence[Policy], identity: Identity | None = None, now: int = 0) -> Acl:
-    """One Acl of these policies for this caller at this time (ns). Without a time, rules that end are left out."""
+    """One Acl of these policies for this caller at this time (ns). Without a time, grants that end are left out."""
     rules: dict[str, Rule] = {}
     grants: dict[str, dict[str, list[str]]] = {}
     dropped: list[Dropped] = []
@@ -188,7 +191,7 @@ def compile_acl(policies: Sequence[Policy], identity: Identity | None = None, no
     for policy in policies:
         for rule in policy.rules:
             end = min(filter(None, (policy.expiration, rule.expiration)), default=0)
-            if end and not 0 < now < end:
+            if end and (now >= end or not (now or "deny" in rule.capabilities)):
                 continue
             ready = rendered(policy, rule, identity, dropped)
             if ready is None:
@@ -249,6 +252,4 @@ def _described(rule: Rule) -> dict[str, Any]:
 
 def _filled(template: str, path: str, key: str) -> str:
     """Both holes at once: a key that reads `{{.path}}` stays a key."""
-    return "".join(
-        {"{{.path}}": path, "{{.key}}": key}.get(part, part) for part in template.replace("{{", "\0{{").replace("}}", "}}\0").split("\0")
-    )
+    return _HOLE.sub(lambda hole: path if hole[1] == "path" else key, template)
