@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from decimal import Decimal
@@ -145,10 +146,8 @@ def test_reading_takes_linear_time(piece: str) -> None:
     """Half a megabyte of each awkward piece is read or refused within a second or so; quadratic time would take minutes."""
     started = time.perf_counter()
     for opening in ("", "{", "a = ", 'a = "'):
-        try:
+        with contextlib.suppress(HclError):
             parse(opening + piece * (200_000 // len(piece)))
-        except HclError:
-            pass
     assert time.perf_counter() - started < 5
 
 
@@ -157,8 +156,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         assert isinstance(parse(text), Body)
     except HclError as error:
-        assert error.line >= 1
-        assert error.column >= 1
+        place = (error.line, error.column)
+    else:
+        place = (1, 1)
+    assert min(place) >= 1
 
 
 _JSON = st.recursive(
