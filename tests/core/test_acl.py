@@ -371,7 +371,7 @@ def test_parameters_of_the_same_pattern_merge() -> None:
     one = """path "a" { policy = "write" required_parameters = ["x"]
         allowed_parameters = { "v" = [1], "e" = [] } denied_parameters = { "d" = ["p"] } min_wrapping_ttl = 100 max_wrapping_ttl = 300 }"""
     two = """path "a" { policy = "write" required_parameters = ["y", "x"]
-        allowed_parameters = { "v" = [2], "e" = [1], "n" = [] } denied_parameters = { "d" = [] } 
+        allowed_parameters = { "v" = [2], "e" = [1], "n" = [] } denied_parameters = { "d" = [] }
         min_wrapping_ttl = 50 max_wrapping_ttl = 200 }"""
     rule = acl(one, two).rule(READ, "a")
     assert rule is not None
