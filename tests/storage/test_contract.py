@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import StorageUnusable
-from strongroom.storage.api import HEADER, INDEX_KEY, Child, Storage
+from strongroom.storage.api import HEADER, INDEX_KEY, Child, Feed, Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.storage.walk import beyond, pack, unpack
@@ -35,6 +35,10 @@ def key(*names: bytes, mount: bytes = MOUNT) -> bytes:
     return mount + b"".join(len(name).to_bytes(2) + name for name in names)
 
 
+def feed(gsn: int, *keys: bytes) -> Feed:
+    return Feed(gsn, frozenset(keys))
+
+
 def commit(store: Storage, puts: dict[bytes, bytes], deletes: tuple[bytes, ...] = ()) -> int:
     group = store.begin(0, [])
     group.apply(puts, deletes)
@@ -48,10 +52,10 @@ def test_kind_and_place_are_named(store: Storage) -> None:
 
 
 def test_an_empty_store_has_gsn_0_and_its_first_group_gsn_1(store: Storage) -> None:
-    assert store.changed(0) == (0, frozenset())
+    assert store.changed(0) == feed(0)
     assert store.get_many([key(b"a")]) == {}
     assert commit(store, {}) == 1
-    assert store.changed(0) == (1, frozenset())
+    assert store.changed(0) == feed(1)
 
 
 def test_committed_rows_are_read_and_replaced_and_deleted(store: Storage) -> None:
@@ -84,7 +88,7 @@ def test_what_is_not_committed_is_invisible(store: Storage) -> None:
     assert store.get_many([key(b"new"), key(b"kept")]) == {key(b"kept"): b"old"}
     assert store.children(MOUNT, b"", -1) == [Child(key(b"kept"), True, False)]
     assert store.scan(MOUNT, beyond(MOUNT), -1) == [(key(b"kept"), b"old")]
-    assert store.changed(1) == (1, frozenset())
+    assert store.changed(1) == feed(1)
     group.commit()
     assert store.get_many([key(b"new"), key(b"kept")]) == {key(b"new"): b"1"}
 
@@ -105,7 +109,7 @@ def test_an_abandoned_group_leaves_nothing_and_the_store_usable(store: Storage) 
     group.abandon()
     group.abandon()
     assert store.get_many([key(b"a")]) == {}
-    assert store.changed(0) == (0, frozenset())
+    assert store.changed(0) == feed(0)
     assert store.outcome(group.id) is None
     again = store.begin(0, [])
     assert (again.gsn, again.min_epoch) == (1, 0)
@@ -136,19 +140,19 @@ def test_the_feed_names_every_key_put_or_deleted_since(store: Storage) -> None:
     commit(store, {key(b"a"): b"1"})
     commit(store, {key(b"b"): b"1"}, (key(b"a"),))
     commit(store, {key(b"c"): b"1"})
-    assert store.changed(0) == (3, {key(b"a"), key(b"b"), key(b"c")})
-    assert store.changed(1) == (3, {key(b"a"), key(b"b"), key(b"c")})
-    assert store.changed(2) == (3, {key(b"c")})
-    assert store.changed(3) == (3, frozenset())
+    assert store.changed(0) == feed(3, key(b"a"), key(b"b"), key(b"c"))
+    assert store.changed(1) == feed(3, key(b"a"), key(b"b"), key(b"c"))
+    assert store.changed(2) == feed(3, key(b"c"))
+    assert store.changed(3) == feed(3)
     group = store.begin(2, [])
-    assert group.feed == (3, {key(b"c")})
+    assert group.feed == feed(3, key(b"c"))
     assert group.gsn == 4
     group.abandon()
 
 
 def test_a_since_from_the_future_is_everything(store: Storage) -> None:
     commit(store, {key(b"a"): b"1"})
-    assert store.changed(7) == (1, None)
+    assert store.changed(7) == Feed(1, None)
 
 
 def test_a_since_older_than_what_is_kept_is_everything(store: Storage) -> None:

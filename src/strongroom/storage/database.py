@@ -16,7 +16,7 @@ from pathlib import Path
 import apsw
 
 from strongroom.errors import StorageUnusable
-from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock, create_private, open_private, prepare
+from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock, create_private, open_private, prepare, sync_directory
 
 FORMAT = 1
 BUSY_MS = 5_000
@@ -124,6 +124,7 @@ def _create(connection: apsw.Connection, directory: Path, settings: Mapping[str,
             _hold(connection, settings, directory / DATABASE)
             with connection:
                 connection.execute(SCHEMA, (FORMAT,))
+            sync_directory(directory)  # a rollback journal that came back after a power loss would undo all of this
     finally:
         lock.close()
 

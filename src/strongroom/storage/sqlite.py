@@ -292,11 +292,16 @@ class SqliteGroup:
 
 
 class _Readers(threading.local):
-    """A reading connection per thread, opened when the thread first reads."""
+    """A reading connection per thread, opened when the thread first reads and closed when it ends."""
 
     def __init__(self, open_reader: Callable[[], apsw.Connection]) -> None:
-        self.connection = open_reader()
-        self.cursor = self.connection.cursor()
+        self._open_reader = open_reader  # runs in each thread, and in the constructing one at once: so it opens nothing
+
+    def __getattr__(self, name: str) -> apsw.Cursor:
+        if name != "cursor":
+            raise AttributeError(name)
+        self.cursor: apsw.Cursor = self._open_reader().cursor()
+        return self.cursor
 
 
 class _Refusal:
