@@ -1,0 +1,1 @@
+"""Auth methods, a file per kind; a file's name is its kind."""

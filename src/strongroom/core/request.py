@@ -9,9 +9,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from strongroom.core.acl import Acl
     from strongroom.core.engine import Route
     from strongroom.core.transaction import Transaction
+
+
+T = TypeVar("T")
 
 
 class Operation(StrEnum):
@@ -118,7 +121,10 @@ class MountConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Mount(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """An engine at a path. `path` ends in "/", and begins with "auth/" for auth methods. `uuid` names its rows and never changes."""
+    """An engine at a path. `path` ends in "/", and begins with "auth/" for auth methods. `uuid` names its rows and never changes.
+
+    `tainted`: it is being removed; nothing resolves to it any more.
+    """
 
     uuid: bytes
     path: str
@@ -132,6 +138,7 @@ class Mount(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     seal_wrap: bool = False
     external_entropy_access: bool = False
     namespace: str = ""
+    tainted: bool = False
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -300,17 +307,29 @@ class Token:
     """A token that was presented and found good, with what follows from it. Shared by all calls that use it while it is unchanged.
 
     `digest` is its keyed hash (its name in the store), `policies` the union of its own and its identity's, `acl` the compiled
-    `policy.Acl`. `fragments` is audit's place for the masked forms of it, by device.
+    `policy.Acl`. `chain` is the digest and those of its ancestors, `deadline` the first instant (ns) at which one of them ends, 0 = never.
+    `fragments` is audit's place for the masked forms of it, by device.
     """
 
-    __slots__ = ("acl", "digest", "entry", "fragments", "identity_policies", "policies", "secret")
+    __slots__ = ("acl", "chain", "deadline", "digest", "entry", "fragments", "identity_policies", "policies", "secret")
 
-    def __init__(self, secret: Secret, digest: bytes, entry: TokenEntry, acl: Acl, identity_policies: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        secret: Secret,
+        digest: bytes,
+        entry: TokenEntry,
+        acl: Acl,
+        identity_policies: tuple[str, ...] = (),
+        chain: tuple[bytes, ...] = (),
+        deadline: int = 0,
+    ) -> None:
         self.secret = secret
         self.digest = digest
         self.entry = entry
         self.acl = acl
         self.identity_policies = identity_policies
+        self.chain = chain or (digest,)
+        self.deadline = deadline
         self.policies = tuple(sorted({*entry.policies, *identity_policies}))
         self.fragments: dict[Any, bytes] = {}
 
@@ -323,6 +342,24 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     root: bool
     granting: tuple[str, ...] = ()
+
+
+class Rerun(Exception):
+    """A call needs the result of something slow: run `fn` outside the lock, remember it under `key`, run the call again."""
+
+    def __init__(self, key: tuple[Any, ...], fn: Callable[[], Any]) -> None:
+        super().__init__()
+        self.key = key
+        self.fn = fn
+
+
+class Raised:
+    """What `once` remembers of a function that raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class Call(msgspec.Struct, eq=False):
@@ -339,13 +376,26 @@ class Call(msgspec.Struct, eq=False):
     route: Route | None = None
     args: tuple[Any, ...] = ()
     decision: Decision | None = None
-    warnings: Sequence[str] = ()
     remembered: dict[Any, Any] = {}
 
     @property
     def id(self) -> str:
         """The request id."""
         return self.request.id
+
+    def once(self, name: str, *inputs: Any, fn: Callable[[], T]) -> T:
+        """The result of something slow, worked out outside the store's lock and remembered for exactly these inputs.
+
+        Never stands in for a check of stored state: the call runs again from `resolve` once the result is there.
+        """
+        key = (name, *inputs)
+        if key not in self.remembered:
+            raise Rerun(key, fn)
+        outcome = self.remembered[key]
+        if isinstance(outcome, Raised):
+            raise outcome.error
+        kept: T = outcome
+        return kept
 
     def __repr__(self) -> str:
         return f"Call({self.request!r})"

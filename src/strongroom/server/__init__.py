@@ -1,0 +1,1 @@
+"""The process: sockets, TLS, committing, configuration, logs, metrics."""

@@ -1,0 +1,180 @@
+"""The barrier: sealed it knows nothing, unsealed it is the only thing that encrypts and decrypts rows.
+
+Rules of this file:
+- Everything above works on plaintext rows, everything below on sealed ones; both name a row by its row key.
+- A record that does not open is `StorageTampered`, never "not found". Before that is said, the keyring is read again once:
+  another node may have begun a new epoch.
+- Unsealing proves the root key by opening the keyring with it. Sealing drops every key; only ending the process erases them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from strongroom.barrier.index import EMPTY, Account, Index
+from strongroom.barrier.keyring import (
+    BOOT,
+    INSTALLATION_KEY,
+    KEYRING_KEY,
+    Installation,
+    Keyring,
+    boot_payload,
+    boot_record,
+    new_keyring,
+    open_keyring,
+    seal_keyring,
+)
+from strongroom.crypto.errors import InvalidRecord
+from strongroom.crypto.mac import Mac, derive
+from strongroom.crypto.multiset import Multiset
+from strongroom.crypto.records import RecordCipher, Xaes, record_header
+from strongroom.crypto.rowkeys import RowNames
+from strongroom.errors import Sealed, StorageTampered, StorageUnusable
+from strongroom.storage.api import INDEX_KEY, Group, Storage
+
+_index = msgspec.msgpack.Decoder(Index)
+
+
+class Keys:
+    """What an unsealed barrier holds, ready for use; one object per keyring."""
+
+    def __init__(self, root: bytes, keyring: Keyring, installation: Installation) -> None:
+        self.root = root
+        self.keyring = keyring
+        self.installation = installation
+        self.ciphers = {epoch.number: RecordCipher(installation.id, epoch.number, epoch.key) for epoch in keyring.epochs}
+        self.current = self.ciphers[keyring.current.number]
+        stable = keyring.stable
+        self.names = RowNames(stable.names)
+        self.tokens = Mac(stable.tokens)
+        self.lockout = Mac(stable.lockout)
+        self.terms = Multiset(stable.index)
+        self.batch = Xaes(stable.batch)
+
+    def purpose(self, label: bytes, length: int = 32) -> bytes:
+        """A stable key for one audit device or other named purpose."""
+        return derive(self.keyring.stable.audit, label, length)
+
+    def __repr__(self) -> str:
+        return "Keys()"
+
+
+class Barrier:
+    """The keys of one process, or their absence."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._keys: Keys | None = None
+
+    @property
+    def keys(self) -> Keys:
+        """The keys. Raises Sealed."""
+        if self._keys is None:
+            raise Sealed
+        return self._keys
+
+    @property
+    def sealed(self) -> bool:
+        """Whether there are no keys."""
+        return self._keys is None
+
+    def installation(self) -> Installation | None:
+        """The public header of the store; None where `init` has not been run."""
+        row = self.storage.get_many([INSTALLATION_KEY]).get(INSTALLATION_KEY)
+        return None if row is None else msgspec.msgpack.decode(boot_payload(row), type=Installation)
+
+    def unseal(self, root: bytes) -> None:
+        """Open the keyring with the root key and keep the keys. Raises InvalidRecord when it is not the root key."""
+        installation = self.installation()
+        row = self.storage.get_many([KEYRING_KEY]).get(KEYRING_KEY)
+        if installation is None or row is None:
+            raise StorageUnusable("the store is not initialised: run 'strongroom operator init'")
+        keyring = open_keyring(root, boot_payload(row), installation)
+        self._keys = Keys(root, keyring, installation)
+
+    def seal(self) -> None:
+        """Forget the keys."""
+        self._keys = None
+
+    def adopt(self, keyring: Keyring, root: bytes | None = None) -> None:
+        """Use a keyring that was just committed."""
+        self._keys = Keys(root or self.keys.root, keyring, self.keys.installation)
+
+    def reload(self) -> None:
+        """Read the keyring again: another process may have rotated it."""
+        self.unseal(self.keys.root)
+
+    def open(self, key: bytes, record: bytes) -> bytes:
+        """The plaintext of a row. Raises StorageTampered."""
+        keys = self.keys
+        try:
+            epoch = int.from_bytes(record[2:6], "big")
+            cipher = keys.ciphers.get(epoch)
+            if cipher is None:
+                self.reload()
+                cipher = self.keys.ciphers[record_header(record).epoch]
+            return cipher.open(key, record)
+        except (InvalidRecord, KeyError):
+            raise StorageTampered(f"the row {key[:20].hex()}…") from None
+
+    def seal_row(self, key: bytes, generation: int, plaintext: bytes) -> bytes:
+        """The record that opens at this row only."""
+        return self.keys.current.seal(key, generation, plaintext)
+
+    # -- the index row ------------------------------------------------------------------------------------------
+
+    def read_index(self, record: bytes | None) -> Index:
+        """The index row's content; an empty store's when there is none yet. Raises StorageTampered."""
+        if record is None:
+            return EMPTY
+        return _index.decode(self.open(INDEX_KEY, record))
+
+    def index(self) -> Index:
+        """The committed index."""
+        return self.read_index(self.storage.get_many([INDEX_KEY]).get(INDEX_KEY))
+
+    def locked_index(self, group: Group) -> Index:
+        """The index under the lock; its gsn must be the store's. Raises StorageTampered."""
+        index = self.read_index(group.entries.get(INDEX_KEY))
+        if index.gsn != group.gsn - 1:
+            raise StorageTampered(f"the sequence number of the store ({group.gsn - 1}, the index says {index.gsn})")
+        return index
+
+    def write(self, group: Group, rows: dict[bytes, bytes | None], old: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Seal plaintext `rows` (None = delete) and apply them with the index that accounts for them; returns the records.
+
+        `old` holds the records that the rows replace. Boot rows are not sealed: their payload is, where it must be.
+        """
+        records: dict[bytes, bytes | None] = {}
+        seal, gsn = self.keys.current.seal, group.gsn
+        for key, plaintext in rows.items():
+            if plaintext is None:
+                records[key] = None
+            else:
+                records[key] = boot_record(gsn, plaintext) if key[:17] == BOOT else seal(key, gsn, plaintext)
+        account = Account(self.keys.terms, self.locked_index(group))
+        account.replace(old, records.items())
+        puts = {key: record for key, record in records.items() if record is not None}
+        sealed_index = seal(INDEX_KEY, gsn, msgspec.msgpack.encode(account.close(gsn)))
+        group.apply({**puts, INDEX_KEY: sealed_index}, [key for key, record in records.items() if record is None and key in old])
+        return puts
+
+    def initialise(self, installation: Installation, root: bytes, now: int, rows: dict[bytes, bytes]) -> None:
+        """Write the first commit of a fresh store: header, keyring and the given boot payloads; the barrier is then unsealed."""
+        group = self.storage.begin(0, [INSTALLATION_KEY])
+        try:
+            if INSTALLATION_KEY in group.entries:
+                raise StorageUnusable("the store is already initialised")
+            keyring = new_keyring(now)
+            self._keys = Keys(root, keyring, installation)
+            payloads = {
+                INSTALLATION_KEY: msgspec.msgpack.encode(installation),
+                KEYRING_KEY: seal_keyring(root, keyring, installation),
+                **rows,
+            }
+            self.write(group, dict(payloads), {})
+            group.commit()
+        except BaseException:
+            self._keys = None
+            group.abandon()
+            raise

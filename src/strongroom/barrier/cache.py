@@ -1,0 +1,71 @@
+"""Sealed rows kept in memory, so that a read need not ask the store.
+
+Rules of this file:
+- What is kept is ciphertext; plaintext of secrets is never kept. `value` holds decoded rows of the server's own tables only.
+- An entry with `record` None says "there is no such row".
+- Whoever commits, or learns of a commit from the feed, calls `forget` before anybody may rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+LIMIT_ROWS = 50_000
+LIMIT_BYTES = 48 << 20
+"""Bounds on what one worker keeps; at either the older half is dropped, which costs nothing per read."""
+
+AREA = 16
+"""Bytes of a row key that name the mount or system area it belongs to."""
+
+
+class Entry:
+    """One row as it was read: `masks` is audit's place (core/request.py, Json), `value` the decoded form where that may be kept."""
+
+    __slots__ = ("masks", "record", "value")
+
+    def __init__(self, record: bytes | None) -> None:
+        self.record = record
+        self.value: Any = None
+        self.masks: dict[Any, bytes] = {}
+
+
+class Cache:
+    """Row key → Entry, with watchers that hear which rows of an area changed."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Entry] = {}
+        self._bytes = 0
+        self._watchers: dict[bytes, list[Callable[[bytes | None], None]]] = {}
+
+    def keep(self, key: bytes, record: bytes | None) -> Entry:
+        """Remember what the store said about `key`."""
+        entry = self.rows[key] = Entry(record)
+        self._bytes += len(key) + (len(record) if record else 0) + 256
+        if len(self.rows) > LIMIT_ROWS or self._bytes > LIMIT_BYTES:
+            self._halve()
+        return entry
+
+    def _halve(self) -> None:
+        newest = list(self.rows.items())[len(self.rows) // 2 :]
+        self.rows.clear()
+        self.rows.update(newest)
+        self._bytes = sum(len(key) + (len(entry.record) if entry.record else 0) + 256 for key, entry in newest)
+
+    def watch(self, area: bytes, heard: Callable[[bytes | None], None]) -> None:
+        """Call `heard(row key)` for each changed row of the area, and `heard(None)` when everything may have changed."""
+        self._watchers.setdefault(area, []).append(heard)
+
+    def forget(self, keys: Iterable[bytes] | None) -> None:
+        """Drop what a commit changed; None drops everything."""
+        if keys is None:
+            self.rows.clear()
+            self._bytes = 0
+            for watchers in self._watchers.values():
+                for heard in watchers:
+                    heard(None)
+            return
+        for key in keys:
+            self.rows.pop(key, None)
+            for heard in self._watchers.get(key[:AREA], ()):
+                heard(key)

@@ -1,0 +1,64 @@
+"""The authenticated index: one sealed row that vouches for the set of all others.
+
+Rules of this file:
+- Row = {gsn, count, Σ}; Σ = sum mod 2^512 of a keyed term per row (crypto/multiset.py). The index row itself is not counted.
+- It is read and rewritten under the store's lock, in the transaction whose rows it accounts for. Terms are never stored.
+- A database that was rolled back, or lost, gained or swapped a row, no longer adds up: `scrub` recomputes Σ and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from strongroom.crypto.multiset import Multiset
+
+_GENERATION = slice(6, 14)
+_MODULUS = 1 << 512
+
+
+class Index(msgspec.Struct, frozen=True):
+    """What all rows add up to as of commit `gsn`. `sigma` is 64 bytes, big-endian."""
+
+    gsn: int
+    count: int
+    sigma: bytes
+
+    @property
+    def hex(self) -> str:
+        """Σ as audit checkpoints carry it."""
+        return self.sigma.hex()
+
+
+EMPTY = Index(0, 0, bytes(64))
+
+
+def record_generation(record: bytes) -> int:
+    """The generation that stands in a record's header."""
+    return int.from_bytes(record[_GENERATION], "big")
+
+
+class Account:
+    """Adds up the effect of one group on the index."""
+
+    def __init__(self, terms: Multiset, index: Index) -> None:
+        self._terms = terms
+        self._sum = int.from_bytes(index.sigma, "big")
+        self._count = index.count
+
+    def replace(self, old: Mapping[bytes, bytes], new: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows `new` (None = deleted) take the place of `old`, which holds those among them that existed."""
+        term = self._terms.term
+        for key, record in new:
+            before = old.get(key)
+            if before is not None:
+                self._sum -= term(key, record_generation(before), before)
+                self._count -= 1
+            if record is not None:
+                self._sum += term(key, record_generation(record), record)
+                self._count += 1
+
+    def close(self, gsn: int) -> Index:
+        """The index row to write with commit `gsn`."""
+        return Index(gsn, self._count, (self._sum % _MODULUS).to_bytes(64, "big"))

@@ -1,0 +1,143 @@
+"""The keys of an installation, and the boot rows that hold them.
+
+Rules of this file:
+- The root key R is random. Seals wrap R, R wraps the keyring, the keyring's epoch keys encrypt records.
+- Epoch keys come and go; stable keys (row names, token ids, index, audit …) are made once, at init, and never change.
+- A boot row can be read while sealed. It carries a record's header (version, algorithm 0, epoch 0, generation), so that the
+  authenticated index counts it like any other row:
+
+      version u8 | algorithm u8 = 0 | epoch u32 = 0 | generation u64 | payload
+
+  The keyring's payload is sealed by a key derived from R; the installation header's is clear, and authenticated by a MAC kept inside
+  the keyring's associated data.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+
+import msgspec
+
+from strongroom.crypto.mac import derive
+from strongroom.crypto.records import InvalidRecord, xaes_open, xaes_seal
+from strongroom.errors import StorageTampered, StorageUnusable
+
+BOOT = bytes(16) + b"\0"
+"""Row-key prefix of the boot rows."""
+INSTALLATION_KEY = BOOT + b"installation"
+KEYRING_KEY = BOOT + b"keyring"
+SEALS_KEY = BOOT + b"seals"
+REKEY_KEY = BOOT + b"rekey"
+
+FORMAT = 1
+"""Version of everything under this file; a newer one is refused, an older one is migrated."""
+
+_HEADER = struct.Struct(">BBIQ")
+_NONCE = 24
+
+
+def boot_record(generation: int, payload: bytes) -> bytes:
+    """Put the clear header before a boot row's payload."""
+    return _HEADER.pack(1, 0, 0, generation) + payload
+
+
+def boot_payload(record: bytes) -> bytes:
+    """The payload of a boot row. Raises StorageTampered."""
+    if len(record) < _HEADER.size or record[:6] != b"\x01\0\0\0\0\0":
+        raise StorageTampered("a boot row")
+    return record[_HEADER.size :]
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """Public facts about the store, readable while sealed."""
+
+    format: int
+    id: bytes
+    cluster_id: str
+    created: int
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """One generation of the record key. `created` in ns since the epoch."""
+
+    number: int
+    key: bytes
+    created: int
+
+    def __repr__(self) -> str:
+        return f"Epoch({self.number})"
+
+
+class Stable(msgspec.Struct, frozen=True):
+    """Keys that never change: row names (64 bytes, AES-SIV) and one for each other purpose."""
+
+    names: bytes
+    tokens: bytes
+    lockout: bytes
+    index: bytes
+    audit: bytes
+    batch: bytes
+    signing: bytes
+
+    def __repr__(self) -> str:
+        return "Stable()"
+
+
+class RotateConfig(msgspec.Struct, frozen=True):
+    """When a new epoch begins by itself. `interval` in seconds, 0 = never by age."""
+
+    enabled: bool = True
+    max_operations: int = 3_865_470_566
+    interval: int = 90 * 86_400
+
+
+class Keyring(msgspec.Struct, frozen=True):
+    """All keys below R."""
+
+    epochs: tuple[Epoch, ...]
+    stable: Stable
+    rotate: RotateConfig = RotateConfig()
+
+    @property
+    def current(self) -> Epoch:
+        """The epoch that new records are sealed under."""
+        return self.epochs[-1]
+
+    def rotated(self, now: int) -> Keyring:
+        """This keyring with one more epoch."""
+        fresh = Epoch(self.current.number + 1, secrets.token_bytes(32), now)
+        return msgspec.structs.replace(self, epochs=(*self.epochs, fresh))
+
+    def without(self, below: int) -> Keyring:
+        """This keyring without the epochs below `below`; their records cannot be read any more."""
+        return msgspec.structs.replace(self, epochs=tuple(e for e in self.epochs if e.number >= below))
+
+    def __repr__(self) -> str:
+        return f"Keyring({len(self.epochs)} epochs)"
+
+
+def new_keyring(now: int) -> Keyring:
+    """Fresh keys for a fresh installation."""
+    stable = Stable(*(secrets.token_bytes(size) for size in (64, 32, 32, 64, 32, 32, 64)))
+    return Keyring((Epoch(1, secrets.token_bytes(32), now),), stable)
+
+
+def _associated(installation: Installation) -> bytes:
+    return b"strongroom keyring" + msgspec.msgpack.encode(installation)
+
+
+def seal_keyring(root: bytes, keyring: Keyring, installation: Installation) -> bytes:
+    """Wrap the keyring with R; the installation header is authenticated with it."""
+    nonce = secrets.token_bytes(_NONCE)
+    return nonce + xaes_seal(derive(root, b"keyring", 32), nonce, msgspec.msgpack.encode(keyring), _associated(installation))
+
+
+def open_keyring(root: bytes, payload: bytes, installation: Installation) -> Keyring:
+    """Unwrap the keyring. Raises InvalidRecord when R is not the one it was wrapped with."""
+    if installation.format > FORMAT:
+        raise StorageUnusable(f"the store has format {installation.format}, this program reads up to {FORMAT}: start a newer strongroom")
+    if len(payload) <= _NONCE:
+        raise InvalidRecord("the keyring is cut short")
+    clear = xaes_open(derive(root, b"keyring", 32), payload[:_NONCE], payload[_NONCE:], _associated(installation))
+    return msgspec.msgpack.decode(clear, type=Keyring)

@@ -1,0 +1,144 @@
+"""The View: all that an engine sees of the store.
+
+Rules of this file:
+- A view is bound to one mount's rows and to one call; keys are paths of names ("role/ci"), values are frozen Structs.
+- Names are encrypted into row keys here and nowhere else. A key given as bytes is an opaque keyed digest and is used as it is.
+- `put`, `create` and `delete` stage: nothing is written unless the call succeeds, save through `charge()`.
+- Kinds of rows below a mount: 1 names, 2 due queue (in the queue's own area), 3 digests.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from strongroom.barrier.barrier import Keys
+from strongroom.clock import Clock
+from strongroom.storage.api import Child
+
+T = TypeVar("T")
+
+NAMES = b"\x01"
+DUE = b"\x02"
+DIGESTS = b"\x03"
+
+QUEUE_AREA = bytes(15) + b"\x01"
+"""Area of the due queue."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+
+
+def decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+    """The one decoder for a type of stored row."""
+    found = _decoders.get(kind)
+    if found is None:
+        found = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    return found
+
+
+class Rows(Protocol):
+    """One call's plaintext rows: committed ones, overlaid with what the group and the call itself staged."""
+
+    keys: Keys
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def value(self, key: bytes, kind: type[T]) -> T | None: ...
+    def put(self, key: bytes, plaintext: bytes | None, *, charge: bool, fresh: bool = False) -> None: ...
+    def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]: ...
+    def names(self, prefix: bytes) -> list[str]: ...
+    def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]: ...
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A timer: at its time the mount's engine is called with `job` and `payload`."""
+
+    area: bytes
+    job: str
+    payload: bytes
+    attempts: int = 0
+
+
+class View:
+    """Typed rows of one mount, for one call."""
+
+    __slots__ = ("_area", "_charging", "_names", "_rows")
+
+    def __init__(self, rows: Rows, area: bytes, *, charging: bool = False) -> None:
+        self._rows = rows
+        self._area = area
+        self._names = area + NAMES
+        self._charging = charging
+
+    def row(self, key: str | bytes) -> bytes:
+        """The row key of a name path or an opaque digest."""
+        if isinstance(key, bytes):
+            return self._area + DIGESTS + key
+        return self._rows.keys.names.key(self._names, key.split("/"))
+
+    def get(self, key: str | bytes, kind: type[T]) -> T | None:
+        """The value at a key, decrypted anew: for secrets."""
+        plaintext = self._rows.get(self.row(key))
+        return None if plaintext is None else decoder(kind).decode(plaintext)
+
+    def settings(self, key: str | bytes, kind: type[T]) -> T | None:
+        """The value at a key, kept decoded in memory while it stands: for configuration and tables, never for secrets."""
+        return self._rows.value(self.row(key), kind)
+
+    def exists(self, key: str | bytes) -> bool:
+        """Whether there is a value at the key."""
+        return self._rows.get(self.row(key)) is not None
+
+    def put(self, key: str | bytes, value: msgspec.Struct) -> None:
+        """Stage a value; later reads of this call see it."""
+        self._rows.put(self.row(key), _encode(value), charge=self._charging)
+
+    def create(self, key: bytes, value: msgspec.Struct) -> None:
+        """Stage a value under a digest that is freshly random, so that nothing can stand there: saves looking."""
+        self._rows.put(self.row(key), _encode(value), charge=self._charging, fresh=True)
+
+    def delete(self, key: str | bytes) -> None:
+        """Stage the removal of a value; nothing happens where there is none."""
+        self._rows.put(self.row(key), None, charge=self._charging)
+
+    def list(self, prefix: str, after: str = "", limit: int = -1) -> list[str]:
+        """Names directly below a path, sorted; those with more below them end in "/" (a name may stand twice)."""
+        path = prefix.strip("/")
+        names = self._rows.names(self.row(path) if path else self._names)
+        if after:
+            names = [name for name in names if name > after]
+        return names if limit < 0 else names[:limit]
+
+    def walk(self, prefix: str = "") -> Iterator[str]:
+        """Every key below a path, depth first, sorted per level."""
+        path = prefix.strip("/")
+        for name in self.list(path):
+            full = f"{path}/{name}" if path else name
+            if name.endswith("/"):
+                yield from self.walk(full)
+            else:
+                yield full
+
+    def digests(self, prefix: bytes, limit: int = -1) -> list[bytes]:
+        """Digest keys that begin with `prefix`, in order."""
+        head = self._area + DIGESTS
+        rows = self._rows.scan(head + prefix, head + prefix + b"\xff" * 80, limit)
+        return [key[len(head) :] for key, _ in rows]
+
+    def at(self, when: int, job: str, payload: msgspec.Struct) -> None:
+        """Have this mount's `due(job, payload)` called once `when` (ns since the epoch) has come; part of the same commit."""
+        key = QUEUE_AREA + DUE + when.to_bytes(8, "big") + secrets.token_bytes(8)
+        due = Due(self._area, job, _encode(payload))
+        self._rows.put(key, _encode(due), charge=self._charging, fresh=True)
+
+    def charge(self) -> View:
+        """The part that commits even when the call fails: attempts, uses, steps."""
+        return View(self._rows, self._area, charging=True)
+
+
+def in_seconds(clock: Clock, seconds: int) -> int:
+    """The instant `seconds` from now."""
+    return clock.now() + seconds * 1_000_000_000

@@ -1,0 +1,37 @@
+"""What a fresh installation gets in its first commits: mounts that always exist, and a root token.
+
+Rules of this file: everything here runs once, under the lock, through the same transactions as any request.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from strongroom.barrier.keyring import FORMAT, Installation
+from strongroom.core.core import Core
+from strongroom.core.mounts import new_mount, system_mounts
+from strongroom.core.request import Auth, Call, Grant
+from strongroom.crypto.ids import uuid4_text
+
+
+def new_installation(now: int) -> Installation:
+    """The public header of a fresh store."""
+    return Installation(FORMAT, secrets.token_bytes(16), uuid4_text(), now)
+
+
+def first_rows(core: Core, call: Call) -> None:
+    """Stage the mounts that always exist."""
+    for mount in system_mounts():
+        core.mounts.store(call.transaction, mount)
+
+
+def root_token(core: Core, call: Call, token_id: str = "") -> Auth:
+    """Stage a new root token without an end."""
+    grant = Grant(policies=("root",), no_default_policy=True, display_name="root", renewable=False)
+    return core.tokens.issue(call.transaction, grant, "auth/token/root", None, token_id=token_id)
+
+
+def secret_mount(core: Core, call: Call) -> None:
+    """Stage `secret/`, a KV version 2 mount, as development servers have it."""
+    mount = new_mount("secret/", "kv", "secrets", description="key/value secret storage", options={"version": "2"})
+    core.mounts.add(call.transaction, mount)

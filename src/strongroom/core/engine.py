@@ -1,0 +1,289 @@
+"""How a path becomes a function: everything with paths is an Engine, and an engine is one class whose methods declare their routes.
+
+    class Totp(Engine, kind="totp"):
+        @write("keys/{name}", body=KeyBody)
+        def create_key(self, name: str, body: KeyBody) -> Response: ...
+
+Rules of this file:
+- An engine object lives for one call: `store` is its View of its own rows in that call, so there is nothing shared to guard.
+- A route's method takes the path's names in order and then the body, if it declares one. It may run more than once.
+- Patterns are relative to the mount: literal segments, `{name}` for one segment, `{name...}` for one or more, ending the pattern.
+  LIST routes end in "/".
+- Routes are compiled when the class is made; two routes for one (pattern, operation) are an error then.
+- Validation, `?help=1`, OpenAPI and the console's forms come from these declarations and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from strongroom.barrier.view import View
+from strongroom.clock import Clock
+from strongroom.core.fields import Fields, compile_fields
+from strongroom.core.request import NOTHING, Call, Grant, LeaseTerms, Mount, Operation, Response
+
+Family = Literal["secrets", "auth", "system"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WRITES = frozenset((Operation.CREATE, Operation.UPDATE, Operation.PATCH, Operation.DELETE))
+_HOLE = re.compile(r"\{(\w+)(\.\.\.)?\}", re.ASCII)
+
+
+class Route(msgspec.Struct, frozen=True, eq=False):
+    """One declared route. `method` is the engine's function, `fields` its compiled body.
+
+    `public`: no token asked for. `sudo`: the capability is needed too. `writes`: runs in the committing queue. `blocking`: may wait
+    for something outside and runs on the pool. `exists`: name of the method that tells CREATE from UPDATE. `large`: bodies up to 32 MiB.
+    `unchecked`: members that are not declared are the engine's business, no warning is due.
+    """
+
+    operations: tuple[Operation, ...]
+    pattern: str
+    method: Callable[..., Response | None]
+    name: str
+    fields: Fields | None
+    public: bool
+    sudo: bool
+    writes: bool
+    blocking: bool
+    exists: str
+    large: bool
+    unchecked: bool
+    holes: tuple[str, ...]
+    match: Callable[[str], re.Match[str] | None]
+    summary: str
+
+    def __repr__(self) -> str:
+        return f"Route({'|'.join(self.operations)} {self.pattern})"
+
+
+class _Declared(NamedTuple):
+    operations: tuple[Operation, ...]
+    pattern: str
+    options: dict[str, Any]
+
+
+def _declare(operations: tuple[Operation, ...], pattern: str, **options: Any) -> Callable[[F], F]:
+    def mark(method: F) -> F:
+        declared: list[_Declared] = method.__dict__.setdefault("__routes__", [])
+        declared.append(_Declared(operations, pattern, options))
+        return method
+
+    return mark
+
+
+class _Verb:
+    """A decorator for the routes of one verb."""
+
+    def __init__(self, *operations: Operation) -> None:
+        self._operations = operations
+
+    def __call__(
+        self,
+        pattern: str,
+        *,
+        body: type[msgspec.Struct] | None = None,
+        public: bool = False,
+        sudo: bool = False,
+        writes: bool | None = None,
+        blocking: bool = False,
+        exists: str = "",
+        large: bool = False,
+        unchecked: bool = False,
+    ) -> Callable[[F], F]:
+        return _declare(
+            self._operations,
+            pattern,
+            body=body,
+            public=public,
+            sudo=sudo,
+            writes=writes,
+            blocking=blocking,
+            exists=exists,
+            large=large,
+            unchecked=unchecked,
+        )
+
+
+read = _Verb(Operation.READ)
+write = _Verb(Operation.CREATE, Operation.UPDATE)
+patch = _Verb(Operation.PATCH)
+delete = _Verb(Operation.DELETE)
+list_ = _Verb(Operation.LIST)
+scan = _Verb(Operation.SCAN)
+
+
+def login(pattern: str, *, body: type[msgspec.Struct] | None = None) -> Callable[[F], F]:
+    """A route that answers with a Grant to whoever proves who he is: public, and committed."""
+    return write(pattern, body=body, public=True, writes=True)
+
+
+class Router:
+    """The routes of one engine class: by operation and first segment, then by pattern, literals before holes."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self.routes = tuple(routes)
+        self._by_first: dict[tuple[Operation, str], list[Route]] = {}
+        self._open: dict[Operation, list[Route]] = {}
+        for route in sorted(routes, key=_specificity):
+            first = route.pattern.split("/", 1)[0]
+            for operation in route.operations:
+                if "{" in first or first == "":
+                    self._open.setdefault(operation, []).append(route)
+                else:
+                    self._by_first.setdefault((operation, first), []).append(route)
+
+    def find(self, operation: Operation, path: str) -> tuple[Route, tuple[str, ...]] | None:
+        """The route for a path relative to the mount, and the path's names."""
+        for route in self._by_first.get((operation, path.split("/", 1)[0]), ()):
+            match = route.match(path)
+            if match is not None:
+                return route, match.groups()
+        for route in self._open.get(operation, ()):
+            match = route.match(path)
+            if match is not None:
+                return route, match.groups()
+        return None
+
+    def operations(self, path: str) -> set[Operation]:
+        """Which operations the path has at all."""
+        return {operation for operation in Operation if self.find(operation, path) is not None}
+
+
+def _specificity(route: Route) -> tuple[int, int]:
+    """Patterns with fewer holes first, open-ended ones last."""
+    return ("..." in route.pattern, len(route.holes))
+
+
+def _compile(engine: str, method: Callable[..., Any], declared: _Declared) -> Route:
+    options = dict(declared.options)
+    body = options.pop("body")
+    writes = options.pop("writes")
+    if writes is None:
+        writes = bool(_WRITES.intersection(declared.operations))
+    holes = tuple(name for name, _ in _HOLE.findall(declared.pattern))
+    expression = "".join(
+        f"({'.+' if tail else '[^/]+'})" if name else re.escape(literal) for literal, name, tail in _pieces(declared.pattern)
+    )
+    doc = (method.__doc__ or "").strip().partition("\n")[0]
+    if not doc:
+        raise TypeError(f"{engine}.{method.__name__}: a route needs a docstring, its first line is its help text")
+    return Route(
+        operations=declared.operations,
+        pattern=declared.pattern,
+        method=method,
+        name=method.__name__,
+        fields=None if body is None else compile_fields(body),
+        writes=writes,
+        holes=holes,
+        match=re.compile(expression, re.DOTALL).fullmatch,
+        summary=doc,
+        **options,
+    )
+
+
+def _pieces(pattern: str) -> list[tuple[str, str, str]]:
+    """Split a pattern into (literal, "", "") and ("", hole name, "...")."""
+    pieces = []
+    at = 0
+    for hole in _HOLE.finditer(pattern):
+        pieces.append((pattern[at : hole.start()], "", ""))
+        pieces.append(("", hole[1], hole[2] or ""))
+        at = hole.end()
+    pieces.append((pattern[at:], "", ""))
+    return pieces
+
+
+class Outbound:
+    """The guarded way to other hosts; engines that need it get the real one from the server."""
+
+
+class Engine:
+    """Base of every secrets engine, auth method and system engine.
+
+    Subclasses say `kind`, and `variant` where one kind has several classes chosen by the mount's `version` option.
+    """
+
+    kind: ClassVar[str]
+    family: ClassVar[Family]
+    variant: ClassVar[str]
+    router: ClassVar[Router]
+    help: ClassVar[str]
+
+    def __init_subclass__(cls, *, kind: str = "", family: Family = "secrets", variant: str = "", **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if not kind:
+            return
+        cls.kind, cls.family, cls.variant = kind, family, variant
+        cls.help = (cls.__doc__ or "").strip()
+        routes: list[Route] = []
+        seen: set[tuple[str, Operation]] = set()
+        for owner in reversed(cls.__mro__):
+            for method in vars(owner).values():
+                for declared in getattr(method, "__routes__", ()):
+                    for operation in declared.operations:
+                        if (declared.pattern, operation) in seen:
+                            raise TypeError(f"{cls.__name__}: two routes for {operation} {declared.pattern}")
+                        seen.add((declared.pattern, operation))
+                    routes.append(_compile(cls.__name__, method, declared))
+        cls.router = Router(routes)
+        CLASSES[family, kind, variant] = cls
+
+    def __init__(self, call: Call, mount: Mount, store: View, clock: Clock, outbound: Outbound) -> None:
+        self.call = call
+        self.mount = mount
+        self.store = store
+        self.clock = clock
+        self.outbound = outbound
+
+    # -- optional hooks -----------------------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """The mount was just made; stage its first rows."""
+
+    def check_mount(self) -> None:
+        """Raise InvalidRequest when the mount's options cannot be right."""
+
+    def renew(self, terms: LeaseTerms, increment: int) -> LeaseTerms:
+        """Extend a lease this engine issued; raise to refuse."""
+        return terms
+
+    def revoke(self, terms: LeaseTerms) -> None:
+        """Undo what a lease of this engine gave. Called until it succeeds."""
+
+    def renew_login(self, grant: Grant) -> Grant:
+        """Say with what a token issued by this auth method may go on; raise to refuse."""
+        return grant
+
+    def due(self, job: str, payload: bytes) -> None:
+        """A timer of this mount has come."""
+
+    @classmethod
+    def unmatched(cls, path: str) -> tuple[str, ...]:
+        """Warnings to show with the 404 of a path that no route matches."""
+        return ()
+
+
+CLASSES: dict[tuple[str, str, str], type[Engine]] = {}
+"""Every engine class that was imported, by family, kind and variant; core/registry.py imports on demand."""
+
+
+class ListBody(msgspec.Struct, frozen=True):
+    """Paging of LIST routes: names greater than `after`, at most `limit` of them (negative: all)."""
+
+    after: str = ""
+    limit: int = -1
+
+
+def keys_response(names: list[str], info: Mapping[str, Any] | None = None) -> Response:
+    """A LIST's answer; an empty list answers nothing, which is 404."""
+    if not names:
+        return NOTHING
+    data: dict[str, Any] = {"keys": names}
+    if info is not None:
+        data["key_info"] = {name: info[name] for name in names if name in info}
+    return Response(data=data)

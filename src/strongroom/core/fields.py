@@ -1,0 +1,258 @@
+"""How a body becomes a typed struct: lenient exactly where Vault's clients rely on it, strict elsewhere.
+
+Rules of this file:
+- A route's body is one frozen Struct; a field's type says what is accepted, `Annotated[…, "text"]` what the API docs say of it.
+- Clients send `"true"`, `"10"`, `"1h"`, `"a,b"` and `["k=v"]` for booleans, numbers, durations, lists and maps: all are read.
+- Compiled once per Struct into a table of (name, reader, default); decoding is one loop.
+- A field of type `X | UnsetType` tells "not sent" from every value.
+- Errors name the field and what it takes, never the value.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from strongroom.errors import InvalidRequest
+from strongroom.types import parse_duration
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Seconds(int):
+    """A duration field: seconds inside, `3600`, `"1h"` or `"90m"` outside."""
+
+
+class Names(tuple[str, ...]):
+    """A list of texts; one text with commas is read as a list too."""
+
+    __slots__ = ()
+
+
+class Lines(tuple[str, ...]):
+    """A list of texts in which a comma means itself."""
+
+    __slots__ = ()
+
+
+class Texts(dict[str, str]):
+    """A map of text to text; `["k=v", …]` and `"k=v"` are read too."""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | Decimal):
+        return str(value)
+    raise ValueError("a text")
+
+
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if value in _TRUE:
+            return True
+        if value in _FALSE:
+            return False
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    raise ValueError("true or false")
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool):
+        raise ValueError("a whole number")
+    if isinstance(value, int):
+        number = value
+    elif (isinstance(value, Decimal) and value == value.to_integral_value()) or (
+        isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 20
+    ):
+        number = int(value)
+    elif value == "":
+        number = 0
+    else:
+        raise ValueError("a whole number")
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError("a whole number of 64 bits")
+    return number
+
+
+def _seconds(value: object) -> Seconds:
+    try:
+        return Seconds(parse_duration(value))
+    except ValueError as error:
+        raise ValueError(f"a duration: {error}") from None
+
+
+def _names(value: object) -> Names:
+    if isinstance(value, str):
+        return Names(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, list | tuple):
+        return Names(_text(part) for part in value)
+    if value is None:
+        return Names()
+    raise ValueError("a list of texts, or one text with commas")
+
+
+def _lines(value: object) -> Lines:
+    if isinstance(value, str):
+        return Lines((value,)) if value else Lines()
+    if isinstance(value, list | tuple):
+        return Lines(_text(part) for part in value)
+    if value is None:
+        return Lines()
+    raise ValueError("a list of texts")
+
+
+def _texts(value: object) -> Texts:
+    if isinstance(value, Mapping):
+        return Texts((str(key), _text(item)) for key, item in value.items())
+    if value is None or value == "":
+        return Texts()
+    parts = [value] if isinstance(value, str) else value
+    if isinstance(parts, list | tuple) and all(isinstance(part, str) and "=" in part for part in parts):
+        return Texts(part.split("=", 1) for part in parts)
+    raise ValueError("a map of text to text")
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise ValueError("an object")
+
+
+def _list(value: object) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise ValueError("a list")
+
+
+def _integers(value: object) -> list[int]:
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    return [_integer(part.strip() if isinstance(part, str) else part) for part in parts if part != ""]
+
+
+def _anything(value: object) -> Any:
+    return value
+
+
+READERS: dict[Any, Callable[[object], Any]] = {
+    str: _text,
+    bool: _boolean,
+    int: _integer,
+    Seconds: _seconds,
+    Names: _names,
+    Lines: _lines,
+    Texts: _texts,
+    dict[str, Any]: _mapping,
+    list[Any]: _list,
+    list[int]: _integers,
+    Any: _anything,
+    object: _anything,
+}
+
+SCHEMAS: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    Seconds: {"type": "string", "format": "seconds"},
+    Names: {"type": "array", "items": {"type": "string"}},
+    Lines: {"type": "array", "items": {"type": "string"}},
+    Texts: {"type": "object", "additionalProperties": {"type": "string"}},
+    dict[str, Any]: {"type": "object"},
+    list[Any]: {"type": "array", "items": {}},
+    list[int]: {"type": "array", "items": {"type": "integer"}},
+    Any: {},
+    object: {},
+}
+"""OpenAPI schema of each field type."""
+
+
+class Field(NamedTuple):
+    """One member of a body."""
+
+    name: str
+    kind: Any
+    read: Callable[[object], Any]
+    required: bool
+    default: Any
+    description: str
+    nullable: bool
+
+
+class Fields(NamedTuple):
+    """A compiled body type."""
+
+    struct: type[msgspec.Struct]
+    table: tuple[Field, ...]
+    names: frozenset[str]
+    attributes: tuple[str, ...]
+
+
+def compile_fields(struct: type[msgspec.Struct]) -> Fields:
+    """Turn a Struct into its table. Raises TypeError for a field type that has no reader, at import time of the engine."""
+    hints = typing.get_type_hints(struct, include_extras=True)
+    defaults = {field.name: field for field in msgspec.structs.fields(struct)}
+    table = []
+    attributes = []
+    for name, hint in hints.items():
+        if name not in defaults:
+            continue
+        description = ""
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, description, *_ = typing.get_args(hint)
+        kind, nullable = _strip(hint)
+        if kind not in READERS:
+            raise TypeError(f"{struct.__name__}.{name}: no reader for {kind!r}")
+        info = defaults[name]
+        attributes.append(name)
+        default = info.default_factory() if info.default_factory is not msgspec.NODEFAULT else info.default
+        table.append(Field(info.encode_name, kind, READERS[kind], info.required, default, description, nullable))
+    return Fields(struct, tuple(table), frozenset(field.name for field in table), tuple(attributes))
+
+
+def _strip(hint: Any) -> tuple[Any, bool]:
+    """The bare type of `X`, `X | UnsetType`, `X | None`, and whether null is a value of it."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(hint) if part not in (type(None), msgspec.UnsetType)]
+        if len(parts) == 1:
+            return parts[0], type(None) in typing.get_args(hint)
+    return hint, False
+
+
+def read_fields(fields: Fields, data: Mapping[str, Any]) -> Any:
+    """Make the Struct of a request's members. Raises InvalidRequest naming each field that is missing or wrong."""
+    values = []
+    problems = []
+    for name, _, read, required, default, _, nullable in fields.table:
+        value = data.get(name, _ABSENT)
+        if value is _ABSENT or (value is None and not nullable):
+            if required:
+                problems.append(f"missing field {name!r}")
+            values.append(default)
+            continue
+        if value is None:
+            values.append(None)
+            continue
+        try:
+            values.append(read(value))
+        except ValueError as error:
+            problems.append(f"field {name!r} takes {error}")
+    if problems:
+        raise InvalidRequest(*problems)
+    return fields.struct(**dict(zip(fields.attributes, values, strict=True)))
+
+
+_ABSENT = object()

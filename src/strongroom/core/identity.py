@@ -1,0 +1,123 @@
+"""Entities: one person or machine, however it logs in.
+
+Rules of this file:
+- The first login of an alias makes its entity; (mount accessor, alias name) leads to exactly one.
+- Alias names arrive canonical: the auth method made them so before lockout, look-up and audit.
+- An entity's policies and metadata are read at request time, so a change works on living tokens.
+- Rows: `entity/<id>` → Entity, `alias/<accessor>/<name>` → AliasEntry, `name/<entity name>` → NameEntry.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from strongroom.core import areas
+from strongroom.core.request import Alias, Mount
+from strongroom.core.templates import AliasView, Identity
+from strongroom.core.transaction import Committed, Transaction
+from strongroom.crypto.ids import base62, uuid4_text
+
+
+class AliasEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The name of an entity at one auth mount."""
+
+    id: str
+    name: str
+    entity_id: str
+    mount_accessor: str
+    mount_path: str
+    mount_kind: str
+    metadata: dict[str, str] = {}
+    custom_metadata: dict[str, str] = {}
+    created: int = 0
+    updated: int = 0
+
+
+class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody. `aliases` are (accessor, name) pairs."""
+
+    id: str
+    name: str
+    policies: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
+    disabled: bool = False
+    aliases: tuple[tuple[str, str], ...] = ()
+    created: int = 0
+    updated: int = 0
+
+
+class NameEntry(msgspec.Struct, frozen=True):
+    """Which entity has a name."""
+
+    entity_id: str
+
+
+class Known(NamedTuple):
+    """What the ACL needs of an entity."""
+
+    policies: tuple[str, ...]
+    disabled: bool
+    view: Identity
+
+
+class Identities:
+    """Reads entities, and makes them at login."""
+
+    def __init__(self, committed: Committed) -> None:
+        self._known: dict[str, Known] = {}
+        committed.cache.watch(areas.IDENTITY, lambda _key: self._known.clear())
+
+    def entity(self, transaction: Transaction, entity_id: str) -> Entity | None:
+        """An entity's row."""
+        return transaction.view(areas.IDENTITY).settings(f"entity/{entity_id}", Entity)
+
+    def alias(self, transaction: Transaction, accessor: str, name: str) -> AliasEntry | None:
+        """An alias's row."""
+        return transaction.view(areas.IDENTITY).settings(f"alias/{accessor}/{name}", AliasEntry)
+
+    def identity(self, transaction: Transaction, entity_id: str) -> Known | None:
+        """Policies and template values of an entity; None where it is gone."""
+        if transaction.touched(areas.IDENTITY):
+            return self._load(transaction, entity_id)
+        known = self._known.get(entity_id)
+        if known is None:
+            known = self._load(transaction, entity_id)
+            if known is not None:
+                self._known[entity_id] = known
+        return known
+
+    def _load(self, transaction: Transaction, entity_id: str) -> Known | None:
+        entity = self.entity(transaction, entity_id)
+        if entity is None:
+            return None
+        aliases = (self.alias(transaction, accessor, name) for accessor, name in entity.aliases)
+        views = {
+            alias.mount_accessor: AliasView(alias.id, alias.name, alias.metadata, alias.custom_metadata)
+            for alias in aliases
+            if alias is not None
+        }
+        return Known(entity.policies, entity.disabled, Identity(entity.id, entity.name, entity.metadata, views))
+
+    def login(self, transaction: Transaction, alias: Alias, mount: Mount) -> str:
+        """The entity behind an alias that just logged in, made now if it is new; its alias metadata is refreshed."""
+        view = transaction.view(areas.IDENTITY)
+        found = self.alias(transaction, mount.accessor, alias.name)
+        if found is not None:
+            if found.metadata != alias.metadata:
+                changed = msgspec.structs.replace(found, metadata=alias.metadata, updated=transaction.now)
+                view.put(f"alias/{mount.accessor}/{alias.name}", changed)
+            return found.entity_id
+        entity_id = uuid4_text()
+        name = f"entity_{base62(8).lower()}"
+        now = transaction.now
+        view.put(
+            f"alias/{mount.accessor}/{alias.name}",
+            AliasEntry(
+                uuid4_text(), alias.name, entity_id, mount.accessor, mount.path, mount.kind, alias.metadata, alias.custom_metadata, now, now
+            ),
+        )
+        view.put(f"entity/{entity_id}", Entity(entity_id, name, aliases=((mount.accessor, alias.name),), created=now, updated=now))
+        view.put(f"name/{name}", NameEntry(entity_id))
+        return entity_id

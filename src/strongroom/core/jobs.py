@@ -1,0 +1,109 @@
+"""What the core's own timers do: expiry of tokens and leases, removal of what they and unmounted mounts left.
+
+Rules of this file:
+- A job runs like a call: on a transaction of its own, restartable, committed whole; its timer's row goes in the same commit.
+- A job that has more to do sets itself again. A job that fails is set again later by the scheduler, and never given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from strongroom.barrier.view import Due, decoder
+from strongroom.clock import SECOND
+from strongroom.core import areas
+from strongroom.core.core import Core
+from strongroom.core.leases import LeaseJob
+from strongroom.core.mounts import DrainJob, drain
+from strongroom.core.request import Call
+from strongroom.core.tokens import BATCH, DigestJob
+
+Job = Callable[[Core, Call, bytes], None]
+
+
+def run_due(core: Core, call: Call, due: Due) -> None:
+    """Do what a timer was set for."""
+    job = JOBS.get((due.area, due.job))
+    if job is not None:
+        job(core, call, due.payload)
+        return
+    mount = core.mounts.table(call.transaction).by_uuid.get(due.area)
+    if mount is not None and not mount.tainted:
+        core.engine_of(call, mount).due(due.job, due.payload)
+
+
+def _drain_mount(core: Core, call: Call, payload: bytes) -> None:
+    """End a mount's leases, then its tokens, then its rows, then itself."""
+    job = decoder(DrainJob).decode(payload)
+    transaction = call.transaction
+    view = transaction.view(areas.MOUNTS)
+    leases = core.leases.of_mount(transaction, job.mount, BATCH)
+    if leases:
+        for lease in leases:
+            if not lease.ending:
+                core.leases.end(transaction, lease)
+        view.at(transaction.now + SECOND, "drain", job)
+        return
+    tokens, cursor = core.tokens.of_mount(transaction, job.mount, job.cursor)
+    for digest, entry in tokens:
+        core.tokens.revoke(transaction, digest, entry)
+    if cursor:
+        view.at(transaction.now, "drain", DrainJob(job.mount, cursor))
+    elif drain(transaction, job.mount):
+        view.at(transaction.now, "drain", job)
+    else:
+        core.mounts.forget(transaction, job.mount)
+
+
+def _token_expired(core: Core, call: Call, payload: bytes) -> None:
+    """The end of a token came, or its last use is over; a renewal meanwhile sets the timer anew."""
+    job = decoder(DigestJob).decode(payload)
+    transaction = call.transaction
+    entry = core.tokens.entry(transaction, job.digest)
+    if entry is None:
+        return
+    if entry.num_uses >= 0 and entry.expires > transaction.now:
+        transaction.view(areas.TOKENS).at(entry.expires, "expire", job)
+    elif entry.num_uses < 0 or entry.expires:
+        core.tokens.revoke(transaction, job.digest, entry)
+
+
+def _token_removed(core: Core, call: Call, payload: bytes) -> None:
+    """Remove what a revoked token left."""
+    job = decoder(DigestJob).decode(payload)
+    if not core.tokens.remove(call.transaction, job.digest, core.leases):
+        call.transaction.view(areas.TOKENS).at(call.transaction.now, "remove", job)
+
+
+def _lease_expired(core: Core, call: Call, payload: bytes) -> None:
+    """The end of a lease came, or was ordered: the engine undoes what it gave, then the lease is gone."""
+    job = decoder(LeaseJob).decode(payload)
+    transaction = call.transaction
+    lease = core.leases.stored(transaction, job.id)
+    if lease is None:
+        return
+    if not lease.ending and lease.expires > transaction.now:
+        transaction.view(areas.LEASES).at(lease.expires, "expire", job)
+        return
+    mount = core.mounts.table(transaction).by_uuid.get(lease.mount)
+    if mount is not None and not lease.forced:
+        core.engine_of(call, mount).revoke(lease.terms)
+    core.leases.remove(transaction, lease)
+
+
+def lease_failed(core: Core, call: Call, due: Due) -> None:
+    """Count a failed revocation, so that operators see leases that resist."""
+    if (due.area, due.job) == (areas.LEASES, "expire"):
+        lease = core.leases.stored(call.transaction, decoder(LeaseJob).decode(due.payload).id)
+        if lease is not None:
+            core.leases.failed(call.transaction, lease)
+
+
+JOBS: dict[tuple[bytes, str], Job] = {
+    (areas.MOUNTS, "drain"): _drain_mount,
+    (areas.TOKENS, "expire"): _token_expired,
+    (areas.TOKENS, "revoke"): _token_expired,
+    (areas.TOKENS, "remove"): _token_removed,
+    (areas.LEASES, "expire"): _lease_expired,
+}
+"""By area and job name. Modules of the core that have timers of their own add theirs."""

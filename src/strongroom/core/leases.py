@@ -1,0 +1,193 @@
+"""Leases: secrets that end.
+
+Rules of this file:
+- A lease is made in the transaction that hands out the secret, indexed by the token that asked for it, and timed in the due queue.
+- Ending one calls the engine until it succeeds; nothing here gives up. A lease whose end was ordered counts as gone at once.
+- A lease id is the request path and 24 random characters; its row key hides it.
+- Rows: the lease id → Lease; `t`+token hash+lease hash and `m`+mount uuid+lease hash → LeaseRef; `i`+lease hash → LeaseRef of one
+  that could not be revoked so far.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from strongroom.clock import SECOND
+from strongroom.core import areas
+from strongroom.core.mounts import default_ttl, max_ttl
+from strongroom.core.request import LeaseInfo, LeaseTerms, Mount, Token
+from strongroom.core.transaction import Transaction
+from strongroom.crypto.ids import base62
+from strongroom.errors import InvalidRequest
+
+STUBBORN_ATTEMPTS = 6
+"""Failed revocations after which operators see the lease as irrevocable; trying goes on."""
+
+
+class Lease(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A secret that was handed out. Instants in ns since the epoch, durations in seconds."""
+
+    id: str
+    mount: bytes
+    path: str
+    token: bytes
+    issued: int
+    expires: int
+    terms: LeaseTerms
+    last_renewal: int = 0
+    ending: bool = False
+    forced: bool = False
+    attempts: int = 0
+
+
+class LeaseRef(msgspec.Struct, frozen=True):
+    """Points to a lease."""
+
+    id: str
+
+
+class LeaseJob(msgspec.Struct, frozen=True):
+    """A job about one lease."""
+
+    id: str
+
+
+class Leases:
+    """Makes, finds, renews and ends leases."""
+
+    def create(self, transaction: Transaction, terms: LeaseTerms, path: str, mount: Mount, token: Token) -> LeaseInfo:
+        """Stage a lease for what `path` just answered."""
+        if token.entry.num_uses == 1:
+            raise InvalidRequest("secret cannot be returned; the token had one use left, so its lease would end at once")
+        ceiling = min(limit for limit in (terms.max_ttl, max_ttl(mount)) if limit)
+        ttl = min(terms.ttl or default_ttl(mount), ceiling)
+        if token.entry.kind == "batch" and token.entry.expires:
+            ttl = min(ttl, max(1, (token.entry.expires - transaction.now) // SECOND))
+        now = transaction.now
+        lease = Lease(f"{path}/{base62(24)}", mount.uuid, path, token.digest, now, now + ttl * SECOND, terms)
+        view = transaction.view(areas.LEASES)
+        view.put(lease.id, lease)
+        if token.entry.kind != "batch":
+            view.create(_token_ref(transaction, token.digest, lease.id), LeaseRef(lease.id))
+        view.create(_mount_ref(transaction, mount.uuid, lease.id), LeaseRef(lease.id))
+        view.at(lease.expires, "expire", LeaseJob(lease.id))
+        return LeaseInfo(lease.id, ttl, terms.renewable and token.entry.kind != "batch")
+
+    def find(self, transaction: Transaction, lease_id: str) -> Lease | None:
+        """A lease that has not ended."""
+        if not lease_id or "//" in lease_id or len(lease_id) > 1_200:
+            return None
+        lease = transaction.view(areas.LEASES).get(lease_id.strip("/"), Lease)
+        return None if lease is None or lease.ending or lease.expires <= transaction.now else lease
+
+    def stored(self, transaction: Transaction, lease_id: str) -> Lease | None:
+        """A lease's row, ended or not."""
+        return transaction.view(areas.LEASES).get(lease_id, Lease)
+
+    def extend(self, transaction: Transaction, lease: Lease, terms: LeaseTerms, increment: int, mount: Mount) -> LeaseInfo:
+        """Stage a longer life, never past the ceiling. Raises InvalidRequest."""
+        if not lease.terms.renewable:
+            raise InvalidRequest("lease is not renewable")
+        if increment < 0:
+            raise InvalidRequest("increment must not be negative")
+        ceiling = min(limit for limit in (terms.max_ttl, max_ttl(mount)) if limit)
+        left = (lease.issued + ceiling * SECOND - transaction.now) // SECOND
+        if left <= 0:
+            raise InvalidRequest("past the max TTL, cannot renew")
+        seconds = min(increment or terms.ttl or default_ttl(mount), left)
+        renewed = msgspec.structs.replace(lease, expires=transaction.now + seconds * SECOND, last_renewal=transaction.now, terms=terms)
+        view = transaction.view(areas.LEASES)
+        view.put(lease.id, renewed)
+        if renewed.expires < lease.expires:
+            view.at(renewed.expires, "expire", LeaseJob(lease.id))
+        return LeaseInfo(lease.id, seconds, True)
+
+    def end(self, transaction: Transaction, lease: Lease, *, forced: bool = False) -> None:
+        """Order the end of a lease: it counts as gone from this commit on. `forced`: without asking the engine."""
+        view = transaction.view(areas.LEASES)
+        view.put(lease.id, msgspec.structs.replace(lease, ending=True, forced=forced))
+        view.at(transaction.now, "expire", LeaseJob(lease.id))
+
+    def remove(self, transaction: Transaction, lease: Lease) -> None:
+        """Stage the removal of a lease's rows."""
+        view = transaction.view(areas.LEASES)
+        view.delete(lease.id)
+        view.delete(_token_ref(transaction, lease.token, lease.id))
+        view.delete(_mount_ref(transaction, lease.mount, lease.id))
+        view.delete(_stubborn(transaction, lease.id))
+
+    def failed(self, transaction: Transaction, lease: Lease) -> None:
+        """Count a failed revocation; from some number on the lease is listed as irrevocable."""
+        view = transaction.view(areas.LEASES).charge()
+        view.put(lease.id, msgspec.structs.replace(lease, ending=True, attempts=lease.attempts + 1))
+        if lease.attempts + 1 == STUBBORN_ATTEMPTS:
+            view.put(_stubborn(transaction, lease.id), LeaseRef(lease.id))
+
+    def stubborn(self, transaction: Transaction) -> list[Lease]:
+        """Leases that could not be revoked so far."""
+        view = transaction.view(areas.LEASES)
+        refs = (view.settings(row, LeaseRef) for row in view.digests(b"i"))
+        leases = (view.get(ref.id, Lease) for ref in refs if ref is not None)
+        return [lease for lease in leases if lease is not None]
+
+    def of_token(self, transaction: Transaction, digest: bytes, limit: int) -> list[Lease]:
+        """Leases that a token made."""
+        return self._referred(transaction, b"t" + digest, limit)
+
+    def of_mount(self, transaction: Transaction, uuid: bytes, limit: int) -> list[Lease]:
+        """Leases that a mount issued."""
+        return self._referred(transaction, b"m" + uuid, limit)
+
+    def release(self, transaction: Transaction, digest: bytes, leases: list[Lease]) -> None:
+        """Stage that a token has nothing to do with these leases any more."""
+        view = transaction.view(areas.LEASES)
+        for lease in leases:
+            view.delete(_token_ref(transaction, digest, lease.id))
+
+    def _referred(self, transaction: Transaction, prefix: bytes, limit: int) -> list[Lease]:
+        view = transaction.view(areas.LEASES)
+        refs = (view.settings(row, LeaseRef) for row in view.digests(prefix, limit))
+        leases = (view.get(ref.id, Lease) for ref in refs if ref is not None)
+        return [lease for lease in leases if lease is not None]
+
+    def below(self, transaction: Transaction, prefix: str, limit: int) -> list[Lease]:
+        """Leases whose id lies below a path, at most `limit` that have not ended."""
+        view = transaction.view(areas.LEASES)
+        found: list[Lease] = []
+        for lease_id in view.walk(prefix):
+            lease = view.get(lease_id, Lease)
+            if lease is not None and not lease.ending:
+                found.append(lease)
+                if len(found) >= limit:
+                    break
+        return found
+
+
+def _lease_hash(transaction: Transaction, lease_id: str) -> bytes:
+    return transaction.keys.tokens.digest(b"lease:" + lease_id.encode())
+
+
+def _token_ref(transaction: Transaction, digest: bytes, lease_id: str) -> bytes:
+    return b"t" + digest + _lease_hash(transaction, lease_id)
+
+
+def _mount_ref(transaction: Transaction, uuid: bytes, lease_id: str) -> bytes:
+    return b"m" + uuid + _lease_hash(transaction, lease_id)
+
+
+def _stubborn(transaction: Transaction, lease_id: str) -> bytes:
+    return b"i" + _lease_hash(transaction, lease_id)
+
+
+def described(lease: Lease, now: int) -> dict[str, Any]:
+    """The members of a lease look-up; instants stay integers."""
+    return {
+        "id": lease.id,
+        "issue_time": lease.issued,
+        "expire_time": lease.expires,
+        "last_renewal": lease.last_renewal,
+        "ttl": max(0, (lease.expires - now) // SECOND),
+        "renewable": lease.terms.renewable,
+    }

@@ -1,0 +1,33 @@
+"""What the core asks of the process around it. `server` implements these; `testing` has small ones.
+
+Rules of this file: Protocols only; a port is what at least one engine of the family "system" calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Process(Protocol):
+    """The running server, seen from a route."""
+
+    def seal(self) -> None:
+        """Seal every worker once the present answers are out."""
+        ...
+
+    def unsealed(self) -> None:
+        """The barrier of this process was just opened: start timers, load audit devices."""
+        ...
+
+    def reload(self) -> None:
+        """Read certificates and the reloadable part of the configuration again; reopen audit files."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Metrics in Prometheus' text format."""
+        ...
+
+    def after_answer(self, action: Callable[[], None]) -> None:
+        """Run something once the answers of this tick are on their way."""
+        ...

@@ -1,0 +1,463 @@
+"""Who is asking: tokens, their tree, their time and their uses.
+
+Rules of this file:
+- A token is stored only as a keyed hash. A batch token is not stored: it is its own sealed entry.
+- A token counts only while its row and those of all its ancestors stand, unrevoked and unexpired. So revoking one row ends the
+  whole tree at once; a job removes what is left of it.
+- Every reason for refusing a token sounds the same: PermissionDenied.
+- The use of a counted token is a charge: it commits whatever becomes of the request.
+- Rows: `t`+hash → TokenEntry, `a`+accessor hash → AccessorEntry, `p`+parent hash+hash → Mark.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from ipaddress import ip_address, ip_network
+
+import msgspec
+
+from strongroom.barrier.view import decoder
+from strongroom.clock import SECOND
+from strongroom.core import areas
+from strongroom.core.identity import Identities
+from strongroom.core.leases import Leases
+from strongroom.core.mounts import Mounts, default_ttl, drain, max_ttl
+from strongroom.core.policies import Policies
+from strongroom.core.request import Auth, Grant, Mount, Peer, Secret, Token, TokenEntry
+from strongroom.core.transaction import Committed, Transaction
+from strongroom.crypto.errors import InvalidRecord
+from strongroom.crypto.ids import BATCH_PREFIX, RECOVERY_PREFIX, SERVICE_PREFIX, accessor, has_bad_checksum, service_token
+from strongroom.crypto.records import new_nonce
+from strongroom.errors import InvalidRequest, PermissionDenied
+
+WRAPPING_POLICY = "response-wrapping"
+MAX_ID = 256
+MAX_DEPTH = 256
+"""Ancestors followed; a deeper tree cannot be made."""
+MAX_KEPT = 50_000
+BATCH = 100
+"""Children or leases that one step of a removal takes on."""
+PAGE = 300
+"""Token rows that one step of a walk over all tokens reads."""
+SPENT = -1
+"""`num_uses` of a token whose last use is under way; it is refused from then on."""
+
+_BATCH_AAD = b"strongroom batch token"
+
+
+class AccessorEntry(msgspec.Struct, frozen=True):
+    """Where an accessor leads, and the accessor itself for listing."""
+
+    digest: bytes
+    accessor: str
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A row whose key says everything."""
+
+
+class DigestJob(msgspec.Struct, frozen=True):
+    """A job about one token."""
+
+    digest: bytes
+
+
+def token_row(digest: bytes) -> bytes:
+    """Key of a token's row in its area."""
+    return b"t" + digest
+
+
+class Tokens:
+    """Finds, makes, renews and revokes tokens."""
+
+    def __init__(self, committed: Committed, mounts: Mounts, policies: Policies, identities: Identities) -> None:
+        self._policies = policies
+        self._identities = identities
+        self._kept: dict[bytes, Token] = {}
+        self._below: dict[bytes, set[bytes]] = {}
+        self._mounts = mounts
+        mounts.listeners.append(self._drop)
+        committed.cache.watch(areas.TOKENS, self._changed)
+        policies.listeners.append(self._drop)
+        committed.cache.watch(areas.IDENTITY, lambda _key: self._drop())
+
+    # -- what is kept of committed tokens -----------------------------------------------------------------------
+
+    def _drop(self) -> None:
+        self._kept.clear()
+        self._below.clear()
+
+    def _changed(self, key: bytes | None) -> None:
+        if key is None:
+            self._drop()
+        elif key[17:18] == b"t":
+            for digest in self._below.pop(key[18:], ()):
+                self._kept.pop(digest, None)
+
+    def _keep(self, token: Token) -> None:
+        if len(self._kept) >= MAX_KEPT:
+            self._drop()
+        self._kept[token.digest] = token
+        for digest in token.chain:
+            self._below.setdefault(digest, set()).add(token.digest)
+
+    # -- finding ------------------------------------------------------------------------------------------------
+
+    def digest(self, transaction: Transaction, text: str) -> bytes:
+        """The keyed hash under which a token is stored."""
+        return transaction.keys.tokens.digest(text.encode())
+
+    def authenticate(self, transaction: Transaction, credential: Secret, peer: Peer) -> Token:
+        """The token behind a credential, if it may be used now and from there. Raises PermissionDenied."""
+        token = self.find(transaction, credential)
+        if token.entry.bound_cidrs and not _inside(peer.address, token.entry.bound_cidrs):
+            raise PermissionDenied
+        if token.entry.num_uses:
+            self._charge(transaction, token)
+        return token
+
+    def find(self, transaction: Transaction, credential: Secret) -> Token:
+        """The token behind a credential, unexpired and unrevoked. Raises PermissionDenied."""
+        text = credential.reveal()
+        if not text or len(text) > 4_096 or has_bad_checksum(text):
+            raise PermissionDenied
+        if text.startswith(BATCH_PREFIX):
+            return self._batch(transaction, credential)
+        digest = transaction.keys.tokens.digest(text.encode())
+        token = self._kept.get(digest)
+        if token is None or self._stale(transaction, token):
+            token = self._load(transaction, credential, digest)
+        if token.deadline and transaction.now >= token.deadline:
+            raise PermissionDenied
+        return token
+
+    def _stale(self, transaction: Transaction, token: Token) -> bool:
+        """Whether this group changed something that a kept token was made of."""
+        group = transaction.group
+        if group is None:
+            return False
+        if any(transaction.touched(area) for area in (areas.POLICIES, areas.IDENTITY, areas.MOUNTS)):
+            return True
+        return areas.TOKENS in group.areas and any(transaction.staged(_row(digest))[0] for digest in token.chain)
+
+    def _load(self, transaction: Transaction, credential: Secret, digest: bytes) -> Token:
+        entry = self.entry(transaction, digest)
+        if entry is None or entry.num_uses == SPENT:
+            raise PermissionDenied
+        chain, deadline = self._chain(transaction, digest, entry)
+        token = self._token(transaction, credential, digest, entry, chain, deadline)
+        if not self._stale(transaction, token):
+            self._keep(token)
+        return token
+
+    def _token(
+        self, transaction: Transaction, credential: Secret, digest: bytes, entry: TokenEntry, chain: tuple[bytes, ...], deadline: int
+    ) -> Token:
+        identity = self._identities.identity(transaction, entry.entity_id) if entry.entity_id else None
+        extra: tuple[str, ...] = ()
+        if identity is not None:
+            if identity.disabled:
+                raise PermissionDenied
+            extra = identity.policies
+        names = tuple(sorted({*entry.policies, *extra}))
+        acl = self._policies.acl(transaction, names, identity.view if identity is not None else None)
+        return Token(credential, digest, entry, acl, extra, chain, deadline)
+
+    def _chain(self, transaction: Transaction, digest: bytes, entry: TokenEntry) -> tuple[tuple[bytes, ...], int]:
+        """The token and its ancestors, and the earliest instant at which one of them ends. Raises PermissionDenied."""
+        chain = [digest]
+        deadline = entry.expires
+        while entry.parent:
+            parent = self.entry(transaction, entry.parent)
+            if parent is None or len(chain) > MAX_DEPTH:
+                raise PermissionDenied
+            chain.append(entry.parent)
+            entry = parent
+            if entry.expires and (not deadline or entry.expires < deadline):
+                deadline = entry.expires
+        return tuple(chain), deadline
+
+    def entry(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
+        """A token's row, None where it is revoked or absent. Says nothing about its ancestors."""
+        entry = transaction.value(_row(digest), TokenEntry)
+        if entry is None or entry.revoked or (entry.mount and not self._mounts.live(transaction, entry.mount)):
+            return None
+        return entry
+
+    def alive(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
+        """A token's row if it may be used now, its ancestors included."""
+        entry = self.entry(transaction, digest)
+        if entry is None or entry.num_uses == SPENT:
+            return None
+        try:
+            _, deadline = self._chain(transaction, digest, entry)
+        except PermissionDenied:
+            return None
+        return None if deadline and transaction.now >= deadline else entry
+
+    def by_accessor(self, transaction: Transaction, name: str) -> tuple[bytes, TokenEntry]:
+        """The token an accessor leads to. Raises InvalidRequest."""
+        found = transaction.view(areas.TOKENS).settings(_accessor_row(transaction, name), AccessorEntry)
+        entry = self.alive(transaction, found.digest) if found is not None else None
+        if found is None or entry is None:
+            raise InvalidRequest("invalid accessor")
+        return found.digest, entry
+
+    def accessors(self, transaction: Transaction) -> list[str]:
+        """Accessors of all tokens that live."""
+        view = transaction.view(areas.TOKENS)
+        found = (view.settings(row, AccessorEntry) for row in view.digests(b"a"))
+        return sorted(item.accessor for item in found if item is not None and self.alive(transaction, item.digest) is not None)
+
+    # -- uses ---------------------------------------------------------------------------------------------------
+
+    def _charge(self, transaction: Transaction, token: Token) -> None:
+        """Count one use; after the last one the token is spent, and revoked by a job."""
+        left = token.entry.num_uses - 1 or SPENT
+        view = transaction.view(areas.TOKENS).charge()
+        view.put(token_row(token.digest), msgspec.structs.replace(token.entry, num_uses=left))
+        if left == SPENT:
+            view.at(transaction.now, "revoke", DigestJob(token.digest))
+
+    # -- making -------------------------------------------------------------------------------------------------
+
+    def issue(
+        self,
+        transaction: Transaction,
+        grant: Grant,
+        path: str,
+        mount: Mount | None,
+        *,
+        parent: bytes = b"",
+        token_id: str = "",
+        role: str = "",
+        warn: list[str] | None = None,
+    ) -> Auth:
+        """Make a token of a grant, service or batch, and stage its rows.
+
+        A grant whose policies are ("root",) makes a root token, without end where its ttl is 0.
+        """
+        policies = granted_policies(grant)
+        root = policies == ("root",)
+        ttl = 0 if root and not grant.ttl else ttl_of(grant, mount, warn)
+        entity = self._identities.login(transaction, grant.alias, mount) if grant.alias is not None and mount is not None else ""
+        entry = TokenEntry(
+            accessor=accessor(),
+            policies=policies,
+            path=path,
+            display_name=grant.display_name or "token",
+            metadata=grant.metadata or None,
+            kind="batch" if grant.token_type == "batch" else "service",
+            created=transaction.now,
+            expires=transaction.now + ttl * SECOND if ttl else 0,
+            ttl=ttl,
+            explicit_max_ttl=grant.explicit_max_ttl,
+            max_ttl=grant.max_ttl,
+            period=grant.period,
+            renewable=grant.renewable and ttl > 0 and grant.token_type != "batch",
+            num_uses=grant.num_uses,
+            parent=parent,
+            role=role,
+            entity_id=entity or grant.internal.get("entity_id", ""),
+            bound_cidrs=grant.bound_cidrs,
+            mount=mount.uuid if mount is not None else b"",
+            internal={key: value for key, value in grant.internal.items() if key != "entity_id"},
+        )
+        if entry.kind == "batch":
+            return self._auth(self._seal_batch(transaction, entry), entry, transaction)
+        return self._auth(self._store(transaction, entry, token_id), entry, transaction)
+
+    def _store(self, transaction: Transaction, entry: TokenEntry, token_id: str) -> Secret:
+        text = token_id or service_token()
+        digest = self.digest(transaction, text)
+        view = transaction.view(areas.TOKENS)
+        if token_id:
+            check_token_id(token_id)
+            if view.exists(token_row(digest)):
+                raise InvalidRequest("cannot create a token with a duplicate ID")
+            view.put(token_row(digest), entry)
+        else:
+            view.create(token_row(digest), entry)
+        view.create(_accessor_row(transaction, entry.accessor), AccessorEntry(digest, entry.accessor))
+        if entry.parent:
+            view.create(b"p" + entry.parent + digest, Mark())
+        if entry.expires:
+            view.at(entry.expires, "expire", DigestJob(digest))
+        return Secret(text)
+
+    def auth(self, entry: TokenEntry, transaction: Transaction, secret: Secret | None = None) -> Auth:
+        """The `auth` block for a token that exists; blank token where the caller did not show it."""
+        return self._auth(secret or Secret(""), entry, transaction)
+
+    def _auth(self, secret: Secret, entry: TokenEntry, transaction: Transaction) -> Auth:
+        identity = self._identities.identity(transaction, entry.entity_id) if entry.entity_id else None
+        extra = identity.policies if identity is not None else ()
+        return Auth(
+            client_token=secret,
+            accessor="" if entry.kind == "batch" else entry.accessor,
+            policies=tuple(sorted({*entry.policies, *extra})),
+            token_policies=entry.policies,
+            identity_policies=extra,
+            metadata=entry.metadata,
+            lease_duration=max(0, (entry.expires - transaction.now) // SECOND) if entry.expires else 0,
+            renewable=entry.renewable,
+            entity_id=entry.entity_id,
+            token_type=entry.kind,
+            orphan=not entry.parent,
+            num_uses=max(entry.num_uses, 0),
+        )
+
+    # -- batch tokens -------------------------------------------------------------------------------------------
+
+    def _seal_batch(self, transaction: Transaction, entry: TokenEntry) -> Secret:
+        nonce = new_nonce()
+        sealed = nonce + transaction.keys.batch.seal(nonce, msgspec.msgpack.encode(entry), _BATCH_AAD)
+        return Secret(BATCH_PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("="))
+
+    def _batch(self, transaction: Transaction, credential: Secret) -> Token:
+        blob = credential.reveal()[len(BATCH_PREFIX) :]
+        try:
+            sealed = base64.b64decode(blob + "=" * (-len(blob) % 4), b"-_", validate=True)
+            entry = msgspec.msgpack.decode(transaction.keys.batch.open(sealed[:24], sealed[24:], _BATCH_AAD), type=TokenEntry)
+        except (binascii.Error, InvalidRecord, ValueError):
+            raise PermissionDenied from None
+        digest = self.digest(transaction, credential.reveal())
+        chain, deadline = self._chain(transaction, digest, entry)
+        if transaction.now >= entry.expires or (deadline and transaction.now >= deadline):
+            raise PermissionDenied
+        return self._token(transaction, credential, digest, entry, chain, deadline)
+
+    # -- renewing and revoking ----------------------------------------------------------------------------------
+
+    def renew(self, transaction: Transaction, digest: bytes, entry: TokenEntry, increment: int, mount: Mount | None) -> TokenEntry:
+        """Stage a longer life for a token, never past its ceiling. Raises InvalidRequest."""
+        if not entry.renewable:
+            raise InvalidRequest("lease is not renewable")
+        seconds = renewal_ttl(entry, increment, mount, transaction.now)
+        renewed = msgspec.structs.replace(entry, expires=transaction.now + seconds * SECOND, last_renewal=transaction.now)
+        view = transaction.view(areas.TOKENS)
+        view.put(token_row(digest), renewed)
+        if renewed.expires < entry.expires:
+            view.at(renewed.expires, "expire", DigestJob(digest))
+        return renewed
+
+    def revoke(self, transaction: Transaction, digest: bytes, entry: TokenEntry) -> None:
+        """End a token and all below it: from this commit on they are refused, and a job removes what they left."""
+        view = transaction.view(areas.TOKENS)
+        view.put(token_row(digest), msgspec.structs.replace(entry, revoked=True))
+        view.delete(_accessor_row(transaction, entry.accessor))
+        view.at(transaction.now, "remove", DigestJob(digest))
+
+    def orphan(self, transaction: Transaction, digest: bytes, entry: TokenEntry) -> None:
+        """End a token but let its children live on without a parent."""
+        view = transaction.view(areas.TOKENS)
+        for row in view.digests(b"p" + digest):
+            child = row[1 + len(digest) :]
+            below = self.entry(transaction, child)
+            if below is not None:
+                view.put(token_row(child), msgspec.structs.replace(below, parent=b""))
+            view.delete(row)
+        self.revoke(transaction, digest, entry)
+
+    def remove(self, transaction: Transaction, digest: bytes, leases: Leases) -> bool:
+        """Remove what a revoked token left, a part at a time: children, leases, answers kept for it, rows. True when nothing is left."""
+        view = transaction.view(areas.TOKENS)
+        children = view.digests(b"p" + digest, BATCH)
+        for row in children:
+            below = transaction.value(_row(row[1 + len(digest) :]), TokenEntry)
+            if below is not None and not below.revoked:
+                self.revoke(transaction, row[1 + len(digest) :], below)
+            view.delete(row)
+        owned = leases.of_token(transaction, digest, BATCH)
+        for lease in owned:
+            if not lease.ending:
+                leases.end(transaction, lease)
+        leases.release(transaction, digest, owned)
+        if len(children) == BATCH or len(owned) == BATCH or drain(transaction, areas.CUBBYHOLE_MOUNT, digest.hex()):
+            return False
+        entry = transaction.value(_row(digest), TokenEntry)
+        if entry is not None and entry.parent:
+            view.delete(b"p" + entry.parent + digest)
+        view.delete(token_row(digest))
+        transaction.view(areas.WRAPPING).delete(digest)
+        return True
+
+    def of_mount(self, transaction: Transaction, uuid: bytes, after: bytes) -> tuple[list[tuple[bytes, TokenEntry]], bytes]:
+        """Unrevoked tokens that an auth mount issued among the next few hundred rows, and where to go on; b"" at the end."""
+        head = areas.TOKENS + b"\x03"
+        rows = transaction.scan(head + (after or b"t"), head + b"u", PAGE)
+        found = [(key[18:], decoder(TokenEntry).decode(value)) for key, value in rows]
+        wanted = [(digest, entry) for digest, entry in found if entry.mount == uuid and not entry.revoked]
+        return wanted, rows[-1][0][17:] + b"\0" if len(rows) == PAGE else b""
+
+
+def _row(digest: bytes) -> bytes:
+    return areas.TOKENS + b"\x03t" + digest
+
+
+def _accessor_row(transaction: Transaction, name: str) -> bytes:
+    return b"a" + transaction.keys.tokens.digest(b"accessor:" + name.encode())
+
+
+def _inside(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        return any(ip_address(address) in ip_network(network, strict=False) for network in networks)
+    except ValueError:
+        return False
+
+
+def bound_cidrs(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Canonical networks of what a caller gave; a bare address is a network of one. Raises InvalidRequest."""
+    try:
+        return tuple(str(ip_network(text, strict=False)) if "/" in text else str(ip_address(text)) for text in texts)
+    except ValueError:
+        raise InvalidRequest("bound CIDRs are addresses or networks such as 10.0.0.0/8") from None
+
+
+def check_token_id(text: str) -> None:
+    """Refuse an id a caller may not choose. Raises InvalidRequest."""
+    if text.startswith((SERVICE_PREFIX, BATCH_PREFIX, RECOVERY_PREFIX)):
+        raise InvalidRequest(f"custom token ID cannot have the {text[:4]!r} prefix")
+    if len(text) > MAX_ID or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidRequest(f"custom token ID is made of up to {MAX_ID} printable ASCII characters without spaces")
+
+
+def granted_policies(grant: Grant) -> tuple[str, ...]:
+    """What stands on the token: sorted, `default` added unless refused, `root` alone where it is there."""
+    if "root" in grant.policies:
+        return ("root",)
+    extra = () if grant.no_default_policy else ("default",)
+    return tuple(sorted({*grant.policies, *extra}))
+
+
+def ttl_of(grant: Grant, mount: Mount | None, warn: list[str] | None = None) -> int:
+    """Seconds a new token lives: its own wish or the mount's default, under every ceiling."""
+    ceiling = max_ttl(mount)
+    for limit in (grant.max_ttl, grant.explicit_max_ttl):
+        if limit:
+            ceiling = min(ceiling, limit)
+    if grant.period:
+        return min(grant.period, grant.explicit_max_ttl or grant.period, max_ttl(mount))
+    ttl = grant.ttl or default_ttl(mount)
+    if ttl > ceiling:
+        if warn is not None and grant.ttl:
+            warn.append(f"TTL of {grant.ttl} seconds exceeded the effective max_ttl of {ceiling} seconds; TTL value is capped accordingly")
+        ttl = ceiling
+    return ttl
+
+
+def renewal_ttl(entry: TokenEntry, increment: int, mount: Mount | None, now: int) -> int:
+    """Seconds from now that a renewal gives. Raises InvalidRequest past the ceiling."""
+    if increment < 0:
+        raise InvalidRequest("increment must not be negative")
+    ceiling = 0 if entry.period else min(limit for limit in (max_ttl(mount), entry.max_ttl) if limit)
+    if entry.explicit_max_ttl:
+        ceiling = min(ceiling, entry.explicit_max_ttl) if ceiling else entry.explicit_max_ttl
+    wanted = min(entry.period, max_ttl(mount)) if entry.period else increment or entry.ttl
+    if not ceiling:
+        return wanted
+    left = (entry.created + ceiling * SECOND - now) // SECOND
+    if left <= 0:
+        raise InvalidRequest("past the max TTL, cannot renew")
+    return min(wanted, left)

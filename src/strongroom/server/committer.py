@@ -1,0 +1,280 @@
+"""From a request to its answer: reads run at once, writes in groups, answers wait until they may leave.
+
+Rules of this file:
+- The loop runs calls; one thread takes the store's lock and commits; a small pool does what is slow. Nothing else runs in parallel.
+- An answer leaves only after its audit lines are out and its group is durable. All reads of a tick share one audit write.
+- One group is in flight at a time; whatever arrives meanwhile forms the next one. That is what makes groups.
+- Nothing here can stop the loop: every step ends in an answer, if only an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Thread
+
+from strongroom.core.core import Core
+from strongroom.core.group import GroupRun, Reported, Work
+from strongroom.core.request import Raised, Rerun
+from strongroom.core.transaction import NeedsCommit
+from strongroom.errors import AuditFailed, InternalError, StorageUnusable, StrongroomError, Unavailable
+from strongroom.storage.api import Group
+
+MAX_GROUP = 64
+"""Calls per commit: more would hold the store's lock for longer than an fsync takes."""
+MAX_PARKED = 4_096
+"""Calls waiting in one worker; beyond it callers are told to come back."""
+POOL_THREADS = 2
+SLICE_SECONDS = 0.002
+"""How long a group keeps the loop before reads get a turn."""
+
+
+class Committer:
+    """The one way through the core of a worker."""
+
+    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop, report: Reported) -> None:
+        self.core = core
+        self._loop = loop
+        self._report = report
+        self._queue: deque[Work] = deque()
+        self._ready: list[Work] = []
+        self._flushing = False
+        self._busy = False
+        self._slow = 0
+        self._pool = ThreadPoolExecutor(POOL_THREADS, "slow")
+        self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._serve, name="commit", daemon=True)
+        self._thread.start()
+        self._after: list[Callable[[], None]] = []
+        self._idle: list[asyncio.Future[None]] = []
+        self.on_commit: Callable[[], None] = lambda: None
+        self.groups = 0
+
+    # -- in -----------------------------------------------------------------------------------------------------
+
+    def submit(self, work: Work) -> None:
+        """Take a work in; its `done` is called once, later, with `response` or `error` set."""
+        if len(self._queue) + self._slow > MAX_PARKED:
+            work.failed(Unavailable("too many requests are waiting; try again in a second"))
+            self._park(work)
+            return
+        try:
+            work.run(self.core, None)
+        except NeedsCommit:
+            self._queue.append(work)
+            if not self._busy:
+                self._begin()
+            return
+        except Rerun as rerun:
+            self._later(work, rerun)
+            return
+        except StrongroomError as error:
+            work.failed(error)
+        except Exception as error:  # noqa: BLE001  a bug in a route is one 500, not the end of the worker
+            self._report(error, work.call)
+            work.failed(InternalError())
+        call = work.call
+        if call is not None and self.core.audit.devices:
+            self.core.audit.request(call, work.error)
+            self.core.audit.response(call, work.response, work.error)
+        self._park(work)
+
+    def enqueue(self, work: Work) -> None:
+        """Take in a work that is known to write: a timer."""
+        self._queue.append(work)
+        if not self._busy:
+            self._begin()
+
+    def after_answers(self, action: Callable[[], None]) -> None:
+        """Run something once the answers of this tick are sent."""
+        self._after.append(action)
+        self._schedule()
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _park(self, work: Work) -> None:
+        self._ready.append(work)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """One audit write for all reads of the tick, then their answers."""
+        self._flushing = False
+        works, self._ready = self._ready, []
+        try:
+            self.core.audit.flush()
+        except AuditFailed as error:
+            for work in works:
+                work.failed(error)
+        except Exception as error:  # noqa: BLE001  the flush loop must go on
+            self._report(error, None)
+            for work in works:
+                work.failed(InternalError())
+        self._send(works)
+        actions, self._after = self._after, []
+        for action in actions:
+            self._guarded(action)
+
+    def _send(self, works: list[Work]) -> None:
+        for work in works:
+            try:
+                work.done(work)
+            except Exception as error:  # noqa: BLE001  one broken connection must not keep others waiting
+                self._report(error, work.call)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  the flush loop must go on
+            self._report(error, None)
+
+    # -- slow things --------------------------------------------------------------------------------------------
+
+    def _later(self, work: Work, rerun: Rerun) -> None:
+        self._slow += 1
+        self._pool.submit(self._work_out, work, rerun)
+
+    def _work_out(self, work: Work, rerun: Rerun) -> None:
+        """On the pool: get the result, then run the call again on the loop."""
+        try:
+            outcome = rerun.fn()
+        except Exception as error:  # noqa: BLE001  the call decides what its failure means
+            outcome = Raised(error)
+        self._loop.call_soon_threadsafe(self._again, work, rerun.key, outcome)
+
+    def _again(self, work: Work, key: object, outcome: object) -> None:
+        self._slow -= 1
+        work.remembered[key] = outcome
+        if work.audited:
+            self.submit(work)
+        else:
+            self.enqueue(work)
+
+    # -- groups -------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        """The committing thread: does what it is told, one order after another."""
+        while True:
+            order = self._orders.get()
+            if order is None:
+                return
+            order()
+
+    def _begin(self) -> None:
+        self._busy = True
+        self._orders.put(self._take_lock)
+
+    def _take_lock(self) -> None:
+        try:
+            group: Group | StrongroomError = self.core.storage.begin(self.core.committed.gsn, ())
+        except StrongroomError as error:
+            group = error
+        except Exception as error:  # noqa: BLE001  a driver's bug must not end the thread
+            self._report(error, None)
+            group = StorageUnusable("the store's lock could not be taken; the server's log says why")
+        self._loop.call_soon_threadsafe(self._run, group)
+
+    def _run(self, group: Group | StrongroomError) -> None:
+        if isinstance(group, StrongroomError):
+            while self._queue:
+                work = self._queue.popleft()
+                work.failed(group)
+                self._ready.append(work)
+            self._schedule()
+            self._end()
+            return
+        self.core.committed.gsn = group.feed.gsn
+        self._admit(GroupRun(self.core, group, self._report))
+
+    def _admit(self, run: GroupRun) -> None:
+        """Run calls into the group, giving reads a turn every now and then."""
+        until = self._loop.time() + SLICE_SECONDS
+        queue = self._queue
+        while queue and len(run.works) < MAX_GROUP:
+            work = queue.popleft()
+            rerun = run.admit(work)
+            if rerun is not None:
+                self._later(work, rerun)
+            if queue and self._loop.time() > until:
+                self._loop.call_soon(self._admit, run)
+                return
+        self._close(run)
+
+    def _close(self, run: GroupRun) -> None:
+        try:
+            wrote = run.apply()
+        except StrongroomError as error:
+            run.fail(error)
+            wrote = False
+        except Exception as error:  # noqa: BLE001  nothing is committed, everybody is told
+            self._report(error, None)
+            run.fail(InternalError())
+            wrote = False
+        self._orders.put(lambda: self._commit(run, wrote))
+
+    def _commit(self, run: GroupRun, wrote: bool) -> None:
+        """On the committing thread: make it durable, or let go of the lock."""
+        error: StrongroomError | None = None
+        try:
+            if wrote:
+                run.group.commit()
+            else:
+                run.group.abandon()
+        except StrongroomError as failed:
+            error = failed
+        except Exception as failed:  # noqa: BLE001  a driver's bug must not end the thread
+            self._report(failed, None)
+            error = StorageUnusable("the change could not be committed; the server's log says why")
+        self._loop.call_soon_threadsafe(self._committed, run, wrote, error)
+
+    def _committed(self, run: GroupRun, wrote: bool, error: StrongroomError | None) -> None:
+        if error is not None:
+            run.fail(error)
+            self.core.committed.forget(None, None)
+        elif wrote:
+            self.groups += 1
+            self.core.committed.gsn = run.group.gsn
+            run.committed()
+        self._guarded(run.answer)
+        if self._queue:
+            self._begin()
+        else:
+            self._end()
+        self._send(run.works)
+        if wrote:
+            self._guarded(self.on_commit)
+
+    def _end(self) -> None:
+        self._busy = False
+        if not self.busy:
+            for waiter in self._idle:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._idle.clear()
+
+    # -- out ----------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return self._busy or bool(self._queue) or self._slow > 0
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        if self.busy:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    def close(self) -> None:
+        """Stop the thread and the pool; to be called when idle."""
+        self._orders.put(None)
+        self._thread.join(5)
+        self._pool.shutdown(wait=False, cancel_futures=True)

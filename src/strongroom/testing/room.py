@@ -1,0 +1,210 @@
+"""A whole strongroom in memory, driven call by call without sockets, threads or waiting.
+
+Rules of this file: the real core, barrier and audit on the real in-memory store; only the clock is false and the caller is root.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from strongroom.core.audit import Broker
+from strongroom.core.bootstrap import first_rows, new_installation, root_token, secret_mount
+from strongroom.core.core import Core, Settings
+from strongroom.core.engine import Outbound
+from strongroom.core.envelope import encode
+from strongroom.core.group import Timer, Work, next_due, perform, transact
+from strongroom.core.request import Auth, Call, Operation, Peer, Request, Response, Secret
+from strongroom.crypto.ids import uuid4_text
+from strongroom.storage.api import Storage
+from strongroom.storage.memory import MemoryStorage
+
+START = 1_767_225_600_000_000_000
+"""2026-01-01T00:00:00Z."""
+
+
+class FakeClock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self, now: int = START) -> None:
+        self._now = now
+        self._monotonic = 0.0
+
+    def now(self) -> int:
+        """Wall clock in ns."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Seconds since the start."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += int(seconds * 1_000_000_000)
+        self._monotonic += seconds
+
+
+class QuietProcess:
+    """A process port that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.core: Core | None = None
+
+    def seal(self) -> None:
+        """Seal at once."""
+        self.asked.append("seal")
+        if self.core is not None:
+            self.core.barrier.seal()
+
+    def unsealed(self) -> None:
+        """Nothing to start."""
+        self.asked.append("unsealed")
+
+    def reload(self) -> None:
+        """Nothing to reload."""
+        self.asked.append("reload")
+
+    def metrics(self) -> bytes:
+        """No metrics."""
+        return b""
+
+    def after_answer(self, action: Callable[[], None]) -> None:
+        """At once: nobody waits for an answer here."""
+        action()
+
+
+def _raise(error: BaseException, _call: Call | None) -> None:
+    raise error
+
+
+class Strongroom:
+    """An unsealed server and its root token.
+
+    Every verb takes a path without `/v1/`, raises what the server would answer as an error, and returns the Response.
+    """
+
+    def __init__(
+        self,
+        clock: FakeClock | None = None,
+        storage: Storage | None = None,
+        settings: Settings | None = None,
+        broker: Broker | None = None,
+        outbound: Outbound | None = None,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.storage = storage or MemoryStorage()
+        self.process = QuietProcess()
+        self.audit = broker or Broker(self.clock, "test")
+        self.core = Core(self.storage, self.clock, self.audit, settings or Settings(dev=True), self.process, outbound or Outbound())
+        self.process.core = self.core
+        self.root_key = secrets.token_bytes(32)
+        self.core.barrier.initialise(new_installation(self.clock.now()), self.root_key, self.clock.now(), {})
+        self.transact(lambda call: first_rows(self.core, call))
+        self.token = self.transact(lambda call: root_token(self.core, call)).client_token.reveal()
+        self.transact(lambda call: secret_mount(self.core, call))
+
+    def transact(self, change: Callable[[Call], Any]) -> Any:
+        """Make a change beside all routes."""
+        return transact(self.core, change, _raise)
+
+    def request(
+        self,
+        operation: Operation,
+        path: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        peer: Peer | None = None,
+        wrap_ttl: int = 0,
+    ) -> Work:
+        """One request, whatever comes of it."""
+        raw = encode(data) if data is not None else b""
+        request = Request(
+            id=uuid4_text(),
+            operation=operation,
+            path=path + "/" if operation in (Operation.LIST, Operation.SCAN) and not path.endswith("/") else path,
+            data=data or {},
+            raw=raw,
+            credential=Secret(self.token if token is None else token),
+            peer=peer or Peer("127.0.0.1", 40_000),
+            wrap_ttl=wrap_ttl,
+            merge_patch=operation is Operation.PATCH,
+        )
+        return perform(self.core, Work(request, lambda _work: None), _raise)
+
+    def ask(self, operation: Operation, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Response:
+        """One request that is expected to succeed; its error is raised. Then timers that have come are run."""
+        work = self.request(operation, path, data, **options)
+        self.run_due()
+        if work.error is not None:
+            raise work.error
+        assert work.response is not None
+        return work.response
+
+    def read(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Response:
+        """GET."""
+        return self.ask(Operation.READ, path, data, **options)
+
+    def write(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Response:
+        """POST or PUT."""
+        return self.ask(Operation.UPDATE, path, data or {}, **options)
+
+    def patch(self, path: str, data: Mapping[str, Any], **options: Any) -> Response:
+        """PATCH with a merge patch."""
+        return self.ask(Operation.PATCH, path, data, **options)
+
+    def delete(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Response:
+        """DELETE."""
+        return self.ask(Operation.DELETE, path, data, **options)
+
+    def list(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+        """LIST; the names."""
+        return self.names(Operation.LIST, path, data, **options)
+
+    def scan(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+        """SCAN; the names."""
+        return self.names(Operation.SCAN, path, data, **options)
+
+    def names(self, operation: Operation, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+        """The `keys` of a LIST or SCAN; none where there are none."""
+        found = self.ask(operation, path, data, **options).data
+        return list(found["keys"]) if isinstance(found, Mapping) else []
+
+    def login(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Auth:
+        """A write that answers with a token."""
+        auth = self.write(path, data, token="", **options).auth
+        assert auth is not None
+        return auth
+
+    def create_token(self, *policies: str, **fields: Any) -> str:
+        """A token with these policies."""
+        auth = self.write("auth/token/create", {"policies": list(policies), **fields}).auth
+        assert auth is not None
+        return auth.client_token.reveal()
+
+    def json(self, response: Response) -> Any:
+        """The `data` of an answer, parsed."""
+        from strongroom.core.envelope import data_text
+
+        return msgspec.json.decode(data_text(response.data))
+
+    def run_due(self, limit: int = 200) -> int:
+        """Run timers that have come, as long as they set more; how many ran."""
+        ran = 0
+        while ran < limit and not self.core.barrier.sealed:
+            due, _ = next_due(self.core, self.clock.now(), 50)
+            if not due:
+                break
+            for key, row in due:
+                perform(self.core, Timer(key, row, lambda _work: None), _raise)
+                ran += 1
+        return ran
+
+    def advance(self, seconds: float) -> int:
+        """Let time pass and run what became due."""
+        self.clock.advance(seconds)
+        return self.run_due()
