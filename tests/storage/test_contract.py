@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import StorageUnusable
+from strongroom.storage import walk
 from strongroom.storage.api import HEADER, INDEX_KEY, Child, Feed, Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.storage.sqlite import SqliteStorage
@@ -342,6 +344,25 @@ def all_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Storag
     yield made
     for store in made:
         store.close()
+
+
+def test_a_folder_is_stepped_over_whatever_lies_below_it() -> None:
+    rows = sorted({key(b"deep", b"%06d" % number) for number in range(50_000)} | {key(b"zz"), key(b"later")})
+    read: list[bytes] = []
+
+    def page(start: bytes, stop: bytes, size: int) -> list[bytes]:
+        first = bisect_left(rows, start)
+        found = rows[first : min(bisect_left(rows, stop), first + size)]
+        read.extend(found)
+        return found
+
+    assert [child.key for child in walk.children(page, MOUNT, b"", -1)] == [key(b"zz"), key(b"deep"), key(b"later")]
+    assert len(read) < 200
+
+
+def test_rows_out_of_order_are_refused_rather_than_walked_for_ever() -> None:
+    with pytest.raises(StorageUnusable, match="out of order"):
+        walk.children(lambda start, stop, size: [key(b"a")] * size, key(b"b"), b"", -1)
 
 
 @given(st.binary(max_size=4), st.binary(max_size=4))

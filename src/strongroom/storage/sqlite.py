@@ -6,7 +6,6 @@ Rules of this file:
 - Groups of all processes queue on `commit.lock`, a blocking flock. SQLite's own busy handler polls, which costs four times the wait.
 - After a failed write the writing connection is closed, which undoes the group, and the next group opens a new one. After a failed
   fsync nobody knows what the disk holds: the whole object refuses everything from then on, and the process must be restarted.
-- Values are cast to blobs, so that a damaged type byte cannot make a row into a number; what they hold is for the barrier to judge.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NoReturn, cast
+from typing import ClassVar, NoReturn
 
 import apsw
 
 from strongroom.clock import SECOND, Clock, SystemClock
 from strongroom.errors import StorageUnusable
-from strongroom.storage import walk
+from strongroom.storage import statements, walk
 from strongroom.storage.api import INDEX_KEY, Child, Feed
 from strongroom.storage.database import SETTINGS, integrity, open_database, unusable
 from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock
@@ -36,27 +35,6 @@ CHANGES_KEPT = 4_096
 """Groups whose keys are kept; a full one names a few hundred keys, so the table stays below 100 MiB."""
 
 PRUNE_EVERY = 64
-FEED_LIMIT = 256
-"""Groups that `changed` spells out; dropping all caches is cheaper than going through more."""
-
-GET = "SELECT CAST(value AS BLOB) FROM entries WHERE key = ?"
-GET_MANY = "SELECT key, CAST(value AS BLOB) FROM entries WHERE key IN (SELECT value FROM carray(?))"
-PAGE = "SELECT key FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
-SCAN = "SELECT key, CAST(value AS BLOB) FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
-NEWEST = "SELECT gsn, min_epoch FROM store WHERE only = 1"
-FEED = """SELECT s.gsn, s.min_epoch, c.gsn, CAST(c.keys AS BLOB) FROM store AS s LEFT JOIN changes AS c ON c.gsn > ?
-          WHERE s.only = 1 ORDER BY c.gsn LIMIT ?"""
-OUTCOME = "SELECT gsn FROM changes WHERE group_id = ? ORDER BY gsn DESC LIMIT 1"
-PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-DELETE = "DELETE FROM entries WHERE key = ?"
-RAISE = "UPDATE store SET min_epoch = max(min_epoch, ?) WHERE only = 1"
-RECORD = "INSERT INTO changes VALUES (?, ?, ?, ?)"
-ADVANCE = "UPDATE store SET gsn = ? WHERE only = 1"
-PRUNE = """DELETE FROM changes WHERE gsn IN (SELECT gsn FROM changes ORDER BY gsn LIMIT 256) AND (gsn <= ? OR at < ?)"""
-
-UNREADABLE = (apsw.Error, ValueError, TypeError)
-"""What a damaged file can make of a read: the driver's errors, or text and numbers where bytes belong."""
-
 FAILED_SYNC = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
 
 
@@ -76,6 +54,7 @@ class SqliteStorage:
         self._checkpoint_pages = checkpoint_pages
         self._readers: _Readers | _Refusal = _Readers(self._open_reader)
         self._writer: apsw.Connection | None = None
+        self._used = False
         self._log_pages = 0
         self._turn = threading.Lock()
         self._commit_lock = FileLock(directory / COMMIT_LOCK)
@@ -83,15 +62,15 @@ class SqliteStorage:
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         try:
-            return _select(self._readers.cursor, keys)
-        except UNREADABLE as error:
+            return statements.select(self._readers.cursor, keys)
+        except statements.UNREADABLE as error:
             raise unusable("read", error) from error
 
     def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]:
         cursor = self._readers.cursor
 
         def page(start: bytes, stop: bytes, size: int) -> list[bytes]:
-            return _column(cursor.execute(PAGE, (start, stop, size)).get)
+            return statements.column(cursor.execute(statements.PAGE, (start, stop, size)).get)
 
         try:
             cursor.execute("BEGIN")  # one snapshot for all pages
@@ -99,29 +78,29 @@ class SqliteStorage:
                 return walk.children(page, prefix, after, limit)
             finally:
                 cursor.execute("ROLLBACK")
-        except UNREADABLE as error:
+        except statements.UNREADABLE as error:
             raise unusable("read", error) from error
 
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         try:
-            rows = _rows(self._readers.cursor.execute(SCAN, (start, stop, limit)))
+            rows = statements.read_rows(self._readers.cursor.execute(statements.SCAN, (start, stop, limit)))
             keys = [row[0] for row in rows]
             if keys != sorted(keys) or (keys and keys[0] < start):
                 raise ValueError("rows are out of order")  # a caller who goes on from the last key would never end
             return rows
-        except UNREADABLE as error:
+        except statements.UNREADABLE as error:
             raise unusable("read", error) from error
 
     def changed(self, since: int) -> Feed:
         try:
-            return _feed(self._readers.cursor, since)[0]
-        except UNREADABLE as error:
+            return statements.read_feed(self._readers.cursor, since)[0]
+        except statements.UNREADABLE as error:
             raise unusable("read", error) from error
 
     def outcome(self, group_id: bytes) -> int | None:
         try:
-            found = self._readers.cursor.execute(OUTCOME, (group_id,)).get
-        except UNREADABLE as error:
+            found = self._readers.cursor.execute(statements.OUTCOME, (group_id,)).get
+        except statements.UNREADABLE as error:
             raise unusable("read", error) from error
         return found if isinstance(found, int) else None
 
@@ -134,7 +113,7 @@ class SqliteStorage:
             cursor = writer.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             return SqliteGroup(self, cursor, since, keys)
-        except UNREADABLE as error:
+        except statements.UNREADABLE as error:
             raise self._fail("locked for writing", error) from error
         except BaseException:
             self._drop_writer()
@@ -155,7 +134,7 @@ class SqliteStorage:
         connection = self._open_reader()
         try:
             integrity(connection)
-        except UNREADABLE as error:
+        except statements.UNREADABLE as error:
             raise unusable("read", error) from error
         finally:
             connection.close(True)
@@ -168,12 +147,14 @@ class SqliteStorage:
             return 0
 
     def _open_reader(self) -> apsw.Connection:
+        self._used = True
         return open_database(self.directory, self.settings, self._vfs, reader=True)
 
     def _open_writer(self) -> apsw.Connection:
         if isinstance(self._readers, _Refusal):
             self._readers.refuse()
         if self._writer is None:
+            self._used = True
             self._writer = open_database(self.directory, self.settings, self._vfs, reader=False)
             self._writer.set_wal_hook(self._note_log)
         return self._writer
@@ -219,10 +200,12 @@ class SqliteStorage:
         self._turn.release()
 
     def _forget(self) -> None:
-        """In a forked child: a connection of the parent may be neither used nor closed here."""
-        _inherited.append((self._readers, self._writer, self._commit_lock))
-        self._end("the store was opened before this process was forked; construct it after the fork")
-        self._writer = None
+        """In a forked child: a connection of the parent may be neither used nor closed here. One never used is as good as new."""
+        self._turn = threading.Lock()
+        if self._used:
+            _inherited.append((self._readers, self._writer, self._commit_lock))
+            self._end("the store was used before this process was forked; construct another after the fork")
+            self._writer, self._commit_lock = None, FileLock(self.directory / COMMIT_LOCK)
 
 
 class SqliteGroup:
@@ -234,17 +217,17 @@ class SqliteGroup:
         self._changed: set[bytes] = set()
         self._open = True
         self.id = os.urandom(16)
-        self.feed, self.min_epoch = _feed(cursor, since)
+        self.feed, self.min_epoch = statements.read_feed(cursor, since)
         self.gsn = self.feed.gsn + 1
-        self.entries = _select(cursor, [*keys, INDEX_KEY])
+        self.entries = statements.select(cursor, [*keys, INDEX_KEY])
 
     def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
         self._need_open()
         try:
             if puts:
-                self._cursor.executemany(PUT, puts.items())
+                self._cursor.executemany(statements.PUT, puts.items())
             if deletes:
-                self._cursor.executemany(DELETE, [(key,) for key in deletes])
+                self._cursor.executemany(statements.DELETE, [(key,) for key in deletes])
         except apsw.Error as error:
             raise self._fail(error) from error
         self._changed.update(puts, deletes)
@@ -252,7 +235,7 @@ class SqliteGroup:
     def raise_min_epoch(self, epoch: int) -> None:
         self._need_open()
         try:
-            self._cursor.execute(RAISE, (epoch,))
+            self._cursor.execute(statements.RAISE, (epoch,))
         except apsw.Error as error:
             raise self._fail(error) from error
         self.min_epoch = max(self.min_epoch, epoch)
@@ -261,10 +244,10 @@ class SqliteGroup:
         self._need_open()
         now = self._store._clock.now()
         try:
-            self._cursor.execute(RECORD, (self.gsn, now, self.id, walk.pack(self._changed)))
-            self._cursor.execute(ADVANCE, (self.gsn,))
+            self._cursor.execute(statements.RECORD, (self.gsn, now, self.id, walk.pack(self._changed)))
+            self._cursor.execute(statements.ADVANCE, (self.gsn,))
             if self.gsn % PRUNE_EVERY == 0:
-                self._cursor.execute(PRUNE, (self.gsn - CHANGES_KEPT, now - CHANGES_AGE))
+                self._cursor.execute(statements.PRUNE, (self.gsn - CHANGES_KEPT, now - CHANGES_AGE))
             self._cursor.execute("COMMIT")
         except apsw.Error as error:
             raise self._fail(error) from error
@@ -316,48 +299,6 @@ class _Refusal:
     @property
     def cursor(self) -> apsw.Cursor:
         self.refuse()
-
-
-UNCHANGED: frozenset[bytes] = frozenset()
-
-
-def _select(cursor: apsw.Cursor, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    if len(keys) == 1:
-        value = cursor.execute(GET, (keys[0],)).get
-        return {keys[0]: value} if isinstance(value, bytes) else {}
-    return dict(_rows(cursor.execute(GET_MANY, (apsw.carray(tuple(keys)),)))) if keys else {}
-
-
-def _column(found: object) -> list[bytes]:
-    """`Cursor.get` of one column: None, the value, or a list of values. Nothing above a blob sorts among blobs, so these are bytes."""
-    if isinstance(found, bytes):
-        return [found]
-    return cast("list[bytes]", found) if isinstance(found, list) else []
-
-
-def _rows(cursor: apsw.Cursor) -> list[tuple[bytes, bytes]]:
-    rows = cast("list[tuple[bytes, bytes]]", cursor.fetchall())
-    if any(value is None for _, value in rows):
-        raise ValueError("a row has lost its value")
-    return rows
-
-
-def _feed(cursor: apsw.Cursor, since: int) -> tuple[Feed, int]:
-    """The feed and min_epoch. Only an unbroken run of groups is spelled out, and from one statement, which is one snapshot."""
-    newest = cursor.execute(NEWEST).get
-    if newest and newest[0] == since and isinstance(newest[1], int):
-        return Feed(since, UNCHANGED), newest[1]
-    rows = cursor.execute(FEED, (since, FEED_LIMIT + 1)).fetchall()
-    if not rows:
-        raise ValueError("the row that counts the commits is missing")
-    gsn, min_epoch, first, _ = rows[0]
-    if not isinstance(gsn, int) or not isinstance(min_epoch, int):
-        raise ValueError("the row that counts the commits is damaged")
-    groups = 0 if first is None else len(rows)
-    if groups > FEED_LIMIT or groups != gsn - since:
-        return Feed(gsn, None), min_epoch
-    packed = [row[3] for row in rows[:groups]]
-    return Feed(gsn, frozenset(key for keys in packed if isinstance(keys, bytes) for key in walk.unpack(keys))), min_epoch
 
 
 _constructed: weakref.WeakSet[SqliteStorage] = weakref.WeakSet()

@@ -37,21 +37,29 @@ _numbers = count()
 
 
 class Write(NamedTuple):
+    """Bytes written at an offset."""
+
     file: str
     offset: int
     data: bytes
 
 
 class Truncate(NamedTuple):
+    """A file cut or extended to a size."""
+
     file: str
     size: int
 
 
 class Delete(NamedTuple):
+    """A file's name removed."""
+
     file: str
 
 
 class Sync(NamedTuple):
+    """One file synced: all that was written to it so far is on the disk."""
+
     file: str
 
 
@@ -60,6 +68,8 @@ class SyncNames(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
+    """`commit` returned: from here on the group must survive."""
+
     gsn: int
 
 
