@@ -50,7 +50,7 @@ class Committer:
         self._thread.start()
         self._after: list[Callable[[], None]] = []
         self._idle: list[asyncio.Future[None]] = []
-        self.on_commit: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[GroupRun], None] = lambda _run: None
         self.groups = 0
 
     # -- in -----------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class Committer:
             self._end()
         self._send(run.works)
         if wrote:
-            self._guarded(self.on_commit)
+            self._guarded(lambda: self.on_commit(run))
 
     def _end(self) -> None:
         self._busy = False

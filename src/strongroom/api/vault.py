@@ -1,0 +1,218 @@
+"""The Vault dialect: HTTP as Vault's clients speak it, to a Request, and a Response or an error back.
+
+Rules of this file:
+- It decides nothing but form: verbs, headers, query or body, envelope, status. Access, routes and effects are the core's.
+- POST and PUT are the same; LIST is also `GET ?list=true`, SCAN `GET ?scan=true`; both get a trailing slash.
+- `Content-Type` of answers is exactly `application/json`; that of requests counts for PATCH and forms only.
+- Every refusal by policy or token is one constant body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from strongroom.api.wire import canonical_path, parse_form, parse_query, strict_json
+from strongroom.core.envelope import encode, envelope
+from strongroom.core.request import NOTHING, Operation, Peer, Request, Response, Secret
+from strongroom.crypto.ids import uuid4_text
+from strongroom.errors import (
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    StrongroomError,
+    TooManyRequests,
+    Unavailable,
+    UnsupportedOperation,
+)
+from strongroom.types import parse_duration
+
+VERBS = {
+    b"GET": Operation.READ,
+    b"HEAD": Operation.READ,
+    b"POST": Operation.UPDATE,
+    b"PUT": Operation.UPDATE,
+    b"PATCH": Operation.PATCH,
+    b"DELETE": Operation.DELETE,
+    b"LIST": Operation.LIST,
+    b"SCAN": Operation.SCAN,
+}
+"""What a caller can ask for by verb; there is no way to name another operation."""
+
+_BODIES = frozenset((Operation.UPDATE, Operation.PATCH))
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
+_ROOT_NAMESPACES = frozenset((b"", b"/", b"root", b"root/"))
+_MERGE_PATCH = b"application/merge-patch+json"
+_FORM = b"application/x-www-form-urlencoded"
+_NO_DATA: Mapping[str, Any] = {}
+
+PERMISSION_DENIED = encode({"errors": ["1 error occurred:\n\t* permission denied\n\n"]}) + b"\n"
+"""Go's way of printing one error; clients look for the two words."""
+
+JSON = "application/json"
+
+
+class Answer(NamedTuple):
+    """What goes back: status, body, content type and further headers."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+# ---- in
+
+
+def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes, peer: Peer, prefix: int = 3) -> Request:
+    """The request in a message whose path begins with `v1/`. Raises StrongroomError; nothing is audited then but the refusal itself."""
+    path, query = canonical_path(target)
+    operation = VERBS.get(verb)
+    if operation is None:
+        raise UnsupportedOperation
+    parameters = parse_query(query) if query else None
+    if parameters and operation is Operation.READ:
+        operation = _asked(parameters)
+    path = path[prefix:]
+    if path.endswith("/") != (operation is Operation.LIST or operation is Operation.SCAN):
+        path = _slash(operation, path)
+    data: Mapping[str, Any] = parameters or _NO_DATA
+    raw = b""
+    if operation in _BODIES:
+        raw, data = _body(headers, body)
+        if parameters and operation is Operation.UPDATE and "help" in parameters:
+            operation = Operation.HELP
+    merge_patch = operation is Operation.PATCH and _content_type(headers) == _MERGE_PATCH
+    wrap = headers.get(b"x-vault-wrap-ttl")
+    return Request(
+        uuid4_text(),
+        operation,
+        path,
+        data,
+        raw,
+        Secret(_credential(headers)),
+        peer,
+        _namespace(headers),
+        _wrap_ttl(wrap) if wrap else 0,
+        headers,
+        merge_patch,
+    )
+
+
+def _asked(parameters: dict[str, str]) -> Operation:
+    """What a GET asks for by its query."""
+    chosen = [operation for name, operation in _BY_QUERY if name in parameters and _flag(name, parameters)]
+    if len(chosen) > 1:
+        raise InvalidRequest("a request can ask for one of list, scan and help only")
+    return chosen[0] if chosen else Operation.READ
+
+
+_BY_QUERY = (("list", Operation.LIST), ("scan", Operation.SCAN), ("help", Operation.HELP))
+
+
+def _flag(name: str, parameters: dict[str, str]) -> bool:
+    value = parameters.pop(name)
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise InvalidRequest(f"the query parameter {name} takes true or false")
+
+
+def _slash(operation: Operation, path: str) -> str:
+    if operation in (Operation.LIST, Operation.SCAN):
+        return path + "/"
+    if operation in _BODIES:
+        raise InvalidRequest("cannot write to a path ending in '/'")
+    return path
+
+
+def _content_type(headers: Mapping[bytes, bytes]) -> bytes:
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+
+
+def _body(headers: Mapping[bytes, bytes], body: bytes) -> tuple[bytes, Mapping[str, Any]]:
+    if not body or body.isspace():
+        return b"", _NO_DATA
+    if headers.get(b"content-type", b"").startswith(_FORM) and body[:1] not in b"{ \t\r\n":
+        form = parse_form(body)
+        return encode(form), form
+    if body == b"null":
+        return b"", _NO_DATA
+    return body, strict_json(body)
+
+
+def _credential(headers: Mapping[bytes, bytes]) -> str:
+    token = headers.get(b"x-vault-token", b"")
+    authorization = headers.get(b"authorization")
+    if authorization is not None and authorization[:7].lower() == b"bearer ":
+        bearer = authorization[7:].strip()
+        if token and bearer != token:
+            raise InvalidRequest("X-Vault-Token and Authorization carry two different tokens; send one")
+        token = bearer
+    return token.decode("latin-1")
+
+
+def _namespace(headers: Mapping[bytes, bytes]) -> str:
+    namespace = headers.get(b"x-vault-namespace")
+    return "" if namespace is None or namespace in _ROOT_NAMESPACES else namespace.decode("latin-1").strip("/")
+
+
+def _wrap_ttl(value: bytes) -> int:
+    try:
+        ttl = parse_duration(value.decode("ascii"))
+    except ValueError:
+        raise InvalidRequest("X-Vault-Wrap-TTL takes a duration such as 60s or 5m") from None
+    if ttl < 0:
+        raise InvalidRequest("requested wrap ttl cannot be negative")
+    return ttl
+
+
+# ---- out
+
+
+def answer(request: Request | None, response: Response | None, error: StrongroomError | None) -> Answer:
+    """The message for what became of a request."""
+    if error is not None:
+        return failure(error, request)
+    assert response is not None
+    bare = response.bare
+    if bare is not None:
+        return Answer(bare.status, bare.body, bare.content_type, bare.headers)
+    if response is NOTHING or _says_nothing(response):
+        return _nothing(request, response)
+    request_id = request.id if request is not None else ""
+    return Answer(response.status or 200, envelope(response, request_id) + b"\n")
+
+
+def _says_nothing(response: Response) -> bool:
+    return response.data is None and response.auth is None and response.wrap is None and response.lease is None and not response.warnings
+
+
+_READS = frozenset((Operation.READ, Operation.LIST, Operation.SCAN))
+
+
+def _nothing(request: Request | None, response: Response) -> Answer:
+    """A read that found nothing is 404, everything else that has nothing to say 204."""
+    if response.status:
+        return Answer(response.status, b"")
+    if request is not None and request.operation in _READS:
+        return Answer(404, b'{"errors":[]}\n')
+    return Answer(204, b"")
+
+
+def failure(error: StrongroomError, request: Request | None = None) -> Answer:
+    """The message for an error."""
+    if isinstance(error, PermissionDenied):
+        return Answer(403, PERMISSION_DENIED)
+    if isinstance(error, NotFound) and (error.data is not None or error.warnings):
+        body = Response(data=error.data, warnings=error.warnings)
+        return Answer(404, envelope(body, request.id if request is not None else "") + b"\n")
+    members: dict[str, Any] = {"errors": list(error.messages)}
+    if isinstance(error, InvalidRequest) and error.data is not None:
+        members["data"] = error.data
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, TooManyRequests | Unavailable):
+        headers = (("Retry-After", str(getattr(error, "retry_after", 1))),)
+    return Answer(error.status, encode(members) + b"\n", JSON, headers)

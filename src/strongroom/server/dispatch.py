@@ -1,0 +1,67 @@
+"""From an Exchange to the codec that speaks its dialect, and from finished work back to its connection.
+
+Rules of this file:
+- The dialect is told by the path alone. Decoding is synchronous; a message that cannot be decoded is answered at once.
+- The hot way is one decode, one submit, one answer: no closures, no tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from strongroom.api import vault
+from strongroom.core.group import Work
+from strongroom.core.request import Request
+from strongroom.errors import NotFound, StrongroomError
+from strongroom.server.http import Exchange, header, render
+
+Submit = Callable[[Work], None]
+
+
+class VaultWork(Work):
+    """Work that came in as an exchange of the Vault dialect."""
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, request: Request, exchange: Exchange) -> None:
+        super().__init__(request, finish)
+        self.exchange = exchange
+
+
+def finish(work: Work) -> None:
+    """Send what became of a work."""
+    assert isinstance(work, VaultWork)
+    _send(work.exchange, vault.answer(work.request, work.response, work.error))
+
+
+def _send(exchange: Exchange, answer: vault.Answer) -> None:
+    status, body, content_type, headers = answer
+    extra = b"".join([header(name, value) for name, value in headers]) if headers else b""
+    exchange.answer(render(status, body, content_type.encode(), extra))
+
+
+class Dispatch:
+    """The handler of every connection of a worker."""
+
+    def __init__(self, submit: Submit) -> None:
+        self._submit = submit
+        self.roots: dict[bytes, Callable[[Exchange], None]] = {}
+        self.requests = 0
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Take in one exchange."""
+        self.requests += 1
+        target = exchange.target
+        if target[:4] == b"/v1/":
+            try:
+                request = vault.decode(exchange.verb, target, exchange.headers, exchange.body, exchange.peer)
+            except StrongroomError as error:
+                _send(exchange, vault.failure(error))
+                return
+            self._submit(VaultWork(request, exchange))
+            return
+        other = self.roots.get(target[1:].partition(b"/")[0].partition(b"?")[0])
+        if other is not None:
+            other(exchange)
+            return
+        _send(exchange, vault.failure(NotFound("there is nothing here; the API is below /v1/")))

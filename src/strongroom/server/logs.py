@@ -1,0 +1,93 @@
+"""Structured logs that cannot print a secret.
+
+Rules of this file:
+- An event is a constant sentence plus named values; values are numbers, booleans and short texts of the server's own making.
+- Bytes, Secrets, structs and anything else are shown by type and size only. Names that sound secret are dropped whatever they hold.
+- An exception is logged as its type and the places it passed, never its text or locals: either may hold what a caller sent.
+- Nothing on the request path logs.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+from strongroom.core.request import Call
+from strongroom.errors import ConfigError
+
+LEVELS = {"trace": 5, "debug": 10, "info": 20, "notice": 20, "warn": 30, "warning": 30, "error": 40, "err": 40}
+MAX_TEXT = 400
+_SECRET_WORDS = ("token", "secret", "password", "key", "share", "passphrase", "credential", "authorization", "cookie")
+_HARMLESS = frozenset(("key_status", "token_type", "keys", "secret_shares", "secret_threshold"))
+
+Event = MutableMapping[str, Any]
+
+
+def _redact(_logger: object, _method: str, event: Event) -> Event:
+    for name, value in list(event.items()):
+        if name not in _HARMLESS and any(word in name.lower().split("_") for word in _SECRET_WORDS):
+            event[name] = "…"
+        else:
+            event[name] = _shown(value)
+    return event
+
+
+def _shown(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
+    if isinstance(value, list | tuple) and len(value) <= 40:
+        return [_shown(item) for item in value]
+    size = f", {len(value)}" if isinstance(value, bytes | dict | set | list | tuple) else ""
+    return f"<{type(value).__name__}{size}>"
+
+
+class Log:
+    """The server's log; `report` is for exceptions that are bugs."""
+
+    def __init__(self, level: str = "info", form: str = "standard", stream: TextIO | None = None, **bound: object) -> None:
+        if level.lower() not in LEVELS:
+            raise ConfigError(f"log_level is one of {', '.join(sorted(LEVELS))}")
+        if form not in ("standard", "json", ""):
+            raise ConfigError("log_format is standard or json")
+        renderer: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        self._logger = structlog.wrap_logger(
+            structlog.PrintLogger(stream or sys.stderr),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _redact,
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level.lower()]),
+            context_class=dict,
+            **bound,
+        )
+
+    def info(self, event: str, **values: object) -> None:
+        """Something worth knowing."""
+        self._logger.info(event, **values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """Something an operator should look at."""
+        self._logger.warning(event, **values)
+
+    def error(self, event: str, **values: object) -> None:
+        """Something failed."""
+        self._logger.error(event, **values)
+
+    def report(self, error: BaseException, call: Call | None = None) -> None:
+        """An exception that nobody expected."""
+        frames = traceback.extract_tb(error.__traceback__)[-12:]
+        self._logger.error(
+            "unexpected exception",
+            kind=type(error).__name__,
+            request=call.request.id if call is not None else "",
+            frames=[f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+        )

@@ -1,0 +1,95 @@
+"""Runs timers when they come.
+
+Rules of this file:
+- Timers are rows; nothing is loaded at start but the time of the next one. A million leases cost nothing until due.
+- A commit that sets an earlier timer moves the alarm; a timer under way is not started twice.
+- Jobs go through the committer like requests, in batches, so that they never hold up callers for longer than a group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from strongroom.clock import SECOND
+from strongroom.core.areas import QUEUE
+from strongroom.core.core import Core
+from strongroom.core.group import GroupRun, Reported, Timer, Work, next_due
+from strongroom.errors import StrongroomError
+from strongroom.server.committer import Committer
+
+BATCH = 32
+"""Timers under way at one time."""
+LONGEST_SLEEP = 60.0
+"""Seconds; a clock that was set forward is noticed after this long."""
+RETRY = 1.0
+"""Seconds until the next look where the store could not be read."""
+
+
+class Scheduler:
+    """The alarm clock of a worker that holds the lead."""
+
+    def __init__(self, core: Core, committer: Committer, loop: asyncio.AbstractEventLoop, report: Reported) -> None:
+        self._core = core
+        self._committer = committer
+        self._loop = loop
+        self._report = report
+        self._alarm: asyncio.TimerHandle | None = None
+        self._next = 0
+        self._running: set[bytes] = set()
+        self._stopped = False
+        self.ran = 0
+
+    def start(self) -> None:
+        """Look for timers from now on."""
+        self._stopped = False
+        self._wake(0.0)
+
+    def stop(self) -> None:
+        """Start no more timers."""
+        self._stopped = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def heard(self, run: GroupRun) -> None:
+        """A group committed: it may have set timers."""
+        if QUEUE not in run.staged.areas:
+            return
+        earliest = min((key[17:25] for key in run.staged if key[:16] == QUEUE), default=b"")
+        when = int.from_bytes(earliest, "big")
+        if earliest and (not self._next or when < self._next):
+            self._next = when
+            self._wake(max(0.0, (when - self._core.clock.now()) / SECOND))
+
+    def _wake(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if not self._stopped:
+            self._alarm = self._loop.call_later(min(seconds, LONGEST_SLEEP), self._look)
+
+    def _look(self) -> None:
+        """Start what is due and set the alarm for what is not."""
+        if self._stopped or self._core.barrier.sealed:
+            return
+        try:
+            due, later = next_due(self._core, self._core.clock.now(), BATCH)
+        except StrongroomError as error:
+            self._report(error, None)
+            self._wake(RETRY)
+            return
+        for key, row in due:
+            if key not in self._running:
+                self._running.add(key)
+                self._committer.enqueue(Timer(key, row, self._done))
+        self._next = later
+        if self._running:
+            return
+        self._wake(max(0.0, (later - self._core.clock.now()) / SECOND) if later else LONGEST_SLEEP)
+
+    def _done(self, work: Work) -> None:
+        assert isinstance(work, Timer)
+        self.ran += 1
+        if work.fault is not None:
+            self._report(work.fault, work.call)
+        self._running.discard(work.key)
+        if not self._running:
+            self._wake(0.0)
