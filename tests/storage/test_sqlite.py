@@ -339,6 +339,13 @@ def test_the_log_starts_over_instead_of_growing(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_feed_too_long_to_go_through_is_everything(store: SqliteStorage) -> None:
+    commit(store, {key(b"%d" % number, bytes(100)): b"" for number in range(10_000)})
+    commit(store, {key(b"a"): b""})
+    assert store.changed(0) == Feed(2, None)
+    assert store.changed(1) == Feed(2, frozenset({key(b"a")}))
+
+
 def test_changes_are_forgotten_by_age_and_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = HandClock()
     store = SqliteStorage(tmp_path / "data", clock=clock)

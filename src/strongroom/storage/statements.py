@@ -16,15 +16,17 @@ from strongroom.storage import walk
 from strongroom.storage.api import Feed
 
 FEED_LIMIT = 256
-"""Groups that `changed` spells out; dropping all caches is cheaper than going through more."""
+FEED_BYTES = 1 << 20
+"""Groups, and bytes of their keys, that `changed` spells out; dropping all caches is cheaper than going through more."""
 
 GET = "SELECT CAST(value AS BLOB) FROM entries WHERE key = ?"
 GET_MANY = "SELECT key, CAST(value AS BLOB) FROM entries WHERE key IN (SELECT value FROM carray(?))"
 PAGE = "SELECT key FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 SCAN = "SELECT key, CAST(value AS BLOB) FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 NEWEST = "SELECT gsn, min_epoch FROM store WHERE only = 1"
-FEED = """SELECT s.gsn, s.min_epoch, c.gsn, CAST(c.keys AS BLOB) FROM store AS s LEFT JOIN changes AS c ON c.gsn > ?
-          WHERE s.only = 1 ORDER BY c.gsn LIMIT ?"""
+FEED = """SELECT s.gsn, s.min_epoch, c.gsn, CAST(c.keys AS BLOB) FROM store AS s LEFT JOIN changes AS c
+          ON c.gsn > ?1 AND (SELECT total(size) FROM (SELECT length(keys) AS size FROM changes WHERE gsn > ?1 LIMIT ?2)) <= ?3
+          WHERE s.only = 1 ORDER BY c.gsn LIMIT ?2"""
 OUTCOME = "SELECT gsn FROM changes WHERE group_id = ? ORDER BY gsn DESC LIMIT 1"
 PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 DELETE = "DELETE FROM entries WHERE key = ?"
@@ -67,7 +69,7 @@ def read_feed(cursor: apsw.Cursor, since: int) -> tuple[Feed, int]:
     newest = cursor.execute(NEWEST).get
     if newest and newest[0] == since and isinstance(newest[1], int):
         return Feed(since, UNCHANGED), newest[1]
-    rows = cursor.execute(FEED, (since, FEED_LIMIT + 1)).fetchall()
+    rows = cursor.execute(FEED, (since, FEED_LIMIT + 1, FEED_BYTES)).fetchall()
     if not rows:
         raise ValueError("the row that counts the commits is missing")
     gsn, min_epoch, first, _ = rows[0]
