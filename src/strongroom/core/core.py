@@ -50,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_directory: str = ""
     dev: bool = False
     raw_storage: bool = False
+    open_rekey: bool = False
+    open_generate_root: bool = False
+    open_metrics: bool = False
+    default_lease_ttl: int = 0
+    max_lease_ttl: int = 0
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
