@@ -23,7 +23,7 @@ _TAIL: Final = len(CHAIN) + 64 + len(b'"}')
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A line: the last one of a stream that is named by its successor, or one that a checkpoint vouches for."""
+    """A line, as the next stream's head names it."""
 
     stream: str
     seq: int
@@ -76,9 +76,12 @@ class Stream:
         pieces: list[bytes] = []
         for body in bodies:
             seq += 1
-            line = b"%b%b%d" % (body, member, seq)
-            chain = sha256(chain + line).hexdigest().encode()
-            pieces += (line, CHAIN, chain, b'"}\n')
+            end = b"%b%d" % (member, seq)
+            hashed = sha256(chain)
+            hashed.update(body)
+            hashed.update(end)
+            chain = hashed.hexdigest().encode()
+            pieces += (body, end, CHAIN, chain, b'"}\n')
         return b"".join(pieces), seq, chain
 
     def accept(self, seq: int, chain: bytes) -> None:
@@ -107,6 +110,8 @@ class Link(msgspec.Struct, frozen=True):
         return Position(self.stream, self.seq, self.chain)
 
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
+"""What decoding a line raises when it is not one of ours."""
 _LINK: Final = msgspec.json.Decoder(Link)
 
 
@@ -115,9 +120,10 @@ def read_link(line: bytes) -> Link | None:
     if line[-_TAIL : -_TAIL + len(CHAIN)] != CHAIN:
         return None
     try:
-        return _LINK.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        link = _LINK.decode(line)
+    except UNREADABLE:
         return None
+    return link if line.endswith(b'"%b"}' % link.chain.encode()) else None
 
 
 def chain_after(previous: str, line: bytes) -> str:

@@ -10,11 +10,11 @@ Rules of this file:
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
-from strongroom.core.audit_chain import Position
+from strongroom.crypto.signatures import DualSigner
 
 EVERY: Final = 60.0
 """Seconds after which lines must be covered."""
@@ -23,12 +23,21 @@ LINES: Final = 1_000
 AT_MOST_EVERY: Final = 1.0
 """Seconds between two: signing and 5 KB of signature for each."""
 
-CONTEXT: Final = b"strongroom audit checkpoint v1\n"
-"""What is signed begins with this, so that no other signature of the node's key passes for a checkpoint."""
+CONTEXT: Final = b"audit checkpoint"
+"""What is signed is signed for this purpose only."""
 
 
 IndexState = tuple[int, str, int]
 """What the store's authenticated index said: newest gsn, its sum in hex, number of rows."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The last line of one stream as the checkpoint saw it."""
+
+    device: str
+    stream: str
+    seq: int
+    chain: str
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,36 +51,24 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     gsn: int
     sigma: str
     count: int
-    streams: tuple[Position, ...]
+    streams: tuple[Seen, ...]
     final: bool = False
 
 
-class Signer(Protocol):
-    """Signs with all the node's keys (crypto/signatures.py)."""
-
-    def sign(self, message: bytes, /) -> bytes: ...
-
-
 class Draft(NamedTuple):
-    """A checkpoint on its way: the bytes to sign."""
+    """A checkpoint on its way."""
 
     number: int
     content: bytes
 
-    @property
-    def message(self) -> bytes:
-        """What the signature is over."""
-        return CONTEXT + self.content
-
-    @property
-    def digest(self) -> str:
-        """What the next one names."""
-        return digest(self.content)
+    def sign(self, signer: DualSigner) -> bytes:
+        """The signature, made on the pool."""
+        return signer.sign(self.content, context=CONTEXT)
 
 
 def digest(content: bytes) -> str:
-    """The name of a checkpoint."""
-    return sha256(CONTEXT + content).hexdigest()
+    """By this the next checkpoint names this one."""
+    return sha256(content).hexdigest()
 
 
 class Last(NamedTuple):
@@ -91,5 +88,3 @@ class Line(msgspec.Struct, frozen=True):
 def body(draft: Draft, signature: bytes, time: bytes) -> bytes:
     """The line's body, without the closing brace."""
     return b'{"type":"checkpoint","time":"%b","checkpoint":%b,"signature":%b' % (time, draft.content, msgspec.json.encode(signature))
-
-

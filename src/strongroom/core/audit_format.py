@@ -63,7 +63,7 @@ class Formatter:
         self._options = options
         self._places: dict[bytes, _Place] = {}
         self._nowhere = _Place(None, b"", NONE, NONE, (device, NONE))
-        self._contexts: dict[str, bytes] = {}
+        self._contexts: dict[str, tuple[bytes, _Place]] = {}
 
     def request(self, call: Call, error: BaseException | None, time: bytes) -> bytes:
         """The line that says what somebody is about to do, or was not allowed to."""
@@ -72,15 +72,19 @@ class Formatter:
         if len(context) < LARGEST_KEPT:
             if len(self._contexts) >= KEPT_CONTEXTS:
                 self._contexts.clear()
-            self._contexts[call.request.id] = context
+            self._contexts[call.request.id] = context, place
         return b'{"type":"request","time":"%b"%b%b' % (time, _error(error), context)
 
     def response(self, call: Call, response: Response | None, error: BaseException | None, time: bytes) -> bytes:
         """The line that says what was answered."""
-        place = self._place(call.mount)
-        context = self._contexts.pop(call.request.id, None) or self._context(call, place, error)
+        kept: tuple[bytes, _Place] | None = self._contexts.pop(call.request.id, None)
+        context, place = kept or self._again(call, error)
         answer = self._answer(call, response, error, place)
         return b'{"type":"response","time":"%b"%b%b,"response":{%b}' % (time, _error(error), context, answer)
+
+    def _again(self, call: Call, error: BaseException | None) -> tuple[bytes, _Place]:
+        place = self._place(call.mount)
+        return self._context(call, place, error), place
 
     # --- request ---
 
@@ -169,7 +173,10 @@ class Formatter:
             data = b'"data":%b' % self._listing(call, shown, place) if isinstance(shown, Mapping) else b""
             return b",".join(filter(None, (members, data)))
         data = b"" if response.data is None else b'"data":%b' % self._shown(call, response.data, place)
-        return b",".join(filter(None, (members, data, *self._rarities(response))))
+        rarities = self._rarities(response)
+        if members and data and not rarities:
+            return b"%b,%b" % (members, data)
+        return b",".join(filter(None, (members, data, *rarities)))
 
     def _shown(self, call: Call, data: Mapping[str, object] | Json, place: _Place) -> bytes:
         """The masked data of an answer; that of stored text is kept with the text."""
