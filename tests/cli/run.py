@@ -36,7 +36,7 @@ class Runner:
             patch.delenv(name)
         patch.setenv("HOME", str(home))
 
-    def set(self, **variables: str) -> None:
+    def set(self, variables: Mapping[str, str]) -> None:
         for name, value in variables.items():
             self._patch.setenv(name, value)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from strongroom.cli.errors import UsageError
+from strongroom.cli.errors import LOCAL, CommandError, UsageError
 from strongroom.client import values
 from strongroom.client.values import Json, Object
 
@@ -32,12 +32,12 @@ class Sources:
         return _utf8(self._read_input(), "standard input")
 
     def file(self, path: str) -> str:
-        """The content of a file."""
+        """The content of a file. Raises CommandError."""
         try:
             with open(path, "rb") as source:  # noqa: PTH123  pathlib would cost the CLI 4 ms
                 return _utf8(source.read(), f"the file {path}")
         except OSError as error:
-            raise UsageError(f"the file {path} cannot be read: {error.strerror}") from None
+            raise CommandError(f"the file {path} cannot be read: {error.strerror}", LOCAL) from None
 
 
 def parse(words: Sequence[str], sources: Sources) -> Object:

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in (*_HELP, "help"):
-        return _print_help(words[1:])
+        return _print_help([word for word in words[1:] if word not in _HELP])
     if words[0] in _VERSION:
         words = ["version"]
     code = verbs.run_server_command(words)
@@ -122,7 +122,8 @@ def _print_help(words: list[str]) -> int:
     elif " ".join(words) in verbs.VERBS:
         print(usage.group(" ".join(words)))
     elif words:
-        return _not_a_command(words)
+        handed_over = verbs.run_server_command([*words, "-help"])
+        return _not_a_command(words) if handed_over is None else handed_over
     else:
         print(usage.overview())
     return SUCCESS

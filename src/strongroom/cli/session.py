@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from strongroom.cli import data, output, tokenfile
@@ -112,7 +112,7 @@ class Session:
             return self.show_field(output.pick(shown, self.flags.text("field")))
         return self.done(output.data_table(shown)) if self.is_table else self.show_value(shown)
 
-    def show_rows(self, rows: list[tuple[str, ...]], heading: tuple[str, ...], whole: Json) -> int:
+    def show_rows(self, rows: Sequence[Sequence[str]], heading: tuple[str, ...], whole: Json) -> int:
         """Print a table of several columns; other formats and -field get `whole`."""
         if self.flags.given("field"):
             return self.show_field(output.pick(values.mapping(whole), self.flags.text("field")))
@@ -166,6 +166,14 @@ class Session:
     def data(self, words: list[str]) -> Object:
         """`key=value` arguments as an object."""
         return data.parse(words, self.sources)
+
+    def write_file(self, path: str, text: str) -> None:
+        """Replace a file's content. Raises CommandError."""
+        try:
+            with open(path, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123  pathlib would cost the CLI 4 ms
+                file.write(text)
+        except OSError as error:
+            raise CommandError(f"the file {path} cannot be written: {error.strerror}", LOCAL) from None
 
     def _before(self, prepared: Prepared) -> None:
         if self.flags.switch("output-curl-string"):

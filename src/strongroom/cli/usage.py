@@ -24,7 +24,7 @@ def group(name: str) -> str:
     """What a word with sub-commands prints."""
     entries = dict(sorted(_below(name).items()))
     width = max(map(len, entries))
-    lines = [f"  {entry.ljust(width)}  {summary}" for entry, summary in entries.items()]
+    lines = [f"  {entry.ljust(width)}  {summary.removesuffix('.')}" for entry, summary in entries.items()]
     title, end = f"Usage: strongroom {name} COMMAND [flags] [arguments]", f"More on each: strongroom {name} COMMAND -help"
     return "\n".join([title, "", *lines, "", end])
 

@@ -69,10 +69,13 @@ def patch(session: Session) -> int:
 
 def _patch_by_writing(session: Session, location: Location, content: Object) -> int:
     current = _read(session, location, "")
-    version = values.number(values.mapping(current.data.get("metadata")).get("version"))
-    merged = {**values.mapping(current.data.get("data")), **content}
-    kept: Object = {key: value for key, value in merged.items() if value is not None}
-    return _written(session, location, session.client.write(location.path(), {"data": kept, "options": {"cas": version}}))
+    held = current.data.get("data")
+    if not isinstance(held, dict):
+        raise CommandError(f"the newest version of {location.path()} is deleted or destroyed; write a whole one with 'kv put'")
+    kept: Object = {key: value for key, value in {**held, **content}.items() if value is not None}
+    expected = values.number(values.mapping(current.data.get("metadata")).get("version"))
+    options = _cas(session) or {"options": {"cas": expected}}
+    return _written(session, location, session.client.write(location.path(), {"data": kept, **options}))
 
 
 def delete(session: Session) -> int:

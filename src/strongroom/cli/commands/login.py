@@ -15,6 +15,7 @@ from strongroom.cli.flags import Flag
 from strongroom.cli.session import Session
 from strongroom.client import values
 from strongroom.client.client import Answer
+from strongroom.client.errors import Refused
 from strongroom.client.settings import variable
 from strongroom.client.values import Object
 
@@ -57,7 +58,12 @@ def _with_token(session: Session) -> Answer:
     token = _given_token(session)
     if not token:
         raise CommandError("no token was given", LOCAL)
-    answer = session.client.request("GET", "auth/token/lookup-self", token=token)
+    try:
+        answer = session.client.request("GET", "auth/token/lookup-self", token=token)
+    except Refused as error:
+        if error.status == 403:
+            raise CommandError(f"the server does not accept this token; it may be mistyped, expired or revoked\n\n{error}") from None
+        raise
     data = answer.data
     policies = values.texts(data.get("policies"))
     auth: Object = {
