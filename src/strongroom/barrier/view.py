@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -46,6 +46,7 @@ class Rows(Protocol):
     keys: Keys
 
     def get(self, key: bytes) -> bytes | None: ...
+    def holds(self, key: bytes) -> bool: ...
     def value(self, key: bytes, kind: type[T]) -> T | None: ...
     def put(self, key: bytes, plaintext: bytes | None, *, charge: bool, fresh: bool = False) -> None: ...
     def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]: ...
@@ -89,8 +90,8 @@ class View:
         return self._rows.value(self.row(key), kind)
 
     def exists(self, key: str | bytes) -> bool:
-        """Whether there is a value at the key."""
-        return self._rows.get(self.row(key)) is not None
+        """Whether there is a value at the key; it is not opened, so this says nothing of what it holds."""
+        return self._rows.holds(self.row(key))
 
     def put(self, key: str | bytes, value: msgspec.Struct) -> None:
         """Stage a value; later reads of this call see it."""
@@ -122,7 +123,7 @@ class View:
             else:
                 yield full
 
-    def digests(self, prefix: bytes, limit: int = -1) -> list[bytes]:
+    def digests(self, prefix: bytes, limit: int = -1) -> Sequence[bytes]:
         """Digest keys that begin with `prefix`, in order."""
         head = self._area + DIGESTS
         rows = self._rows.scan(head + prefix, head + prefix + b"\xff" * 80, limit)

@@ -187,6 +187,11 @@ class Transaction:
                 return plaintext
         return self.committed.plain(key)
 
+    def holds(self, key: bytes) -> bool:
+        """Whether there is a row."""
+        found, plaintext = self.staged(key)
+        return plaintext is not None if found else self.committed.entry(key).record is not None
+
     def value(self, key: bytes, kind: type[T]) -> T | None:
         """Decoded row, kept where it is committed."""
         if self.group is not None:

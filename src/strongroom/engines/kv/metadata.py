@@ -1,0 +1,253 @@
+"""The half of KV version 2 that never shows data: the mount's settings, a secret's settings, listings.
+
+Rules of this file:
+- Settings are shown as they are stored; which one is in force, the key's or the mount's, is item.py's to say.
+- Each change of a secret's settings counts `current_metadata_version` up; `metadata_cas` refers to that number, as in OpenBao.
+- POST replaces the fields it names, PATCH also merges custom_metadata; null takes a field back to its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from strongroom.core.engine import ListBody, delete, list_, patch, read, scan, write
+from strongroom.core.fields import Seconds
+from strongroom.core.request import Response
+from strongroom.engines.kv import item as model
+from strongroom.engines.kv.item import Config, Head, Item
+from strongroom.engines.kv.merge import merged
+from strongroom.engines.kv.store import ITEM, KeyValue
+from strongroom.errors import InvalidRequest, NotFound
+from strongroom.types import format_duration
+
+UNSET = msgspec.UNSET
+Unset = msgspec.UnsetType
+
+MAX_PAIRS = 64
+MAX_NAME = 128
+MAX_VALUE = 512
+"""Bounds of custom_metadata, as in Vault: it lies in the row that every read opens."""
+
+MAX_NUMBER = (1 << 32) - 1
+
+METADATA_CAS_REQUIRED = "metadata check-and-set parameter required for this call"
+METADATA_CAS_MISMATCH = "metadata check-and-set parameter did not match the current version"
+
+
+class ConfigBody(msgspec.Struct, frozen=True):
+    """Settings of the mount."""
+
+    max_versions: Annotated[int | Unset, "Versions to keep per secret; 0 means 10."] = UNSET
+    cas_required: Annotated[bool | Unset, "Every write must say which version it follows."] = UNSET
+    delete_version_after: Annotated[Seconds | Unset, "Time after which a version is deleted; negative switches this off."] = UNSET
+    metadata_cas_required: Annotated[bool | Unset, "Every change of a secret's settings must say which one it follows."] = UNSET
+
+
+class MetadataBody(msgspec.Struct, frozen=True):
+    """Settings of a secret."""
+
+    max_versions: Annotated[int | Unset | None, "Versions to keep; 0 leaves it to the mount."] = UNSET
+    cas_required: Annotated[bool | Unset | None, "Every write must say which version it follows."] = UNSET
+    delete_version_after: Annotated[Seconds | Unset | None, "Time after which a new version is deleted; 0 leaves it to the mount."] = UNSET
+    metadata_cas_required: Annotated[bool | Unset | None, "Every change of these settings must say which one it follows."] = UNSET
+    custom_metadata: Annotated[dict[str, Any] | Unset | None, "Texts to keep beside the secret; not secret themselves."] = UNSET
+    metadata_cas: Annotated[int | Unset, "The current_metadata_version that this change follows."] = UNSET
+
+
+SETTINGS = {"max_versions": 0, "cas_required": False, "delete_version_after": 0, "metadata_cas_required": False, "custom_metadata": None}
+"""Defaults of a secret's settings, which null brings back."""
+
+
+class Metadata(KeyValue):
+    """Routes for settings and listings."""
+
+    # ---- the mount
+
+    def config(self) -> Config:
+        """The mount's settings."""
+        return self.store.settings("config", Config) or Config()
+
+    @read("config")
+    def read_config(self) -> Response:
+        """Read the settings of the mount."""
+        config = self.config()
+        return Response(
+            data={
+                "cas_required": config.cas_required,
+                "delete_version_after": format_duration(config.delete_version_after),
+                "max_versions": config.max_versions,
+                "metadata_cas_required": config.metadata_cas_required,
+            }
+        )
+
+    @write("config", body=ConfigBody)
+    def write_config(self, body: ConfigBody) -> Response | None:
+        """Change the settings of the mount."""
+        changes = _sent(body)
+        _check_max_versions(changes)
+        if changes.get("delete_version_after", 0) < 0:
+            changes["delete_version_after"] = -1
+        self.store.put("config", msgspec.structs.replace(self.config(), **changes))
+        return _warned(changes)
+
+    # ---- a secret
+
+    @read("metadata/{path...}")
+    def read_metadata(self, path: str) -> Response:
+        """Read the settings of a secret and what is known of its versions."""
+        return Response(data=model.item_members(self._item(path)[1]))
+
+    @write("metadata/{path...}", body=MetadataBody, exists="has")
+    def write_metadata(self, path: str, body: MetadataBody) -> Response | None:
+        """Change the settings of a secret, which need not have a version yet."""
+        changes = _sent(body)
+        if not changes:
+            return None
+        head = self.head(path)
+        item = model.new_item(self.call.transaction.now) if head is None else model.item_of(head)
+        if changes.get("custom_metadata") is not None:
+            changes["custom_metadata"] = checked_metadata(changes["custom_metadata"])
+        return self._change(path, head, item, body, changes)
+
+    @patch("metadata/{path...}", body=MetadataBody)
+    def patch_metadata(self, path: str, body: MetadataBody) -> Response | None:
+        """Change some settings of a secret; null takes one back."""
+        head, item = self._item(path)
+        changes = _sent(body)
+        if not changes:
+            return None
+        if changes.get("custom_metadata") is not None:
+            changes["custom_metadata"] = checked_metadata(merged(item.custom_metadata, changes["custom_metadata"]))
+        return self._change(path, head, item, body, changes)
+
+    @delete("metadata/{path...}")
+    def delete_metadata(self, path: str) -> None:
+        """Remove a secret with all its versions, for ever."""
+        head = self.head(path)
+        if head is None:
+            return
+        item = model.item_of(head)
+        self.drop(item.id, [number for number, version in item.versions.items() if version.digest])
+        self.store.delete(ITEM + path)
+
+    def _item(self, path: str) -> tuple[Head, Item]:
+        head = self.head(path)
+        if head is None:
+            raise NotFound
+        return head, model.item_of(head)
+
+    def _change(self, path: str, head: Head | None, item: Item, body: MetadataBody, changes: dict[str, Any]) -> Response | None:
+        """Check and stage new settings."""
+        changes = {name: SETTINGS[name] if value is None else value for name, value in changes.items()}
+        config = self.config()
+        _check_metadata_cas(item.metadata_cas_required or config.metadata_cas_required, body.metadata_cas, item.metadata_version)
+        _check_max_versions(changes)
+        if changes.get("delete_version_after", 0) < 0:
+            raise InvalidRequest(
+                "delete_version_after of a secret cannot be negative; a negative value in the mount's config switches it off"
+            )
+        now = self.call.transaction.now
+        after = msgspec.structs.replace(item, **changes, updated=now, metadata_version=item.metadata_version + 1)
+        self.save(path, model.head_of(after, head.data if head else b""))
+        return _warned(changes, config)
+
+    # ---- names
+
+    @list_("metadata/", body=ListBody)
+    def list_root(self, body: ListBody) -> Response:
+        """List the names at the top."""
+        return self.names_response(self.listed("", body))
+
+    @list_("metadata/{path...}", body=ListBody)
+    def list_names(self, path: str, body: ListBody) -> Response:
+        """List the names directly below a path; those that end in "/" have more below them."""
+        return self.names_response(self.listed(path, body))
+
+    @scan("metadata/", body=ListBody)
+    def scan_root(self, body: ListBody) -> Response:
+        """List the names of all secrets."""
+        return self.names_response(self.scanned("", body))
+
+    @scan("metadata/{path...}", body=ListBody)
+    def scan_names(self, path: str, body: ListBody) -> Response:
+        """List the names of all secrets below a path."""
+        return self.names_response(self.scanned(path, body))
+
+    @list_("detailed-metadata/", body=ListBody)
+    def list_root_details(self, body: ListBody) -> Response:
+        """List the names at the top with their metadata."""
+        return self._detailed("", self.listed("", body))
+
+    @list_("detailed-metadata/{path...}", body=ListBody)
+    def list_details(self, path: str, body: ListBody) -> Response:
+        """List the names directly below a path with their metadata."""
+        return self._detailed(path, self.listed(path, body))
+
+    @scan("detailed-metadata/", body=ListBody)
+    def scan_root_details(self, body: ListBody) -> Response:
+        """List the names of all secrets with their metadata."""
+        return self._detailed("", self.scanned("", body))
+
+    @scan("detailed-metadata/{path...}", body=ListBody)
+    def scan_details(self, path: str, body: ListBody) -> Response:
+        """List the names of all secrets below a path with their metadata."""
+        return self._detailed(path, self.scanned(path, body))
+
+    def _detailed(self, path: str, names: list[str]) -> Response:
+        info: dict[str, object] = {}
+        for name in names:
+            head = None if name.endswith("/") else self.head(path + name)
+            if head is not None:
+                info[name] = model.item_members(model.item_of(head))
+        return self.names_response(names, info)
+
+
+def _sent(body: ConfigBody | MetadataBody) -> dict[str, Any]:
+    """The settings that the caller named."""
+    fields = ((name, getattr(body, name)) for name in body.__struct_fields__ if name != "metadata_cas")
+    return {name: value for name, value in fields if value is not UNSET}
+
+
+def checked_metadata(pairs: Mapping[str, Any]) -> dict[str, str]:
+    """Texts within bounds. Raises InvalidRequest naming the rule that was broken."""
+    said = "custom_metadata validation failed"
+    if len(pairs) > MAX_PAIRS:
+        raise InvalidRequest(f"{said}: payload must contain at most {MAX_PAIRS} keys, provided {len(pairs)}")
+    for name, value in pairs.items():
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{said}: the value of key {name!r} is not a string")
+        for what, text, most in (("key", name, MAX_NAME), ("value for key", value, MAX_VALUE)):
+            length = len(text.encode())
+            if not 0 < length <= most:
+                raise InvalidRequest(f"{said}: length of {what} {name!r} is {length} but must be 0 < len({what.split()[0]}) <= {most}")
+            if not text.isprintable():
+                raise InvalidRequest(f"{said}: {what} {name!r} contains unprintable characters")
+    return dict(pairs)
+
+
+def _check_max_versions(changes: Mapping[str, Any]) -> None:
+    if not 0 <= changes.get("max_versions", 0) <= MAX_NUMBER:
+        raise InvalidRequest(f"max_versions is a number from 0 to {MAX_NUMBER}")
+
+
+def _check_metadata_cas(required: bool, sent: int | Unset, current: int) -> None:
+    if sent is UNSET:
+        if required:
+            raise InvalidRequest(METADATA_CAS_REQUIRED)
+    elif sent != current:
+        raise InvalidRequest(METADATA_CAS_MISMATCH)
+
+
+def _warned(changes: Mapping[str, Any], config: Config | None = None) -> Response | None:
+    """Say which settings have no effect."""
+    warnings = [
+        f'"{name}" set to false, but is mandated by backend config. This value will be ignored.'
+        for name in ("cas_required", "metadata_cas_required")
+        if config is not None and changes.get(name) is False and getattr(config, name)
+    ]
+    if changes.get("max_versions", 0) > model.MOST_VERSIONS:
+        warnings.append(f"at most {model.MOST_VERSIONS} versions are kept, whatever max_versions says")
+    return Response(warnings=tuple(warnings)) if warnings else None

@@ -1,0 +1,99 @@
+"""The rows of KV items, and what both versions of the engine do with them.
+
+    item/<path>          Head       listed, read, one row per secret
+    config               Config     the mount's settings
+    id | number          Kept       older versions, under opaque keys
+
+Rules of this file:
+- Every change of a secret goes through `save`, which writes its Head; older versions' rows are written once and then only deleted.
+- At most ROWS_AT_ONCE rows are deleted beside a change; a job goes on with the rest. Nothing reads them any more: the item says so.
+- A version that ends by itself needs no timer: its end is in the Head, and every read looks at it. Its data stays, for undelete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from strongroom.core.acl import clamp_limit
+from strongroom.core.engine import Engine, ListBody, keys_response
+from strongroom.core.request import Response
+from strongroom.core.transaction import entry_masks
+from strongroom.engines.kv.item import Head, version_key
+from strongroom.errors import InvalidRequest, NotFound
+
+ITEM = "item/"
+ROWS_AT_ONCE = 100
+"""Deletions in one change: a call may stage 1,000 rows, and a group holds the store's lock while it runs."""
+
+VERSIONS = ("", "1", "2")
+
+
+class Leftovers(msgspec.Struct, frozen=True):
+    """Rows of an item's versions that are to be removed."""
+
+    id: bytes
+    numbers: list[int]
+
+
+class KeyValue(Engine):
+    """What versions 1 and 2 of the engine share."""
+
+    def check_mount(self) -> None:
+        """Only two versions exist."""
+        if self.mount.options.get("version", "") not in VERSIONS:
+            raise InvalidRequest("the option version of a kv mount is 1 or 2")
+
+    def has(self, path: str) -> bool:
+        """Whether there is a secret, which makes a write an update."""
+        return self.store.exists(ITEM + path)
+
+    def head(self, path: str) -> Head | None:
+        """The row of a secret."""
+        return self.store.get(ITEM + path, Head)
+
+    def masks(self, path: str) -> dict[object, bytes] | None:
+        """Audit's place beside the row of a secret."""
+        return entry_masks(self.call.transaction, self.store.row(ITEM + path))
+
+    def save(self, path: str, head: Head) -> None:
+        """Stage the row of a secret."""
+        self.store.put(ITEM + path, head)
+
+    def drop(self, id: bytes, numbers: Sequence[int]) -> None:
+        """Stage the removal of older versions' rows: some here and now, the rest by a job."""
+        for number in numbers[:ROWS_AT_ONCE]:
+            self.store.delete(version_key(id, number))
+        if len(numbers) > ROWS_AT_ONCE:
+            self.store.at(self.call.transaction.now, "drop", Leftovers(id, list(numbers[ROWS_AT_ONCE:])))
+
+    def due(self, job: str, payload: bytes) -> None:
+        """Go on removing the rows of versions that their item does not show any more."""
+        left = msgspec.msgpack.decode(payload, type=Leftovers)
+        self.drop(left.id, left.numbers)
+
+    # ---- names
+
+    def listed(self, path: str, body: ListBody) -> list[str]:
+        """Names directly below a path."""
+        return self.paged(self.store.list(ITEM + path, body.after), body)
+
+    def scanned(self, path: str, body: ListBody) -> list[str]:
+        """Names of all secrets below a path, relative to it, in order."""
+        below = ITEM + path
+        skip = len(below) if path else len(ITEM)
+        names = (name[skip:] for name in self.store.walk(below))
+        return self.paged([name for name in names if name > body.after], body)
+
+    def paged(self, names: list[str], body: ListBody) -> list[str]:
+        """As many names as were asked for and as policies allow."""
+        token = self.call.token
+        limit = clamp_limit(body.limit, token.acl.list_limit(self.call.request.path) if token is not None else 0)
+        return names[:limit] if limit else names
+
+    def names_response(self, names: list[str], info: dict[str, object] | None = None) -> Response:
+        """The answer to LIST and SCAN. Raises NotFound when there is nothing."""
+        if not names:
+            raise NotFound
+        return keys_response(names, info)

@@ -1,0 +1,73 @@
+"""KV version 1: one value per name.
+
+Rules of this file:
+- The row is version 2's, without its metadata text: enabling versions on the mount makes every secret readable as version 1 of itself.
+- A value is answered as the JSON text that came in. `ttl` or `lease` in it, a duration, only tells readers when to come again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from strongroom.core.engine import ListBody, delete, list_, read, scan, write
+from strongroom.core.mounts import default_ttl
+from strongroom.core.request import Json, LeaseInfo, Response
+from strongroom.engines.kv.item import plain_head
+from strongroom.engines.kv.store import ITEM, KeyValue
+from strongroom.errors import InvalidRequest, NotFound
+from strongroom.types import parse_duration
+
+
+class Plain(KeyValue, kind="kv"):
+    """Key/value secrets without versions."""
+
+    @read("{path...}")
+    def read_secret(self, path: str) -> Response:
+        """Read a secret."""
+        head = self.head(path)
+        if head is None or not head.data:
+            raise NotFound
+        masks = None if head.metadata else self.masks(path)
+        return Response(data=Json(head.data, masks), lease=LeaseInfo(duration=self._lease(head.data)))
+
+    def _lease(self, data: bytes) -> int:
+        """Seconds after which a reader should look again."""
+        if b'"ttl"' in data or b'"lease"' in data:
+            members = msgspec.json.decode(data)
+            try:
+                return max(parse_duration(members["ttl"] if "ttl" in members else members["lease"]), 0)
+            except (ValueError, KeyError):
+                pass
+        return default_ttl(self.mount)
+
+    @write("{path...}", exists="has", unchecked=True)
+    def write_secret(self, path: str) -> None:
+        """Store a secret, in place of what was there."""
+        if not self.call.request.data:
+            raise InvalidRequest("missing data fields")
+        self.save(path, plain_head(self.call.request.raw, self.call.transaction.now))
+
+    @delete("{path...}")
+    def delete_secret(self, path: str) -> None:
+        """Remove a secret."""
+        self.store.delete(ITEM + path)
+
+    @list_("", body=ListBody)
+    def list_root(self, body: ListBody) -> Response:
+        """List the names at the top."""
+        return self.names_response(self.listed("", body))
+
+    @list_("{path...}", body=ListBody)
+    def list_names(self, path: str, body: ListBody) -> Response:
+        """List the names directly below a path; those that end in "/" have more below them."""
+        return self.names_response(self.listed(path, body))
+
+    @scan("", body=ListBody)
+    def scan_root(self, body: ListBody) -> Response:
+        """List the names of all secrets."""
+        return self.names_response(self.scanned("", body))
+
+    @scan("{path...}", body=ListBody)
+    def scan_names(self, path: str, body: ListBody) -> Response:
+        """List the names of all secrets below a path."""
+        return self.names_response(self.scanned(path, body))

@@ -1,0 +1,222 @@
+"""KV version 2: secrets with versions, check-and-set, deletion that can be undone and destruction that cannot.
+
+Rules of this file:
+- Data is answered as the JSON text that came in; only PATCH and subkeys parse it, with Decimal, so that every number stays exact.
+- The current version is answered from one row without opening the item; everything else takes the longer way.
+- What Vault's clients test for is said in Vault's words: the check-and-set texts, the warning for a path without `data/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+
+from strongroom.core.engine import delete, patch, read, write
+from strongroom.core.envelope import encode as encode_json
+from strongroom.core.fields import READERS
+from strongroom.core.request import Json, Response
+from strongroom.engines.kv import item as model
+from strongroom.engines.kv.item import Config, Head, Item, Kept
+from strongroom.engines.kv.merge import merged, subkeys
+from strongroom.engines.kv.metadata import Metadata
+from strongroom.errors import InvalidRequest, NotFound
+
+UNSET = msgspec.UNSET
+
+PREFIXES = frozenset(("data", "metadata", "detailed-metadata", "delete", "undelete", "destroy", "subkeys", "config"))
+
+WRONG_PATH = (
+    "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. "
+    "If using the Vault CLI, use 'vault kv get' for this operation."
+)
+
+CAS_REQUIRED = "check-and-set parameter required for this call"
+CAS_MISMATCH = "check-and-set parameter did not match the current version"
+
+
+class AtBody(msgspec.Struct, frozen=True):
+    """Which version."""
+
+    version: Annotated[int, "Number of the version; 0 is the current one."] = 0
+
+
+class SubkeysBody(msgspec.Struct, frozen=True):
+    """Which version, and how deep."""
+
+    version: Annotated[int, "Number of the version; 0 is the current one."] = 0
+    depth: Annotated[int, "Levels to show; 0 shows all."] = 0
+
+
+class DataBody(msgspec.Struct, frozen=True):
+    """A new version."""
+
+    data: Annotated[dict[str, Any] | msgspec.UnsetType, "The secret: an object of any shape."] = UNSET
+    options: Annotated[dict[str, Any] | msgspec.UnsetType, "`cas`: the version that must be the current one; 0: none may exist."] = UNSET
+
+
+class VersionsBody(msgspec.Struct, frozen=True):
+    """Some versions."""
+
+    versions: Annotated[list[int], "Numbers of the versions."] = []
+
+
+class _Sent(msgspec.Struct):
+    data: msgspec.Raw
+
+
+_sent = msgspec.json.Decoder(_Sent)
+_exact = msgspec.json.Decoder(float_hook=Decimal)
+
+
+class Versioned(Metadata, kind="kv", variant="2"):
+    """Key/value secrets that keep their earlier versions."""
+
+    @classmethod
+    def unmatched(cls, path: str) -> tuple[str, ...]:
+        """Clients of version 1 leave the prefix out."""
+        return () if path.partition("/")[0] in PREFIXES else (WRONG_PATH,)
+
+    # ---- read
+
+    @read("data/{path...}", body=AtBody)
+    def read_data(self, path: str, body: AtBody) -> Response:
+        """Read a version of a secret."""
+        head = self.head(path)
+        if head is None:
+            raise NotFound
+        ends = head.ends
+        if head.data and head.metadata and body.version in (0, head.number) and not 0 < ends <= self.call.transaction.now:
+            return Response(data=Json(b'{"data":%b,"metadata":%b}' % (head.data, head.metadata), self.masks(path)))
+        item, number, data = self._version(head, body.version)
+        if not data:
+            raise NotFound(data={"data": None, "metadata": model.version_members(item, number)})
+        return Response(data=Json(b'{"data":%b,"metadata":%b}' % (data, model.metadata_text(item, number))))
+
+    @read("subkeys/{path...}", body=SubkeysBody)
+    def read_subkeys(self, path: str, body: SubkeysBody) -> Response:
+        """Read the shape of a secret: its names, with null for every value."""
+        head = self.head(path)
+        if head is None:
+            raise NotFound
+        item, number, data = self._version(head, body.version)
+        metadata = model.version_members(item, number)
+        if not data:
+            raise NotFound(data={"subkeys": None, "metadata": metadata})
+        return Response(data={"subkeys": subkeys(_exact.decode(data), body.depth), "metadata": metadata})
+
+    def _version(self, head: Head, asked: int) -> tuple[Item, int, bytes]:
+        """A version's item, number and data; no data when it is deleted or destroyed. Raises NotFound where there is no such version."""
+        item = model.item_of(head)
+        number = asked or item.current
+        version = item.versions.get(number)
+        if version is None or (version.labels is not None and version.labels.draft):
+            raise NotFound
+        if not model.readable(version, self.call.transaction.now):
+            return item, number, b""
+        if number == head.number:
+            return item, number, head.data
+        return item, number, model.verified(item, number, self.store.get(model.version_key(item.id, number), Kept))
+
+    # ---- write
+
+    @write("data/{path...}", body=DataBody, exists="has")
+    def write_data(self, path: str, body: DataBody) -> Response:
+        """Store a new version of a secret."""
+        if body.data is UNSET:
+            raise InvalidRequest("no data provided")
+        now = self.call.transaction.now
+        head = self.head(path)
+        item = model.new_item(now) if head is None else model.item_of(head)
+        config = self.config()
+        _check_cas(item.cas_required or config.cas_required, body.options, item.current)
+        return self._add(path, item, head.data if head else b"", config, bytes(_sent.decode(self.call.request.raw).data))
+
+    @patch("data/{path...}", body=DataBody)
+    def patch_data(self, path: str, body: DataBody) -> Response:
+        """Merge an object into the current version (RFC 7396) and store the result as a new one."""
+        if body.data is UNSET:
+            raise InvalidRequest("no data provided")
+        head = self.head(path)
+        if head is None:
+            raise NotFound
+        item, number, data = self._version(head, 0)
+        config = self.config()
+        _check_cas(item.cas_required or config.cas_required, body.options, item.current)
+        if not data:
+            raise NotFound(data=model.version_members(item, number))
+        return self._add(path, item, data, config, encode_json(merged(_exact.decode(data), body.data)))
+
+    def _add(self, path: str, item: Item, replaced: bytes, config: Config, data: bytes) -> Response:
+        grown, pruned = model.added(item, config, self.call.transaction.now, replaced)
+        if replaced and item.current not in pruned:
+            self.store.create(model.version_key(grown.id, item.current), Kept(replaced))
+        self.drop(grown.id, [number for number in pruned if number != item.current and item.versions[number].digest])
+        head = model.head_of(grown, data)
+        self.save(path, head)
+        return Response(data=Json(head.metadata))
+
+    # ---- delete, undelete, destroy
+
+    @delete("data/{path...}")
+    def delete_data(self, path: str) -> None:
+        """Delete the current version; `undelete` brings it back."""
+        head = self.head(path)
+        if head is not None:
+            item = model.item_of(head)
+            self._update(path, head, item, model.deleted(item, [item.current], self.call.transaction.now))
+
+    @write("delete/{path...}", body=VersionsBody)
+    def delete_versions(self, path: str, body: VersionsBody) -> None:
+        """Delete versions; `undelete` brings them back."""
+        head = self._chosen(path, body)
+        if head is not None:
+            item = model.item_of(head)
+            self._update(path, head, item, model.deleted(item, body.versions, self.call.transaction.now))
+
+    @write("undelete/{path...}", body=VersionsBody)
+    def undelete_versions(self, path: str, body: VersionsBody) -> None:
+        """Bring deleted versions back."""
+        head = self._chosen(path, body)
+        if head is not None:
+            item = model.item_of(head)
+            self._update(path, head, item, model.undeleted(item, body.versions, self.config(), self.call.transaction.now))
+
+    @write("destroy/{path...}", body=VersionsBody)
+    def destroy_versions(self, path: str, body: VersionsBody) -> None:
+        """Remove the data of versions for ever."""
+        head = self._chosen(path, body)
+        if head is None:
+            return
+        item = model.item_of(head)
+        self.drop(item.id, [number for number in set(body.versions) if number in item.versions and item.versions[number].digest])
+        self._update(path, head, item, model.destroyed(item, body.versions))
+
+    def _chosen(self, path: str, body: VersionsBody) -> Head | None:
+        if not body.versions:
+            raise InvalidRequest("no version number provided")
+        return self.head(path)
+
+    def _update(self, path: str, head: Head, before: Item, after: Item) -> None:
+        """Stage an item whose versions' marks changed."""
+        if after is before:
+            return
+        gone = after.current in after.versions and after.versions[after.current].destroyed
+        self.save(path, model.head_of(after, b"" if gone else head.data))
+
+
+def _check_cas(required: bool, options: Mapping[str, Any] | msgspec.UnsetType, current: int) -> None:
+    """Raise InvalidRequest unless the caller's idea of the current version is right, or none was asked for."""
+    sent = None if options is UNSET else options.get("cas")
+    if sent is None:
+        if required:
+            raise InvalidRequest(CAS_REQUIRED)
+        return
+    try:
+        expected = READERS[int](sent)
+    except ValueError:
+        raise InvalidRequest("error parsing check-and-set parameter") from None
+    if expected != current:
+        raise InvalidRequest(CAS_MISMATCH)
