@@ -9,6 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 
 from strongroom.barrier.index import EMPTY, Account, Index
@@ -159,8 +161,18 @@ class Barrier:
         group.apply({**puts, INDEX_KEY: sealed_index}, [key for key, record in records.items() if record is None and key in old])
         return puts
 
-    def initialise(self, installation: Installation, root: bytes, now: int, rows: dict[bytes, bytes]) -> None:
-        """Write the first commit of a fresh store: header, keyring and the given boot payloads; the barrier is then unsealed."""
+    def initialise(
+        self,
+        installation: Installation,
+        root: bytes,
+        now: int,
+        boot: dict[bytes, bytes],
+        rows: Callable[[], Mapping[bytes, bytes | None]] = dict,
+    ) -> None:
+        """Write the first commit of a fresh store; the barrier is then unsealed.
+
+        It holds the header, the keyring, the given boot payloads, and the plaintext rows that `rows` makes once there are keys.
+        """
         group = self.storage.begin(0, [INSTALLATION_KEY])
         try:
             if INSTALLATION_KEY in group.entries:
@@ -170,9 +182,9 @@ class Barrier:
             payloads = {
                 INSTALLATION_KEY: msgspec.msgpack.encode(installation),
                 KEYRING_KEY: seal_keyring(root, keyring, installation),
-                **rows,
+                **boot,
             }
-            self.write(group, dict(payloads), {})
+            self.write(group, {**payloads, **rows()}, {})
             group.commit()
         except BaseException:
             self._keys = None

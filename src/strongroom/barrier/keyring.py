@@ -19,8 +19,9 @@ import struct
 
 import msgspec
 
+from strongroom.crypto.errors import InvalidRecord
 from strongroom.crypto.mac import derive
-from strongroom.crypto.records import InvalidRecord, xaes_open, xaes_seal
+from strongroom.crypto.records import xaes_open, xaes_seal
 from strongroom.errors import StorageTampered, StorageUnusable
 
 BOOT = bytes(16) + b"\0"

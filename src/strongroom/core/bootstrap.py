@@ -1,22 +1,46 @@
 """What a fresh installation gets in its first commits: mounts that always exist, and a root token.
 
-Rules of this file: everything here runs once, under the lock, through the same transactions as any request.
+Rules of this file: everything here runs once, under the lock, through the same transactions as any request, and all of `install` is one
+commit, so that a crash leaves nothing or a whole installation.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from strongroom.barrier.keyring import FORMAT, Installation
-from strongroom.core.core import Core
 from strongroom.core.mounts import new_mount, system_mounts
-from strongroom.core.request import Auth, Call, Grant
+from strongroom.core.request import Auth, Call, Grant, Operation, Peer, Request, Secret
+from strongroom.core.transaction import Staged
 from strongroom.crypto.ids import uuid4_text
+
+if TYPE_CHECKING:
+    from strongroom.core.core import Core
 
 
 def new_installation(now: int) -> Installation:
     """The public header of a fresh store."""
     return Installation(FORMAT, secrets.token_bytes(16), uuid4_text(), now)
+
+
+def install(core: Core, installation: Installation, root: bytes, boot: Mapping[bytes, bytes], token_id: str = "") -> Secret:
+    """Commit a whole installation: keyring, boot rows, first mounts and a root token, which is returned. The barrier is then open."""
+    made: list[Auth] = []
+
+    def rows() -> Staged:
+        request = Request(uuid4_text(), Operation.UPDATE, "internal", {}, b"", Secret(""), Peer())
+        transaction = core.transaction(Staged())
+        call = Call(request, request.operation, transaction)
+        first_rows(core, call)
+        made.append(root_token(core, call, token_id))
+        transaction.charges.take(transaction.effects)
+        return transaction.charges
+
+    core.barrier.initialise(installation, root, core.clock.now(), dict(boot), rows)
+    core.committed.forget(None, None)
+    return made[-1].client_token
 
 
 def first_rows(core: Core, call: Call) -> None:

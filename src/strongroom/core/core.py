@@ -31,6 +31,7 @@ from strongroom.core.registry import engine_class
 from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
 from strongroom.core.tokens import Tokens
 from strongroom.core.transaction import Committed, NeedsCommit, Staged, Transaction
+from strongroom.core.unsealing import Sealing
 from strongroom.core.wrapping import Wrapping
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
 from strongroom.storage.api import Storage
@@ -91,6 +92,7 @@ class Core:
         self.tokens = Tokens(self.committed, self.mounts, self.policies, self.identities)
         self.leases = Leases()
         self.wrapping = Wrapping(self.tokens)
+        self.sealing = Sealing()
         self.public: dict[str, Callable[[Core, Request], Response]] = {}
         self._found: dict[tuple[Operation, str], Found] = {}
         self.mounts.listeners.append(self._found.clear)

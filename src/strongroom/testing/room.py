@@ -5,22 +5,23 @@ Rules of this file: the real core, barrier and audit on the real in-memory store
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from strongroom.core.audit import Broker
-from strongroom.core.bootstrap import first_rows, new_installation, root_token, secret_mount
+from strongroom.core.bootstrap import secret_mount
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
 from strongroom.core.envelope import encode
 from strongroom.core.group import Timer, Work, next_due, perform, transact
 from strongroom.core.request import Auth, Call, Operation, Peer, Request, Response, Secret
+from strongroom.core.unsealing import InitParameters, initialise, submit
 from strongroom.crypto.ids import uuid4_text
 from strongroom.storage.api import Storage
 from strongroom.storage.memory import MemoryStorage
+from strongroom.sys.lifecycle import PUBLIC
 
 START = 1_767_225_600_000_000_000
 """2026-01-01T00:00:00Z."""
@@ -94,6 +95,8 @@ class Strongroom:
         settings: Settings | None = None,
         broker: Broker | None = None,
         outbound: Outbound | None = None,
+        secret_shares: int = 1,
+        secret_threshold: int = 1,
     ) -> None:
         self.clock = clock or FakeClock()
         self.storage = storage or MemoryStorage()
@@ -101,11 +104,18 @@ class Strongroom:
         self.audit = broker or Broker(self.clock, "test")
         self.core = Core(self.storage, self.clock, self.audit, settings or Settings(dev=True), self.process, outbound or Outbound())
         self.process.core = self.core
-        self.root_key = secrets.token_bytes(32)
-        self.core.barrier.initialise(new_installation(self.clock.now()), self.root_key, self.clock.now(), {})
-        self.transact(lambda call: first_rows(self.core, call))
-        self.token = self.transact(lambda call: root_token(self.core, call)).client_token.reveal()
+        self.core.public.update(PUBLIC)
+        made = initialise(self.core, InitParameters(secret_shares, secret_threshold))
+        self.unseal_keys = [share.hex() for share in made.keys]
+        self.token = made.root_token.reveal()
+        self.unseal()
         self.transact(lambda call: secret_mount(self.core, call))
+
+    def unseal(self) -> None:
+        """Give as many key shares as it takes."""
+        for key in self.unseal_keys:
+            if self.core.barrier.sealed:
+                submit(self.core, key)
 
     def transact(self, change: Callable[[Call], Any]) -> Any:
         """Make a change beside all routes."""

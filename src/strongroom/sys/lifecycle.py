@@ -1,0 +1,229 @@
+"""The routes that answer while sealed or not initialised: init, unseal, seal-status, health, leader.
+
+Rules of this file:
+- They need no token and no mount table; `PUBLIC` maps their paths to plain functions of core and request.
+- They tell strangers what a load balancer and an operator need: no address, no host name, no mounts, no more of the version than
+  is reported everywhere.
+- Answers are bare JSON objects without an envelope, as Vault's clients read them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from strongroom.barrier.seal import SealConfig, stored_config
+from strongroom.clock import SECOND
+from strongroom.core.core import Core
+from strongroom.core.envelope import encode
+from strongroom.core.fields import Names, compile_fields, read_fields
+from strongroom.core.request import Bare, Operation, Request, Response
+from strongroom.core.unsealing import InitParameters, initialise, submit
+from strongroom.errors import InvalidRequest, UnsupportedOperation
+
+Handler = Callable[[Core, Request], Response]
+
+NO_PGP = (
+    "encrypting keys with PGP needs the extra strongroom[pgp], which is not installed; "
+    "leave the PGP keys out and hand the keys over by another protected way"
+)
+
+
+class InitBody(msgspec.Struct, frozen=True):
+    """Body of sys/init."""
+
+    secret_shares: Annotated[int, "Number of unseal key shares"] = 0
+    secret_threshold: Annotated[int, "Shares needed to unseal"] = 0
+    recovery_shares: Annotated[int, "Number of recovery key shares, where a seal opens by itself"] = 0
+    recovery_threshold: Annotated[int, "Recovery shares needed to authorise"] = 0
+    stored_shares: int = 0
+    pgp_keys: Names = Names()
+    recovery_pgp_keys: Names = Names()
+    root_token_pgp_key: str = ""
+
+
+class UnsealBody(msgspec.Struct, frozen=True):
+    """Body of sys/unseal."""
+
+    key: Annotated[str, "One unseal key share, hex or base64"] = ""
+    reset: Annotated[bool, "Forget the shares given so far"] = False
+    migrate: bool = False
+    accept_rollback: Annotated[bool, "This key holder accepts a store that is older than its anchor"] = False
+
+
+_INIT = compile_fields(InitBody)
+_UNSEAL = compile_fields(UnsealBody)
+_WRITES = (Operation.CREATE, Operation.UPDATE)
+
+
+def bare(members: Mapping[str, Any], status: int = 200) -> Response:
+    """An answer without an envelope."""
+    return Response(bare=Bare(encode(members), status=status))
+
+
+def _init(core: Core, request: Request) -> Response:
+    if request.operation is Operation.READ:
+        return bare({"initialized": core.barrier.installation() is not None})
+    if request.operation not in _WRITES:
+        raise UnsupportedOperation
+    body = read_fields(_INIT, request.data)
+    if body.pgp_keys or body.recovery_pgp_keys or body.root_token_pgp_key:
+        raise InvalidRequest(NO_PGP)
+    asked = InitParameters(body.secret_shares, body.secret_threshold, body.recovery_shares, body.recovery_threshold)
+    done = initialise(core, asked)
+    members: dict[str, Any] = key_members(done.keys)
+    if done.recovery_keys is not None:
+        members |= {f"recovery_{name}": keys for name, keys in key_members(done.recovery_keys).items()}
+    return bare({**members, "root_token": done.root_token.reveal()})
+
+
+def key_members(shares: list[bytes]) -> dict[str, list[str]]:
+    """Shares in both spellings."""
+    return {"keys": [share.hex() for share in shares], "keys_base64": [base64.b64encode(share).decode() for share in shares]}
+
+
+def _unseal(core: Core, request: Request) -> Response:
+    if request.operation not in _WRITES:
+        raise UnsupportedOperation
+    body = read_fields(_UNSEAL, request.data)
+    if not body.key and not body.reset:
+        raise InvalidRequest("'key' must be specified in request body as JSON, or 'reset' set to true")
+    if body.reset:
+        core.sealing.progress.reset()
+        return bare(seal_status(core))
+    if body.migrate:
+        raise InvalidRequest("there is no seal migration under way; a rekey changes shares, the configuration changes seals")
+    if not core.barrier.sealed:
+        return bare(seal_status(core))
+    warning = submit(core, body.key, accept_rollback=body.accept_rollback)
+    return bare(seal_status(core, warning))
+
+
+def _seal_status(core: Core, request: Request) -> Response:
+    if request.operation is not Operation.READ:
+        raise UnsupportedOperation
+    return bare(seal_status(core))
+
+
+def seal_status(core: Core, warning: str = "") -> dict[str, Any]:
+    """What is told of the seal: kind, numbers of the shares that authorise, progress."""
+    config = stored_config(core.storage)
+    sealed = core.barrier.sealed
+    sets = config.authority if config is not None else []
+    progress = core.sealing.progress
+    members: dict[str, Any] = {
+        "type": _kind(core, config),
+        "initialized": config is not None,
+        "sealed": sealed,
+        "t": sets[0].threshold if sets else 0,
+        "n": sets[0].shares if sets else 0,
+        "progress": max((progress.count(share_set) for share_set in sets), default=0),
+        "nonce": progress.nonce,
+        "version": core.settings.reported_version,
+        "build_date": "",
+        "commit_date": "",
+        "migration": False,
+        "recovery_seal": _kind(core, config) != "shamir",
+        "storage_type": core.storage.kind,
+    }
+    if not sealed:
+        members["cluster_name"] = core.settings.cluster_name
+        members["cluster_id"] = core.barrier.keys.installation.cluster_id
+    warnings = [text for text in (warning, _overlap(config)) if text]
+    return {**members, "warnings": warnings} if warnings else members
+
+
+def _kind(core: Core, config: SealConfig | None) -> str:
+    if config is not None:
+        return config.kind
+    return core.sealing.seals[0].kind if core.sealing.seals else "shamir"
+
+
+def _overlap(config: SealConfig | None) -> str:
+    if config is None or not config.overlapping:
+        return ""
+    return "key shares from before the last rekey still work until the new ones were used: unseal with those, or rekey again"
+
+
+# -- health -----------------------------------------------------------------------------------------------------------
+
+DEFAULT_CODES = {
+    "activecode": 200,
+    "standbycode": 429,
+    "drsecondarycode": 472,
+    "performancestandbycode": 473,
+    "haunhealthycode": 474,
+    "removedcode": 530,
+    "uninitcode": 501,
+    "sealedcode": 503,
+}
+"""Parameter → the status it replaces. Every node here is active, so the standby ones are checked and never used."""
+
+_FLAGS = ("standbyok", "perfstandbyok")
+_BOOLEANS = frozenset("1 t T TRUE true True 0 f F FALSE false False".split()) | {""}
+
+
+def _health(core: Core, request: Request) -> Response:
+    if request.operation is not Operation.READ:
+        raise UnsupportedOperation
+    codes = {name: _code(name, request.data.get(name), default) for name, default in DEFAULT_CODES.items()}
+    for name in _FLAGS:
+        if str(request.data.get(name, "")) not in _BOOLEANS:
+            raise InvalidRequest(f"bad value for {name!r} parameter: it takes true or false")
+    initialised = core.barrier.installation() is not None
+    sealed = core.barrier.sealed
+    members: dict[str, Any] = {
+        "initialized": initialised,
+        "sealed": sealed,
+        "standby": False,
+        "performance_standby": False,
+        "replication_performance_mode": "disabled",
+        "replication_dr_mode": "disabled",
+        "server_time_utc": core.clock.now() // SECOND,
+        "version": core.settings.reported_version,
+    }
+    if not sealed:
+        members["cluster_name"] = core.settings.cluster_name
+        members["cluster_id"] = core.barrier.keys.installation.cluster_id
+    state = "uninitcode" if not initialised else "sealedcode" if sealed else "activecode"
+    return bare(members, codes[state])
+
+
+def _code(name: str, value: object, default: int) -> int:
+    """A status code a caller may choose: one that HTTP knows as a final answer. Raises InvalidRequest."""
+    if value is None:
+        return default
+    text = str(value)
+    if len(text) != 3 or not text.isascii() or not text.isdigit() or not 200 <= int(text) <= 599:
+        raise InvalidRequest(f"{name!r} takes an HTTP status from 200 to 599")
+    return int(text)
+
+
+def _leader(_core: Core, request: Request) -> Response:
+    """There is no leader: every node answers."""
+    if request.operation is not Operation.READ:
+        raise UnsupportedOperation
+    return bare(
+        {
+            "ha_enabled": False,
+            "is_self": False,
+            "active_time": "0001-01-01T00:00:00Z",
+            "leader_address": "",
+            "leader_cluster_address": "",
+            "performance_standby": False,
+            "performance_standby_last_remote_wal": 0,
+        }
+    )
+
+
+PUBLIC: dict[str, Handler] = {
+    "sys/init": _init,
+    "sys/unseal": _unseal,
+    "sys/seal-status": _seal_status,
+    "sys/health": _health,
+    "sys/leader": _leader,
+}
+"""Path → handler; the server and `strongroom.testing` give it to the core."""
