@@ -26,7 +26,7 @@ TOKEN = "srs_not_to_be_seen"
 
 FORBIDDEN = (
     "argparse asyncio cffi click cryptography dataclasses email getpass http httpx inspect logging msgspec OpenSSL pathlib requests rich "
-    "structlog subprocess tempfile urllib.request urllib3 uuid uvloop yaml importlib.metadata concurrent multiprocessing difflib decimal datetime "
+    "structlog subprocess tempfile urllib urllib3 uuid uvloop yaml importlib.metadata concurrent multiprocessing difflib decimal datetime "
     "strongroom.server strongroom.core strongroom.crypto strongroom.cli.usage strongroom.cli.yaml strongroom.cli.mounts strongroom.clock"
 ).split()
 ALLOWED_COMMANDS = {"strongroom.cli.commands", "strongroom.cli.commands.kv"}

@@ -56,6 +56,8 @@ class Scripted:
             except OSError:
                 return
             plain.settimeout(5)
+            if plain.family != socket.AF_UNIX:
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else answers over TLS wait for a delayed ACK
             self.connections += 1
             with suppress(OSError, ValueError, IndexError), plain:  # the peer may send anything
                 self._talk(self._secured(plain) if self.context else plain)
