@@ -26,7 +26,7 @@ from strongroom.errors import InternalError, StrongroomError
 from strongroom.server.connections import Connections
 from strongroom.server.forwarded import Forwarding
 from strongroom.server.framing import HEAD, RequestReader
-from strongroom.server.limits import FAIR_SHARE, LARGE_RATE, SMALL_BODY, Limits
+from strongroom.server.limits import FAIR_SHARE, LARGE_RATE, SMALL_BODY, TURNED_AWAY, Limits
 
 
 class ListenerInfo(NamedTuple):
@@ -117,15 +117,19 @@ class HttpProtocol(asyncio.Protocol):
         self._enter(IDLE, self._limits.idle_seconds)
         if not self._connections.add(self):
             self._refuse(503, "too many connections; try again later", extra=b"Retry-After: 1\r\n")
+            if len(self._connections) > self._connections.max_connections + TURNED_AWAY:
+                self.abort()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
-        if self._phase == LINGERING:
-            return
-        self._reader.receive(data)
+        reader = self._reader
+        if reader.buffer:
+            reader.receive(data)
+        elif self._phase != LINGERING:
+            reader.buffer = data
         if self._exchange is None and not self._blocked:
             self._work()
-        elif self._reader.waiting > self._limits.max_waiting:
+        elif reader.waiting > self._limits.max_waiting:
             self._pause()
 
     def eof_received(self) -> bool:
@@ -170,9 +174,9 @@ class HttpProtocol(asyncio.Protocol):
             self.abort()
 
     def drain(self) -> None:
-        """Close at once when idle, else after the answer in flight."""
+        """Close at once when idle, else after the answer to what was begun."""
         self._keep = self._keep_alive = False
-        if self._exchange is None and not self._blocked:
+        if self._phase == IDLE and self._exchange is None:
             self._close()
 
     def abort(self) -> None:
@@ -230,7 +234,7 @@ class HttpProtocol(asyncio.Protocol):
             self._enter(REQUEST, limits.request_seconds)
         elif not done:
             asyncio.get_running_loop().call_soon(self._resume)
-        elif self._eof:
+        elif self._eof or not (self._keep or reader.buffer or reader.stage):
             self._close()
         elif reader.stage != HEAD:
             self._read_body(reader)
@@ -287,17 +291,16 @@ class HttpProtocol(asyncio.Protocol):
             self._write(closing(data))
             self._close()
             return
-        self._write(data)
+        try:
+            self._transport.write(data)  # type: ignore[union-attr]  # while an exchange is open there is a transport
+        except RuntimeError:  # uvloop's word for a connection that was just reset
+            self._blocked = True
         if not self._working and not self._blocked:
             self._work()
 
     def _write(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is not None:
-            try:
-                transport.write(data)
-            except RuntimeError:  # uvloop's word for a transport that was just reset
-                self._blocked = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def _refuse(self, status: int, *messages: str, extra: bytes = b"") -> None:
         """Answer once more, stop reading requests, and close when the client had the time to read it."""

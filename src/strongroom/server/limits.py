@@ -17,6 +17,9 @@ SMALL_BODY: Final = 64 * KIB
 FAIR_SHARE: Final = 64
 """Pipelined requests answered in one go before other connections get their turn: at 20 µs each about a millisecond."""
 
+TURNED_AWAY: Final = 16
+"""Connections beyond the limit that are told 503 at one time; the others are just closed, because each costs a descriptor."""
+
 LARGE_RATE: Final = MIB
 """Bytes a second at which a body beyond `max_body` must arrive, on top of the usual body deadline."""
 
