@@ -120,8 +120,8 @@ def unseal(session: Session) -> int:
     if flags.switch("reset"):
         body: Object = {"reset": True}
     else:
-        share = session.arguments[0] if session.arguments else "-"
-        share = session.ask_secret("Unseal Key") if share == "-" else share
+        word = session.arguments[0] if session.arguments else "-"
+        share = session.ask_secret("Unseal Key") if word == "-" else word
         body = {"key": share.strip(), "migrate": flags.switch("migrate")}
     return show_seal(session, session.client.write("sys/unseal", body).body)
 
