@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 SECOND = 1_000_000_000
@@ -42,9 +43,14 @@ def rfc3339(ns: int) -> str:
     if ns == 0:
         return ""
     whole, fraction = divmod(ns, SECOND)
-    text = (_EPOCH + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S")
     digits = f".{fraction:09d}".rstrip("0") if fraction else ""
-    return f"{text}{digits}Z"
+    return f"{_second(whole)}{digits}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _second(whole: int) -> str:
+    """A second's text; most instants that are written are of the same few seconds."""
+    return (_EPOCH + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_rfc3339(text: str) -> int:

@@ -164,9 +164,9 @@ def new_item(now: int) -> Item:
     return Item(created=now, updated=now, id=secrets.token_bytes(16))
 
 
-def version_key(id: bytes, number: int) -> bytes:
+def version_key(item_id: bytes, number: int) -> bytes:
     """The digest key of an older version's row. The id is new for each item, so a name used again never meets old rows."""
-    return id + number.to_bytes(8, "big")
+    return item_id + number.to_bytes(8, "big")
 
 
 def version_id(item: Item, number: int) -> str:
@@ -243,7 +243,8 @@ def lifetime(item: Item, config: Config) -> int:
     """Seconds after which a new version ends, 0 = never: the shorter of the key's and the mount's."""
     if config.delete_version_after < 0:
         return 0
-    return min((after for after in (item.delete_version_after, config.delete_version_after) if after), default=0)
+    own, mount = item.delete_version_after, config.delete_version_after
+    return min(own, mount) if own and mount else own or mount
 
 
 def versions_kept(item: Item, config: Config) -> int:

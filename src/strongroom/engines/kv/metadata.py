@@ -19,7 +19,7 @@ from strongroom.core.request import Response
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item
 from strongroom.engines.kv.merge import merged
-from strongroom.engines.kv.store import ITEM, KeyValue
+from strongroom.engines.kv.store import KeyValue
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.types import format_duration
 
@@ -98,7 +98,7 @@ class Metadata(KeyValue):
     @read("metadata/{path...}")
     def read_metadata(self, path: str) -> Response:
         """Read the settings of a secret and what is known of its versions."""
-        return Response(data=model.item_members(self._item(path)[1]))
+        return Response(data=model.item_members(self._item(self.row(path))[1]))
 
     @write("metadata/{path...}", body=MetadataBody, exists="has")
     def write_metadata(self, path: str, body: MetadataBody) -> Response | None:
@@ -106,40 +106,43 @@ class Metadata(KeyValue):
         changes = _sent(body)
         if not changes:
             return None
-        head = self.head(path)
+        row = self.row(path)
+        head = self.head(row)
         item = model.new_item(self.call.transaction.now) if head is None else model.item_of(head)
         if changes.get("custom_metadata") is not None:
             changes["custom_metadata"] = checked_metadata(changes["custom_metadata"])
-        return self._change(path, head, item, body, changes)
+        return self._change(row, head, item, body, changes)
 
     @patch("metadata/{path...}", body=MetadataBody)
     def patch_metadata(self, path: str, body: MetadataBody) -> Response | None:
         """Change some settings of a secret; null takes one back."""
-        head, item = self._item(path)
+        row = self.row(path)
+        head, item = self._item(row)
         changes = _sent(body)
         if not changes:
             return None
         if changes.get("custom_metadata") is not None:
             changes["custom_metadata"] = checked_metadata(merged(item.custom_metadata, changes["custom_metadata"]))
-        return self._change(path, head, item, body, changes)
+        return self._change(row, head, item, body, changes)
 
     @delete("metadata/{path...}")
     def delete_metadata(self, path: str) -> None:
         """Remove a secret with all its versions, for ever."""
-        head = self.head(path)
+        row = self.row(path)
+        head = self.head(row)
         if head is None:
             return
         item = model.item_of(head)
         self.drop(item.id, [number for number, version in item.versions.items() if version.digest])
-        self.store.delete(ITEM + path)
+        self.remove(row)
 
-    def _item(self, path: str) -> tuple[Head, Item]:
-        head = self.head(path)
+    def _item(self, row: bytes) -> tuple[Head, Item]:
+        head = self.head(row)
         if head is None:
             raise NotFound
         return head, model.item_of(head)
 
-    def _change(self, path: str, head: Head | None, item: Item, body: MetadataBody, changes: dict[str, Any]) -> Response | None:
+    def _change(self, row: bytes, head: Head | None, item: Item, body: MetadataBody, changes: dict[str, Any]) -> Response | None:
         """Check and stage new settings."""
         changes = {name: SETTINGS[name] if value is None else value for name, value in changes.items()}
         config = self.config()
@@ -151,7 +154,7 @@ class Metadata(KeyValue):
             )
         now = self.call.transaction.now
         after = msgspec.structs.replace(item, **changes, updated=now, metadata_version=item.metadata_version + 1)
-        self.save(path, model.head_of(after, head.data if head else b""))
+        self.save(row, model.head_of(after, head.data if head else b""))
         return _warned(changes, config)
 
     # ---- names
@@ -199,7 +202,7 @@ class Metadata(KeyValue):
     def _detailed(self, path: str, names: list[str]) -> Response:
         info: dict[str, object] = {}
         for name in names:
-            head = None if name.endswith("/") else self.head(path + name)
+            head = None if name.endswith("/") else self.head(self.row(path + name))
             if head is not None:
                 info[name] = model.item_members(model.item_of(head))
         return self.names_response(names, info)

@@ -29,6 +29,9 @@ ROWS_AT_ONCE = 100
 
 VERSIONS = ("", "1", "2")
 
+_encode = msgspec.msgpack.Encoder().encode
+_heads = msgspec.msgpack.Decoder(Head)
+
 
 class Leftovers(msgspec.Struct, frozen=True):
     """Rows of an item's versions that are to be removed."""
@@ -49,24 +52,33 @@ class KeyValue(Engine):
         """Whether there is a secret, which makes a write an update."""
         return self.store.exists(ITEM + path)
 
-    def head(self, path: str) -> Head | None:
+    def row(self, path: str) -> bytes:
+        """The row key of a secret; a handler works it out once."""
+        return self.store.row(ITEM + path)
+
+    def head(self, row: bytes) -> Head | None:
         """The row of a secret."""
-        return self.store.get(ITEM + path, Head)
+        plaintext = self.call.transaction.get(row)
+        return None if plaintext is None else _heads.decode(plaintext)
 
-    def masks(self, path: str) -> dict[object, bytes] | None:
+    def masks(self, row: bytes) -> dict[object, bytes] | None:
         """Audit's place beside the row of a secret."""
-        return entry_masks(self.call.transaction, self.store.row(ITEM + path))
+        return entry_masks(self.call.transaction, row)
 
-    def save(self, path: str, head: Head) -> None:
+    def save(self, row: bytes, head: Head) -> None:
         """Stage the row of a secret."""
-        self.store.put(ITEM + path, head)
+        self.call.transaction.put(row, _encode(head), charge=False)
 
-    def drop(self, id: bytes, numbers: Sequence[int]) -> None:
+    def remove(self, row: bytes) -> None:
+        """Stage the removal of a secret's row."""
+        self.call.transaction.put(row, None, charge=False)
+
+    def drop(self, item_id: bytes, numbers: Sequence[int]) -> None:
         """Stage the removal of older versions' rows: some here and now, the rest by a job."""
         for number in numbers[:ROWS_AT_ONCE]:
-            self.store.delete(version_key(id, number))
+            self.store.delete(version_key(item_id, number))
         if len(numbers) > ROWS_AT_ONCE:
-            self.store.at(self.call.transaction.now, "drop", Leftovers(id, list(numbers[ROWS_AT_ONCE:])))
+            self.store.at(self.call.transaction.now, "drop", Leftovers(item_id, list(numbers[ROWS_AT_ONCE:])))
 
     def due(self, job: str, payload: bytes) -> None:
         """Go on removing the rows of versions that their item does not show any more."""

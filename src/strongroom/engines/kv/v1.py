@@ -13,7 +13,7 @@ from strongroom.core.engine import ListBody, delete, list_, read, scan, write
 from strongroom.core.mounts import default_ttl
 from strongroom.core.request import Json, LeaseInfo, Response
 from strongroom.engines.kv.item import plain_head
-from strongroom.engines.kv.store import ITEM, KeyValue
+from strongroom.engines.kv.store import KeyValue
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.types import parse_duration
 
@@ -24,10 +24,11 @@ class Plain(KeyValue, kind="kv"):
     @read("{path...}")
     def read_secret(self, path: str) -> Response:
         """Read a secret."""
-        head = self.head(path)
+        row = self.row(path)
+        head = self.head(row)
         if head is None or not head.data:
             raise NotFound
-        masks = None if head.metadata else self.masks(path)
+        masks = None if head.metadata else self.masks(row)
         return Response(data=Json(head.data, masks), lease=LeaseInfo(duration=self._lease(head.data)))
 
     def _lease(self, data: bytes) -> int:
@@ -45,12 +46,12 @@ class Plain(KeyValue, kind="kv"):
         """Store a secret, in place of what was there."""
         if not self.call.request.data:
             raise InvalidRequest("missing data fields")
-        self.save(path, plain_head(self.call.request.raw, self.call.transaction.now))
+        self.save(self.row(path), plain_head(self.call.request.raw, self.call.transaction.now))
 
     @delete("{path...}")
     def delete_secret(self, path: str) -> None:
         """Remove a secret."""
-        self.store.delete(ITEM + path)
+        self.remove(self.row(path))
 
     @list_("", body=ListBody)
     def list_root(self, body: ListBody) -> Response:

@@ -84,12 +84,13 @@ class Versioned(Metadata, kind="kv", variant="2"):
     @read("data/{path...}", body=AtBody)
     def read_data(self, path: str, body: AtBody) -> Response:
         """Read a version of a secret."""
-        head = self.head(path)
+        row = self.row(path)
+        head = self.head(row)
         if head is None:
             raise NotFound
         ends = head.ends
         if head.data and head.metadata and body.version in (0, head.number) and not 0 < ends <= self.call.transaction.now:
-            return Response(data=Json(b'{"data":%b,"metadata":%b}' % (head.data, head.metadata), self.masks(path)))
+            return Response(data=Json(b'{"data":%b,"metadata":%b}' % (head.data, head.metadata), self.masks(row)))
         item, number, data = self._version(head, body.version)
         if not data:
             raise NotFound(data={"data": None, "metadata": model.version_members(item, number)})
@@ -98,7 +99,7 @@ class Versioned(Metadata, kind="kv", variant="2"):
     @read("subkeys/{path...}", body=SubkeysBody)
     def read_subkeys(self, path: str, body: SubkeysBody) -> Response:
         """Read the shape of a secret: its names, with null for every value."""
-        head = self.head(path)
+        head = self.head(self.row(path))
         if head is None:
             raise NotFound
         item, number, data = self._version(head, body.version)
@@ -128,18 +129,20 @@ class Versioned(Metadata, kind="kv", variant="2"):
         if body.data is UNSET:
             raise InvalidRequest("no data provided")
         now = self.call.transaction.now
-        head = self.head(path)
+        row = self.row(path)
+        head = self.head(row)
         item = model.new_item(now) if head is None else model.item_of(head)
         config = self.config()
         _check_cas(item.cas_required or config.cas_required, body.options, item.current)
-        return self._add(path, item, head.data if head else b"", config, bytes(_sent.decode(self.call.request.raw).data))
+        return self._add(row, item, head.data if head else b"", config, bytes(_sent.decode(self.call.request.raw).data))
 
     @patch("data/{path...}", body=DataBody)
     def patch_data(self, path: str, body: DataBody) -> Response:
         """Merge an object into the current version (RFC 7396) and store the result as a new one."""
         if body.data is UNSET:
             raise InvalidRequest("no data provided")
-        head = self.head(path)
+        row = self.row(path)
+        head = self.head(row)
         if head is None:
             raise NotFound
         item, number, data = self._version(head, 0)
@@ -147,15 +150,16 @@ class Versioned(Metadata, kind="kv", variant="2"):
         _check_cas(item.cas_required or config.cas_required, body.options, item.current)
         if not data:
             raise NotFound(data=model.version_members(item, number))
-        return self._add(path, item, data, config, encode_json(merged(_exact.decode(data), body.data)))
+        return self._add(row, item, data, config, encode_json(merged(_exact.decode(data), body.data)))
 
-    def _add(self, path: str, item: Item, replaced: bytes, config: Config, data: bytes) -> Response:
+    def _add(self, row: bytes, item: Item, replaced: bytes, config: Config, data: bytes) -> Response:
         grown, pruned = model.added(item, config, self.call.transaction.now, replaced)
         if replaced and item.current not in pruned:
             self.store.create(model.version_key(grown.id, item.current), Kept(replaced))
-        self.drop(grown.id, [number for number in pruned if number != item.current and item.versions[number].digest])
+        if pruned:
+            self.drop(grown.id, [number for number in pruned if number != item.current and item.versions[number].digest])
         head = model.head_of(grown, data)
-        self.save(path, head)
+        self.save(row, head)
         return Response(data=Json(head.metadata))
 
     # ---- delete, undelete, destroy
@@ -163,48 +167,52 @@ class Versioned(Metadata, kind="kv", variant="2"):
     @delete("data/{path...}")
     def delete_data(self, path: str) -> None:
         """Delete the current version; `undelete` brings it back."""
-        head = self.head(path)
+        row = self.row(path)
+        head = self.head(row)
         if head is not None:
             item = model.item_of(head)
-            self._update(path, head, item, model.deleted(item, [item.current], self.call.transaction.now))
+            self._update(row, head, item, model.deleted(item, [item.current], self.call.transaction.now))
 
     @write("delete/{path...}", body=VersionsBody)
     def delete_versions(self, path: str, body: VersionsBody) -> None:
         """Delete versions; `undelete` brings them back."""
-        head = self._chosen(path, body)
+        row = self.row(path)
+        head = self._chosen(row, body)
         if head is not None:
             item = model.item_of(head)
-            self._update(path, head, item, model.deleted(item, body.versions, self.call.transaction.now))
+            self._update(row, head, item, model.deleted(item, body.versions, self.call.transaction.now))
 
     @write("undelete/{path...}", body=VersionsBody)
     def undelete_versions(self, path: str, body: VersionsBody) -> None:
         """Bring deleted versions back."""
-        head = self._chosen(path, body)
+        row = self.row(path)
+        head = self._chosen(row, body)
         if head is not None:
             item = model.item_of(head)
-            self._update(path, head, item, model.undeleted(item, body.versions, self.config(), self.call.transaction.now))
+            self._update(row, head, item, model.undeleted(item, body.versions, self.config(), self.call.transaction.now))
 
     @write("destroy/{path...}", body=VersionsBody)
     def destroy_versions(self, path: str, body: VersionsBody) -> None:
         """Remove the data of versions for ever."""
-        head = self._chosen(path, body)
+        row = self.row(path)
+        head = self._chosen(row, body)
         if head is None:
             return
         item = model.item_of(head)
         self.drop(item.id, [number for number in set(body.versions) if number in item.versions and item.versions[number].digest])
-        self._update(path, head, item, model.destroyed(item, body.versions))
+        self._update(row, head, item, model.destroyed(item, body.versions))
 
-    def _chosen(self, path: str, body: VersionsBody) -> Head | None:
+    def _chosen(self, row: bytes, body: VersionsBody) -> Head | None:
         if not body.versions:
             raise InvalidRequest("no version number provided")
-        return self.head(path)
+        return self.head(row)
 
-    def _update(self, path: str, head: Head, before: Item, after: Item) -> None:
+    def _update(self, row: bytes, head: Head, before: Item, after: Item) -> None:
         """Stage an item whose versions' marks changed."""
         if after is before:
             return
         gone = after.current in after.versions and after.versions[after.current].destroyed
-        self.save(path, model.head_of(after, b"" if gone else head.data))
+        self.save(row, model.head_of(after, b"" if gone else head.data))
 
 
 def _check_cas(required: bool, options: Mapping[str, Any] | msgspec.UnsetType, current: int) -> None:
