@@ -4,6 +4,7 @@ Rules of this file:
 - A route's body is one frozen Struct; a field's type says what is accepted, `Annotated[…, "text"]` what the API docs say of it.
 - Clients send `"true"`, `"10"`, `"1h"`, `"a,b"` and `["k=v"]` for booleans, numbers, durations, lists and maps: all are read.
 - Compiled once per Struct into a table of (name, reader, default); decoding is one loop.
+- `Seconds`, `Names`, `Lines` and `Texts` only say how a field is read: the values are plain int, tuple and dict.
 - A field of type `X | UnsetType` tells "not sent" from every value.
 - Errors name the field and what it takes, never the value.
 """
@@ -89,41 +90,41 @@ def _integer(value: object) -> int:
     return number
 
 
-def _seconds(value: object) -> Seconds:
+def _seconds(value: object) -> int:
     try:
-        return Seconds(parse_duration(value))
+        return parse_duration(value)
     except ValueError as error:
         raise ValueError(f"a duration: {error}") from None
 
 
-def _names(value: object) -> Names:
+def _names(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
-        return Names(part.strip() for part in value.split(",") if part.strip())
+        return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, list | tuple):
-        return Names(_text(part) for part in value)
+        return tuple(_text(part) for part in value)
     if value is None:
-        return Names()
+        return ()
     raise ValueError("a list of texts, or one text with commas")
 
 
-def _lines(value: object) -> Lines:
+def _lines(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
-        return Lines((value,)) if value else Lines()
+        return (value,) if value else ()
     if isinstance(value, list | tuple):
-        return Lines(_text(part) for part in value)
+        return tuple(_text(part) for part in value)
     if value is None:
-        return Lines()
+        return ()
     raise ValueError("a list of texts")
 
 
-def _texts(value: object) -> Texts:
+def _texts(value: object) -> dict[str, str]:
     if isinstance(value, Mapping):
-        return Texts((str(key), _text(item)) for key, item in value.items())
+        return {str(key): _text(item) for key, item in value.items()}
     if value is None or value == "":
-        return Texts()
+        return {}
     parts = [value] if isinstance(value, str) else value
     if isinstance(parts, list | tuple) and all(isinstance(part, str) and "=" in part for part in parts):
-        return Texts(part.split("=", 1) for part in parts)
+        return dict(part.split("=", 1) for part in parts)
     raise ValueError("a map of text to text")
 
 
@@ -219,8 +220,17 @@ def compile_fields(struct: type[msgspec.Struct]) -> Fields:
         info = defaults[name]
         attributes.append(name)
         default = info.default_factory() if info.default_factory is not msgspec.NODEFAULT else info.default
-        table.append(Field(info.encode_name, kind, READERS[kind], info.required, default, description, nullable))
+        table.append(Field(info.encode_name, kind, READERS[kind], info.required, _plain(default), description, nullable))
     return Fields(struct, tuple(table), frozenset(field.name for field in table), tuple(attributes))
+
+
+def _plain(default: Any) -> Any:
+    """A default in the bare type that readers give: stored structs and answers take no subclasses."""
+    if isinstance(default, Seconds):
+        return int(default)
+    if isinstance(default, Names | Lines):
+        return tuple(default)
+    return dict(default) if isinstance(default, Texts) else default
 
 
 def _strip(hint: Any) -> tuple[Any, bool]:

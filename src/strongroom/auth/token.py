@@ -1,0 +1,514 @@
+"""auth/token: making, looking at, extending and ending tokens.
+
+Rules of this file:
+- A child has no more than its parent: its policies are among the parent's, unless the caller has `sudo` on the path or a role says
+  otherwise. Only root makes root, and a root token that ends makes none that does not.
+- What the caller does not hold, he names: tokens in bodies are looked up by keyed hash, accessors by theirs.
+- Answers and texts are those of Vault's token store.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+
+from strongroom.clock import SECOND, rfc3339
+from strongroom.core import token_roles
+from strongroom.core.acl import Acl
+from strongroom.core.core import SystemEngine
+from strongroom.core.engine import ListBody, delete, list_, read, write
+from strongroom.core.fields import Names, Seconds, Texts
+from strongroom.core.policy import UNASSIGNABLE, policy_name
+from strongroom.core.request import Alias, Grant, Operation, Response, Secret, Token, TokenEntry
+from strongroom.core.token_roles import Role, RoleBody
+from strongroom.core.tokens import MAX_DEPTH
+from strongroom.crypto.ids import BATCH_PREFIX
+from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
+
+MAX_META = 64
+"""Members of `meta`; each token read carries them."""
+MAX_META_TEXT = 512
+
+_UNDISPLAYED = re.compile(r"[^A-Za-z0-9-]")
+_ROLE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?", re.ASCII)
+
+
+class CreateBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token is made with."""
+
+    id: Annotated[str, "The token itself, chosen by the caller; needs sudo."] = ""
+    policies: Annotated[Names, "Its policies; the parent's where none are given."] = Names()
+    meta: Annotated[Texts, "Texts that stand in the audit log with it."] = Texts()
+    no_parent: Annotated[bool, "Make an orphan; needs sudo."] = False
+    no_default_policy: Annotated[bool, "Leave the default policy out."] = False
+    renewable: Annotated[bool, "It can be renewed."] = True
+    ttl: Annotated[Seconds, "How long it lives at first."] = Seconds(0)
+    lease: Annotated[Seconds, "Old name of ttl."] = Seconds(0)
+    explicit_max_ttl: Annotated[Seconds, "A hard end that no renewal and no period moves."] = Seconds(0)
+    display_name: Annotated[str, "Stands in the audit log behind `token-`."] = ""
+    num_uses: Annotated[int, "How many requests it is good for, 0 = any number."] = 0
+    period: Annotated[Seconds, "Each renewal gives this long, without an end; needs sudo."] = Seconds(0)
+    type: Annotated[str, "service or batch."] = ""
+    entity_alias: Annotated[str, "The entity alias it is made for; the role must allow it."] = ""
+
+
+class TokenBody(msgspec.Struct, frozen=True):
+    """A token other than the caller's."""
+
+    token: Annotated[str, "The token."] = ""
+
+
+class AccessorBody(msgspec.Struct, frozen=True):
+    """A token that is known by its accessor only."""
+
+    accessor: Annotated[str, "The token's accessor."] = ""
+
+
+class RenewSelfBody(msgspec.Struct, frozen=True):
+    """By how much to extend the caller's token."""
+
+    increment: Annotated[Seconds, "Seconds from now; the token's own TTL where it is 0."] = Seconds(0)
+
+
+class RenewBody(TokenBody, frozen=True):
+    """Which token to extend and by how much."""
+
+    increment: Annotated[Seconds, "Seconds from now; the token's own TTL where it is 0."] = Seconds(0)
+
+
+class RenewAccessorBody(AccessorBody, frozen=True):
+    """Which token to extend and by how much."""
+
+    increment: Annotated[Seconds, "Seconds from now; the token's own TTL where it is 0."] = Seconds(0)
+
+
+class Tokens(SystemEngine, kind="token", family="system"):
+    """The token store: every token, however it came to be, is looked at, extended and ended here."""
+
+    # -- making -------------------------------------------------------------------------------------------------
+
+    @write("create", body=CreateBody)
+    def create(self, body: CreateBody) -> Response:
+        """Create a token below the caller's."""
+        return self._create(body, orphan=body.no_parent, named_orphan=False)
+
+    @write("create-orphan", body=CreateBody)
+    def create_orphan(self, body: CreateBody) -> Response:
+        """Create a token without a parent; the right to this path is all it takes."""
+        return self._create(body, orphan=True, named_orphan=True)
+
+    @write("create/{role}", body=CreateBody)
+    def create_by_role(self, role: str, body: CreateBody) -> Response:
+        """Create a token as a role says."""
+        found = self.store.settings(f"roles/{role}", Role)
+        if found is None:
+            raise InvalidRequest(f"unknown role {role}")
+        return self._create(body, orphan=body.no_parent, named_orphan=False, role=found, role_name=role)
+
+    def _create(self, body: CreateBody, *, orphan: bool, named_orphan: bool, role: Role | None = None, role_name: str = "") -> Response:
+        call, caller = self.call, self._caller()
+        parent = caller.entry
+        _check_parent(caller)
+        sudo = _sudo(caller.acl, call.operation, call.request.path)
+        warnings: list[str] = []
+        grant = _grant(body, role, caller, sudo, warnings)
+        if role is not None:
+            orphan = role.orphan
+        elif orphan and not named_orphan and not sudo:
+            raise InvalidRequest("root or sudo privileges required to create orphan token")
+        if body.id and not sudo:
+            raise InvalidRequest("root or sudo privileges required to specify token id")
+        if not orphan and len(caller.chain) >= MAX_DEPTH:
+            raise InvalidRequest(f"a token tree is at most {MAX_DEPTH} deep; create an orphan, or from a token nearer its root")
+        if body.entity_alias:
+            grant = self._for_alias(grant, body.entity_alias, role)
+        elif not orphan and parent.entity_id:
+            grant = msgspec.structs.replace(grant, internal={"entity_id": parent.entity_id})
+        path = call.request.path if role is None or not role.path_suffix else f"{call.request.path}/{role.path_suffix}"
+        auth = self.core.tokens.issue(
+            call.transaction,
+            grant,
+            path,
+            self.mount,
+            parent=b"" if orphan else caller.digest,
+            token_id=body.id,
+            role=role_name,
+            warn=warnings,
+        )
+        if not auth.lease_duration and parent.expires:
+            raise InvalidRequest("expiring root tokens cannot create non-expiring root tokens")
+        return Response(auth=auth, warnings=tuple(warnings))
+
+    def _for_alias(self, grant: Grant, text: str, role: Role | None) -> Grant:
+        """A token for an entity alias that a role allows; the alias belongs to this mount."""
+        if role is None:
+            raise InvalidRequest("'entity_alias' is only allowed in combination with token role")
+        name = text.lower() if text.isascii() else ""
+        if not name or not token_roles.allows_alias(role, name):
+            raise InvalidRequest("invalid 'entity_alias' value")
+        return msgspec.structs.replace(grant, alias=Alias(name))
+
+    def _caller(self) -> Token:
+        token = self.call.token
+        if token is None:
+            raise PermissionDenied
+        return token
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    @read("lookup-self")
+    def lookup_self(self) -> Response:
+        """Show the caller's token."""
+        caller = self._caller()
+        return self._shown(caller.digest, caller.entry, caller.secret.reveal())
+
+    @write("lookup-self", writes=False)
+    def post_lookup_self(self) -> Response:
+        """Show the caller's token."""
+        return self.lookup_self()
+
+    @write("lookup", body=TokenBody, writes=False)
+    def lookup(self, body: TokenBody) -> Response:
+        """Show a token."""
+        if not body.token:
+            return self.lookup_self()
+        try:
+            found = self.core.tokens.find(self.call.transaction, Secret(body.token))
+        except PermissionDenied:
+            raise PermissionDenied("bad token") from None
+        return self._shown(found.digest, found.entry, body.token)
+
+    @write("lookup-accessor", body=AccessorBody, writes=False)
+    def lookup_accessor(self, body: AccessorBody) -> Response:
+        """Show a token by its accessor, without the token."""
+        digest, entry = self._by_accessor(body.accessor)
+        return self._shown(digest, entry, "")
+
+    def _shown(self, digest: bytes, entry: TokenEntry, text: str) -> Response:
+        tokens, transaction = self.core.tokens, self.call.transaction
+        fresh = tokens.entry(transaction, digest) if entry.kind != "batch" else entry
+        return Response(data=described(fresh or entry, transaction.now, text, tokens.identity_policies(transaction, entry)))
+
+    def _by_accessor(self, name: str) -> tuple[bytes, TokenEntry]:
+        if not name:
+            raise InvalidRequest("missing accessor")
+        return self.core.tokens.by_accessor(self.call.transaction, name)
+
+    @list_("accessors/", body=ListBody, sudo=True)
+    def accessors(self, body: ListBody) -> Response:
+        """List the accessors of all tokens."""
+        names = [name for name in self.core.tokens.accessors(self.call.transaction) if name > body.after]
+        if not names:
+            raise NotFound
+        return Response(data={"keys": names if body.limit < 0 else names[: body.limit or None]})
+
+    # -- extending ----------------------------------------------------------------------------------------------
+
+    @write("renew-self", body=RenewSelfBody)
+    def renew_self(self, body: RenewSelfBody) -> Response:
+        """Extend the caller's token."""
+        caller = self._caller()
+        return self._renew(caller.digest, caller.entry, body.increment, caller.secret)
+
+    @write("renew", body=RenewBody)
+    def renew_token(self, body: RenewBody) -> Response:
+        """Extend a token."""
+        if not body.token:
+            raise InvalidRequest("missing token ID")
+        try:
+            found = self.core.tokens.find(self.call.transaction, Secret(body.token))
+        except PermissionDenied:
+            raise InvalidRequest("token not found") from None
+        return self._renew(found.digest, found.entry, body.increment, Secret(body.token))
+
+    @write("renew-accessor", body=RenewAccessorBody)
+    def renew_accessor(self, body: RenewAccessorBody) -> Response:
+        """Extend a token by its accessor; the answer does not show the token."""
+        digest, entry = self._by_accessor(body.accessor)
+        return self._renew(digest, entry, body.increment, Secret(""))
+
+    def _renew(self, digest: bytes, entry: TokenEntry, increment: int, secret: Secret) -> Response:
+        """The issuing method may refuse, or change what the renewal goes by."""
+        transaction, tokens = self.call.transaction, self.core.tokens
+        if entry.kind == "batch":
+            raise InvalidRequest("batch tokens cannot be renewed")
+        entry = tokens.entry(transaction, digest) or entry
+        if not entry.renewable:
+            raise InvalidRequest("lease is not renewable")
+        mount = self.core.mounts.table(transaction).by_uuid.get(entry.mount, self.mount)
+        if mount.uuid == self.mount.uuid:
+            terms = self._role_terms(entry)
+        else:
+            terms = self.core.engine_of(self.call, mount).renew_login(_regrant(entry))
+        warnings: list[str] = []
+        renewed = tokens.renew(transaction, digest, entry, increment, mount, terms, warnings)
+        return Response(auth=tokens.auth(renewed, transaction, secret), warnings=tuple(warnings))
+
+    def _role_terms(self, entry: TokenEntry) -> Grant:
+        """A token of a role goes on as the role says now."""
+        grant = _regrant(entry)
+        if not entry.role:
+            return grant
+        role = self.store.settings(f"roles/{entry.role}", Role)
+        if role is None:
+            raise InvalidRequest(f"original token role {entry.role} could not be found, not renewing")
+        hard = min(filter(None, (entry.explicit_max_ttl, role.token_explicit_max_ttl)), default=0)
+        return msgspec.structs.replace(grant, period=role.token_period, explicit_max_ttl=hard)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    @write("revoke-self")
+    def revoke_self(self) -> None:
+        """End the caller's token and all below it."""
+        caller = self._caller()
+        if caller.entry.kind == "batch":
+            raise InvalidRequest("batch tokens cannot be revoked")
+        self.core.tokens.revoke(self.call.transaction, caller.digest)
+
+    @write("revoke", body=TokenBody)
+    def revoke_token(self, body: TokenBody) -> None:
+        """End a token and all below it; nothing happens where there is none."""
+        if not body.token:
+            raise InvalidRequest("missing token ID")
+        if body.token.startswith(BATCH_PREFIX):
+            raise InvalidRequest("batch tokens cannot be revoked")
+        self.core.tokens.revoke(self.call.transaction, self.core.tokens.digest(self.call.transaction, body.token))
+
+    @write("revoke-accessor", body=AccessorBody)
+    def revoke_accessor(self, body: AccessorBody) -> Response | None:
+        """End the token an accessor leads to, and all below it."""
+        try:
+            digest, _ = self._by_accessor(body.accessor)
+        except InvalidRequest:
+            if not body.accessor:
+                raise
+            return Response(warnings=("No token found with this accessor",))
+        self.core.tokens.revoke(self.call.transaction, digest)
+        return None
+
+    @write("revoke-orphan", body=TokenBody, sudo=True)
+    def revoke_orphan(self, body: TokenBody) -> None:
+        """End a token but not its children: they become orphans."""
+        if not body.token:
+            raise InvalidRequest("missing token ID")
+        transaction, tokens = self.call.transaction, self.core.tokens
+        digest = tokens.digest(transaction, body.token)
+        if tokens.alive(transaction, digest) is None:
+            raise InvalidRequest("token to revoke not found")
+        tokens.revoke(transaction, digest, spares_children=True)
+
+    # -- roles --------------------------------------------------------------------------------------------------
+
+    @list_("roles/", body=ListBody)
+    def list_roles(self, body: ListBody) -> Response:
+        """List the token roles."""
+        names = self.store.list("roles", body.after, body.limit)
+        if not names:
+            raise NotFound
+        return Response(data={"keys": names})
+
+    @read("roles/{name}")
+    def read_role(self, name: str) -> Response:
+        """Show a token role."""
+        role = self.store.settings(f"roles/{name}", Role)
+        if role is None:
+            raise NotFound
+        return Response(data=token_roles.shown(name, role))
+
+    def role_exists(self, name: str) -> bool:
+        """Whether a write to the role changes it rather than makes it."""
+        return self.store.settings(f"roles/{name}", Role) is not None
+
+    @write("roles/{name}", body=RoleBody, exists="role_exists")
+    def write_role(self, name: str, body: RoleBody) -> None:
+        """Create or change a token role."""
+        if not _ROLE_NAME.fullmatch(name):
+            raise InvalidRequest("a role name has letters, digits, _ . and -, and begins and ends with a letter, digit or _")
+        before = self.store.settings(f"roles/{name}", Role) or Role()
+        self.store.put(f"roles/{name}", token_roles.changed(before, body))
+
+    @delete("roles/{name}")
+    def delete_role(self, name: str) -> None:
+        """Delete a token role; its tokens live on but cannot be renewed."""
+        self.store.delete(f"roles/{name}")
+
+    # -- tidying ------------------------------------------------------------------------------------------------
+
+    @write("tidy")
+    def tidy(self) -> Response:
+        """Remove what tokens that are gone may have left."""
+        self.core.tokens.tidy(self.call.transaction)
+        warning = "Tidy operation successfully started. It runs in the background; the server's log tells of what it found."
+        return Response(status=202, warnings=(warning,))
+
+
+# -- rules of creation ----------------------------------------------------------------------------------------------
+
+
+def _sudo(acl: Acl, operation: Operation, path: str) -> bool:
+    """Whether the caller has the capability sudo on the path he is using."""
+    if acl.root:
+        return True
+    rule = acl.rule(operation, path)
+    return rule is not None and "sudo" in rule.capabilities
+
+
+def _check_parent(caller: Token) -> None:
+    if caller.entry.kind == "batch":
+        raise InvalidRequest("batch tokens cannot create more tokens")
+    if caller.entry.num_uses:
+        raise InvalidRequest("restricted use token cannot generate child tokens")
+
+
+def _grant(body: CreateBody, role: Role | None, caller: Token, sudo: bool, warnings: list[str]) -> Grant:
+    """What the new token is to be. Raises InvalidRequest."""
+    parent = caller.entry
+    ttl = body.ttl or body.lease
+    for name, value in (("ttl", ttl), ("explicit_max_ttl", body.explicit_max_ttl), ("period", body.period), ("num_uses", body.num_uses)):
+        if value < 0:
+            raise InvalidRequest(f"{name} must be positive")
+    kind = _kind(body, role)
+    if body.period and not sudo:
+        raise InvalidRequest("root or sudo privileges required to create periodic token")
+    if len(body.meta) > MAX_META or any(len(text) > MAX_META_TEXT for pair in body.meta.items() for text in pair):
+        raise InvalidRequest(f"'meta' has at most {MAX_META} members of {MAX_META_TEXT} characters")
+    policies = _policies(body, role, parent, sudo)
+    if "root" in policies and kind == "batch":
+        raise InvalidRequest("batch tokens cannot be root tokens")
+    period, hard, uses, renewable = int(body.period), int(body.explicit_max_ttl), body.num_uses, body.renewable
+    networks = parent.bound_cidrs
+    if role is not None:
+        period = _lesser(period, role.token_period, "Period", warnings)
+        hard = _lesser(hard, role.token_explicit_max_ttl, "Explicit max TTL", warnings)
+        uses = min(filter(None, (uses, role.token_num_uses)), default=0)
+        renewable = renewable and role.renewable
+        networks = role.token_bound_cidrs
+    return Grant(
+        policies=policies,
+        no_default_policy=True,
+        display_name=_display_name(body.display_name),
+        metadata=body.meta,
+        ttl=ttl,
+        explicit_max_ttl=hard,
+        period=period,
+        renewable=renewable,
+        num_uses=uses,
+        bound_cidrs=networks,
+        token_type=kind,
+    )
+
+
+def _kind(body: CreateBody, role: Role | None) -> str:
+    if body.type not in ("", "service", "batch"):
+        raise InvalidRequest("invalid 'type' value: a token is service or batch")
+    kind = body.type or "service"
+    if role is not None:
+        by_role = role.token_type
+        kind = body.type or by_role.removeprefix("default-") if by_role.startswith("default-") else by_role
+    if kind == "batch":
+        for name in ("explicit_max_ttl", "num_uses", "period", "id"):
+            if getattr(body, name):
+                raise InvalidRequest(f'batch tokens cannot have "{name}" set')
+    return kind
+
+
+def _policies(body: CreateBody, role: Role | None, parent: TokenEntry, sudo: bool) -> tuple[str, ...]:
+    """The policies of the new token, `default` included where it is due. Raises InvalidRequest."""
+    wanted = _wanted(body.policies, parent)
+    no_default = body.no_default_policy or (role is not None and role.token_no_default_policy)
+    if role is not None and token_roles.restricts(role):
+        chosen = {*token_roles.role_policies(role, wanted, parent.policies, no_default)}
+    elif not wanted:
+        chosen = {*parent.policies}
+    elif sudo:
+        chosen = {*wanted, "default"}
+    else:
+        chosen = {*wanted}
+        if not chosen.issubset(parent.policies):
+            raise InvalidRequest("child policies must be subset of parent")
+        chosen |= {"default"} & {*parent.policies}
+    if no_default:
+        chosen.discard("default")
+    if "root" in chosen:
+        if "root" not in parent.policies:
+            raise InvalidRequest("root tokens may not be created without parent token being root")
+        return ("root",)
+    return tuple(sorted(chosen))
+
+
+def _wanted(names: Names, parent: TokenEntry) -> tuple[str, ...]:
+    """Canonical names of the policies asked for. `root` counts in exactly this spelling; anything that only resembles it is refused."""
+    found = []
+    for name in names:
+        canonical = name if name in parent.policies else policy_name(name)
+        if canonical in UNASSIGNABLE and name != "root":
+            raise InvalidRequest(f"cannot assign policy {canonical!r}; `root` is written exactly so")
+        found.append(canonical)
+    return tuple(found)
+
+
+def _display_name(text: str) -> str:
+    """Letters, digits and dashes behind `token-`."""
+    return _UNDISPLAYED.sub("-", f"token-{text[:256]}").removesuffix("-") if text else "token"
+
+
+def _lesser(asked: int, by_role: int, what: str, warnings: list[str]) -> int:
+    if asked and by_role:
+        lesser = min(asked, by_role)
+        warnings.append(f"{what} specified both during creation call and in role; using the lesser value of {lesser} seconds")
+        return lesser
+    return asked or by_role
+
+
+def _regrant(entry: TokenEntry) -> Grant:
+    """What a token was granted, for whoever decides about its renewal."""
+    return Grant(
+        policies=entry.policies,
+        no_default_policy=True,
+        display_name=entry.display_name,
+        metadata=entry.metadata or {},
+        ttl=entry.ttl,
+        max_ttl=entry.max_ttl,
+        explicit_max_ttl=entry.explicit_max_ttl,
+        period=entry.period,
+        num_uses=max(entry.num_uses, 0),
+        bound_cidrs=entry.bound_cidrs,
+        token_type=entry.kind,
+        internal=entry.internal,
+    )
+
+
+def described(entry: TokenEntry, now: int, text: str, identity_policies: tuple[str, ...]) -> dict[str, Any]:
+    """The members of a look-up."""
+    members: dict[str, Any] = {
+        "id": text,
+        "accessor": "" if entry.kind == "batch" else entry.accessor,
+        "policies": entry.policies,
+        "path": entry.path,
+        "meta": entry.metadata,
+        "display_name": entry.display_name,
+        "num_uses": max(entry.num_uses, 0),
+        "orphan": not entry.parent,
+        "creation_time": entry.created // SECOND,
+        "creation_ttl": entry.ttl,
+        "expire_time": rfc3339(entry.expires) or None,
+        "ttl": max(0, (entry.expires - now) // SECOND) if entry.expires else 0,
+        "explicit_max_ttl": entry.explicit_max_ttl,
+        "entity_id": entry.entity_id,
+        "type": entry.kind,
+    }
+    if entry.expires:
+        members |= {"issue_time": rfc3339(entry.created), "renewable": entry.renewable}
+    if identity_policies:
+        members["identity_policies"] = identity_policies
+    if entry.role:
+        members["role"] = entry.role
+    if entry.period:
+        members["period"] = entry.period
+    if entry.bound_cidrs:
+        members["bound_cidrs"] = entry.bound_cidrs
+    if entry.last_renewal:
+        members |= {"last_renewal": rfc3339(entry.last_renewal), "last_renewal_time": entry.last_renewal // SECOND}
+    return members

@@ -1,0 +1,117 @@
+"""The rules of what a token gets: policies, time, networks, ids. Pure functions of what was asked and what is configured.
+
+Rules of this file: durations in seconds, instants in ns; nothing here reads a row or a clock.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from strongroom.clock import SECOND
+from strongroom.core.mounts import default_ttl, max_ttl
+from strongroom.core.request import Grant, Mount, TokenEntry
+from strongroom.crypto.ids import BATCH_PREFIX, RECOVERY_PREFIX, SERVICE_PREFIX
+from strongroom.errors import InvalidRequest
+
+MAX_ID = 256
+MAX_NETWORKS = 64
+"""Each is looked at per request until the answer is remembered."""
+
+
+@lru_cache(maxsize=4_096)
+def inside(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether an address lies in one of the networks; an IPv4 address in IPv6 clothes counts as IPv4."""
+    try:
+        peer = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+        peer = peer.ipv4_mapped
+    return any(peer in ip_network(network, strict=False) for network in networks)
+
+
+def bound_cidrs(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Canonical networks of what a caller gave; a bare address is a network of one. Raises InvalidRequest."""
+    if len(texts) > MAX_NETWORKS:
+        raise InvalidRequest(f"at most {MAX_NETWORKS} bound CIDRs; join neighbouring ones")
+    try:
+        return tuple(str(ip_network(text, strict=False)) if "/" in text else str(ip_address(text)) for text in texts)
+    except ValueError:
+        raise InvalidRequest("bound CIDRs are addresses or networks such as 10.0.0.0/8") from None
+
+
+def check_token_id(text: str) -> None:
+    """Refuse an id a caller may not choose. Raises InvalidRequest."""
+    if text.startswith((SERVICE_PREFIX, BATCH_PREFIX, RECOVERY_PREFIX)):
+        raise InvalidRequest(f"custom token ID cannot have the {text[:4]!r} prefix")
+    if len(text) > MAX_ID or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidRequest(f"custom token ID is made of up to {MAX_ID} printable ASCII characters without spaces")
+
+
+def granted_policies(grant: Grant) -> tuple[str, ...]:
+    """What stands on the token: sorted, `default` added unless refused, `root` alone where it is there."""
+    if "root" in grant.policies:
+        return ("root",)
+    extra = () if grant.no_default_policy else ("default",)
+    return tuple(sorted({*grant.policies, *extra}))
+
+
+def resolved_kind(grant: Grant, mount: Mount | None) -> str:
+    """ "service" or "batch": what the mount insists on, else what was asked for, else the mount's default. Raises InvalidRequest."""
+    tuned = mount.config.token_type if mount is not None else ""
+    asked = grant.token_type
+    if tuned in ("service", "batch"):
+        kind = tuned
+    elif asked in ("service", "batch"):
+        kind = asked
+    else:
+        kind = "batch" if "default-batch" in (asked, tuned if asked in ("", "default") else "") else "service"
+    if kind == "batch" and (grant.num_uses or grant.period):
+        raise InvalidRequest("batch tokens cannot have a number of uses or a period")
+    return kind
+
+
+def ttl_of(grant: Grant, mount: Mount | None, warn: list[str] | None = None) -> int:
+    """Seconds a new token lives: its own wish or the mount's default, under every ceiling."""
+    ceiling = max_ttl(mount)
+    if grant.period:
+        ttl = grant.period
+        if grant.explicit_max_ttl:
+            ceiling = min(ceiling, grant.explicit_max_ttl)
+    else:
+        for limit in (grant.max_ttl, grant.explicit_max_ttl):
+            if limit:
+                ceiling = min(ceiling, limit)
+        ttl = grant.ttl or default_ttl(mount)
+    if ttl > ceiling:
+        if grant.ttl or grant.period:
+            _capped(ttl, ceiling, warn)
+        ttl = ceiling
+    return ttl
+
+
+def renewal_ttl(entry: TokenEntry, increment: int, mount: Mount | None, now: int, warn: list[str] | None = None) -> int:
+    """Seconds from now that a renewal gives. Raises InvalidRequest past the ceiling."""
+    if increment < 0:
+        raise InvalidRequest("increment must not be negative")
+    if entry.period:
+        ceilings = [entry.explicit_max_ttl]
+        wanted = min(entry.period, max_ttl(mount))
+    else:
+        ceilings = [max_ttl(mount), entry.max_ttl, entry.explicit_max_ttl]
+        wanted = increment or entry.ttl or default_ttl(mount)
+    ceiling = min(filter(None, ceilings), default=0)
+    if not ceiling:
+        return wanted
+    left = (entry.created + ceiling * SECOND - now) // SECOND
+    if left <= 0:
+        raise InvalidRequest("past the max TTL, cannot renew")
+    if wanted > left:
+        _capped(wanted, left, warn)
+    return min(wanted, left)
+
+
+def _capped(asked: int, given: int, warn: list[str] | None) -> None:
+    if warn is not None:
+        warn.append(f"TTL of {asked} seconds exceeded the effective max_ttl of {given} seconds; TTL value is capped accordingly")
