@@ -1,0 +1,28 @@
+"""The commands that run on the server's side, loaded by name so that client commands never pay for them.
+
+Rules of this file: a table from the words of a command to the module that does it; the module's `run(argv)` returns the exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from strongroom.errors import StrongroomError
+
+COMMANDS = {
+    "server": "strongroom.server.serve",
+    "up": "strongroom.server.up",
+    "operator scrub": "strongroom.server.offline:scrub",
+    "audit verify": "strongroom.server.offline:verify",
+}
+
+
+def run(verb: str, argv: list[str]) -> int:
+    """Run a command; errors become one sentence on standard error and exit code 1."""
+    module, _, function = COMMANDS[verb].partition(":")
+    try:
+        return int(getattr(importlib.import_module(module), function or "run")(argv))
+    except StrongroomError as error:
+        print(f"strongroom {verb}: {'; '.join(error.messages)}", file=sys.stderr)
+        return 1

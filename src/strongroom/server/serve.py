@@ -1,0 +1,147 @@
+"""`strongroom server`: serve from a configuration file, or a throw-away server in memory with `-dev`.
+
+Rules of this file:
+- Flags have Vault's names, with one dash or two. `-dev` is for trying things: it keeps nothing and says so.
+- SIGHUP reloads, SIGTERM and SIGINT drain and stop; a second one stops at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from strongroom import __version__
+from strongroom.clock import SystemClock
+from strongroom.core.bootstrap import secret_mount
+from strongroom.core.group import transact
+from strongroom.core.unsealing import InitParameters, initialise, submit
+from strongroom.errors import ConfigError
+from strongroom.server.config import Config, Listener, Store, load_config, parse_config
+from strongroom.server.logs import Log
+from strongroom.server.worker import Worker, open_storage, settings_of
+from strongroom.storage.directory import DirectoryLock, lock_directory
+
+Ready = Callable[[Worker], Awaitable[None]]
+
+SWITCH_SECONDS = 0.0005
+"""How long the committing thread may wait for the interpreter lock; the default of 5 ms would show in every durable write."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    flags = argparse.ArgumentParser(prog="strongroom server", description="Start a strongroom server.", allow_abbrev=False)
+    env = os.environ.get
+    flags.add_argument("-config", "--config", action="append", default=[], metavar="PATH", help="a .hcl or .json file, or a directory")
+    flags.add_argument("-dev", "--dev", action="store_true", help="serve from memory, unsealed, with a root token; keeps nothing")
+    flags.add_argument("-dev-root-token-id", "--dev-root-token-id", default=env("VAULT_DEV_ROOT_TOKEN_ID", ""), metavar="ID")
+    flags.add_argument("-dev-listen-address", "--dev-listen-address", default=env("VAULT_DEV_LISTEN_ADDRESS", "127.0.0.1:8200"))
+    flags.add_argument("-dev-no-store-token", "--dev-no-store-token", action="store_true", help="do not write ~/.vault-token")
+    flags.add_argument("-workers", "--workers", type=int, default=1, help="worker processes; one so far")
+    flags.add_argument("-log-level", "--log-level", default=env("VAULT_LOG_LEVEL", ""))
+    flags.add_argument("-log-format", "--log-format", default=env("VAULT_LOG_FORMAT", ""))
+    flags.add_argument("-exit-on-core-shutdown", "--exit-on-core-shutdown", action="store_true", help=argparse.SUPPRESS)
+    return flags
+
+
+def run(argv: list[str]) -> int:
+    """Serve until told to stop."""
+    options = parser().parse_args(argv)
+    if options.dev:
+        config = msgspec.structs.replace(
+            _configured(options) if options.config else parse_config(""),
+            storage=Store(kind="inmem"),
+            listeners=(Listener(address=options.dev_listen_address, tls_disable=True),),
+        )
+        return serve(config, lambda worker: _start_dev(worker, options), dev=True)
+    if not options.config:
+        raise ConfigError("say which configuration to use: -config=FILE; or -dev for a throw-away server, or use 'strongroom up'")
+    return serve(_configured(options), _start)
+
+
+def _configured(options: argparse.Namespace) -> Config:
+    config = load_config([Path(path) for path in options.config], os.environ)
+    said = {"log_level": options.log_level, "log_format": options.log_format}
+    return msgspec.structs.replace(config, **{name: value for name, value in said.items() if value})
+
+
+def serve(config: Config, ready: Ready, *, dev: bool = False) -> int:
+    """Lock the store, harden the process, serve; returns when the server has stopped."""
+    os.umask(0o077)
+    log = Log(config.log_level, config.log_format)
+    for warning in config.warnings:
+        log.warning(warning)
+    lock: DirectoryLock | None = lock_directory(Path(config.storage.path)) if config.storage.kind == "sqlite" else None
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        uvloop.run(_serve(config, log, ready, dev=dev))
+    finally:
+        if lock is not None:
+            lock.close()
+    return 0
+
+
+async def _serve(config: Config, log: Log, ready: Ready, *, dev: bool) -> None:
+    if not config.listeners:
+        raise ConfigError('the configuration has no listener; add: listener "tcp" { address = "127.0.0.1:8200" … }')
+    worker = Worker(config, SystemClock(), log, open_storage(config.storage), settings_of(config, dev=dev))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, worker.reload)
+    pid_file = Path(config.pid_file) if config.pid_file else None
+    try:
+        await ready(worker)
+        await worker.serve(config.listeners)
+        if pid_file is not None:
+            pid_file.write_text(f"{os.getpid()}\n")
+        log.info("serving", version=__version__, addresses=[listener.address for listener in config.listeners])
+        await worker.stopping.wait()
+        log.info("stopping")
+    finally:
+        await worker.stop()
+        if pid_file is not None:
+            pid_file.unlink(missing_ok=True)
+
+
+async def _start(worker: Worker) -> None:
+    """Open the store by itself where a seal can; otherwise wait, sealed, for people."""
+    worker.open_by_itself()
+
+
+async def _start_dev(worker: Worker, options: argparse.Namespace) -> None:
+    """Initialise in memory, unseal, and say how to use it."""
+    core = worker.core
+    made = initialise(core, InitParameters(secret_shares=1, secret_threshold=1), options.dev_root_token_id)
+    key = base64.b64encode(made.keys[0]).decode()
+    submit(core, key)
+    transact(core, lambda call: secret_mount(core, call), worker.log.report)
+    token = made.root_token.reveal()
+    if not options.dev_no_store_token:
+        _store_token(token)
+    address = f"http://{options.dev_listen_address}"
+    print(
+        "\nWARNING! dev mode is enabled! This server keeps everything in memory, unsealed, and starts empty each time.\n"
+        f"\nSet this to use it:\n\n    $ export VAULT_ADDR='{address}'\n\n"
+        f"Unseal Key: {key}\nRoot Token: {token}\n\n"
+        "Development mode should NOT be used in production installations!\n",
+        flush=True,
+    )
+
+
+def _store_token(token: str) -> None:
+    path = Path.home() / ".vault-token"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token)

@@ -1,0 +1,240 @@
+"""One worker: a store, a core, a committer and its listeners on one event loop.
+
+Rules of this file:
+- Everything is opened after the process that serves was made; nothing here survives a fork.
+- It implements core/ports.py: what a route may ask of the process.
+- Sealing: the present answers leave, then the keys go. Draining: no new connections, the open calls finish, then the store closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from strongroom.barrier.seal import configured_seal
+from strongroom.clock import Clock
+from strongroom.core.audit import Broker, Device, DeviceEntry
+from strongroom.core.core import Core, Settings
+from strongroom.core.engine import Outbound
+from strongroom.core.group import Internal
+from strongroom.core.unsealing import try_open
+from strongroom.crypto.ids import uuid4_text
+from strongroom.crypto.signatures import DualSigner
+from strongroom.errors import ConfigError, StrongroomError
+from strongroom.server.committer import Committer
+from strongroom.server.config import Config, Listener, Store
+from strongroom.server.connections import Connections
+from strongroom.server.dispatch import Dispatch
+from strongroom.server.limits import DEFAULT_LIMITS
+from strongroom.server.listeners import Listening, open_socket
+from strongroom.server.logs import Log
+from strongroom.server.metrics import Metrics
+from strongroom.server.scheduler import Scheduler
+from strongroom.storage.api import Storage
+from strongroom.storage.memory import MemoryStorage
+from strongroom.storage.sqlite import SqliteStorage
+from strongroom.sinks.file import make as file_sink
+from strongroom.sys.lifecycle import PUBLIC
+
+DRAIN_SECONDS = 30.0
+"""How long open calls may take to finish once the server is told to stop."""
+RETRY_SECONDS = 10.0
+"""Between tries of a seal that could not open the store."""
+CHECKPOINT_TICK = 1.0
+"""Seconds between looks whether audit lines wait for a checkpoint."""
+
+
+def open_storage(store: Store) -> Storage:
+    """The store of a configuration. Raises ConfigError and StorageUnusable."""
+    if store.kind == "inmem":
+        return MemoryStorage()
+    if store.kind == "sqlite":
+        if not store.path:
+            raise ConfigError('storage "sqlite" needs a path: the directory that holds the store')
+        return SqliteStorage(Path(store.path))
+    raise ConfigError(f"storage {store.kind!r} needs an extra: pip install 'strongroom[postgres]'")
+
+
+def settings_of(config: Config, *, dev: bool = False) -> Settings:
+    """What the core needs of a configuration."""
+    opened = config.listeners
+    return Settings(
+        **({"reported_version": config.reported_version} if config.reported_version else {}),
+        cluster_name=config.cluster_name,
+        unsafe_allow_api_audit_creation=config.unsafe_allow_api_audit_creation or dev,
+        audit_directory=config.audit_directory,
+        dev=dev,
+        raw_storage=config.raw_storage_endpoint,
+        open_rekey=dev or any(not listener.disable_unauthed_rekey_endpoints for listener in opened),
+        open_generate_root=dev or any(not listener.disable_unauthed_generate_root_endpoints for listener in opened),
+        open_metrics=config.unauthenticated_metrics_access or any(listener.unauthenticated_metrics_access for listener in opened),
+        default_lease_ttl=config.default_lease_ttl,
+        max_lease_ttl=config.max_lease_ttl,
+    )
+
+
+class Worker:
+    """See the rules above. Make it inside the loop that it will serve on."""
+
+    def __init__(self, config: Config, clock: Clock, log: Log, storage: Storage, settings: Settings) -> None:
+        self.config = config
+        self.log = log
+        self.loop = asyncio.get_running_loop()
+        self.stopping = asyncio.Event()
+        self.metrics_of = Metrics()
+        broker = Broker(clock, platform.node() or "localhost", 0, uuid4_text(), self._index)
+        self.core = Core(storage, clock, broker, settings, self, Outbound())
+        self.core.public.update(PUBLIC)
+        self.core.sealing.seals = tuple(seal for seal in (configured_seal(stanza.kind, stanza.options) for stanza in config.seals) if seal)
+        self.committer = Committer(self.core, self.loop, self.log.report)
+        self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report)
+        self.committer.on_commit = self.scheduler.heard
+        self.dispatch = Dispatch(self.committer.submit)
+        self.connections = Connections(clock, DEFAULT_LIMITS)
+        self.listening: list[Listening] = []
+        self._checkpoints: asyncio.TimerHandle | None = None
+        self._signer: DualSigner | None = None
+        self._count()
+
+    # -- serving ------------------------------------------------------------------------------------------------
+
+    async def serve(self, listeners: tuple[Listener, ...]) -> None:
+        """Open the listeners and take requests."""
+        self.connections.start(self.loop)
+        for listener in listeners:
+            self.listening.append(Listening(listener, open_socket(listener), self.dispatch, self.connections, DEFAULT_LIMITS))
+        for listening in self.listening:
+            await listening.start(self.loop)
+
+    async def stop(self) -> None:
+        """Finish what is open and let go of everything."""
+        for listening in self.listening:
+            listening.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.connections.drain(DRAIN_SECONDS), DRAIN_SECONDS + 5)
+        await self.committer.idle()
+        if not self.core.barrier.sealed:
+            await self._last_checkpoint()
+        self.scheduler.stop()
+        self.committer.close()
+        self.core.audit.close()
+        self.core.storage.close()
+
+    # -- core/ports.py ------------------------------------------------------------------------------------------
+
+    def unsealed(self) -> None:
+        """The barrier was opened: load audit devices, start timers."""
+        try:
+            self._open_devices()
+        except StrongroomError as error:
+            self.core.barrier.seal()
+            self.log.error("sealed again: an audit device could not be opened", reason="; ".join(error.messages))
+            raise
+        if not self.core.audit.enabled:
+            self.log.warning("no audit device is enabled: requests are not recorded")
+        self._signer = DualSigner.from_bytes(self.core.barrier.keys.keyring.stable.signing)
+        self.scheduler.start()
+        self._tick()
+        self.log.info("unsealed")
+
+    def seal(self) -> None:
+        """Seal once the present answers are out."""
+        self.committer.after_answers(lambda: self._spawn(self._seal()))
+
+    def reload(self) -> None:
+        """Certificates and audit files, on SIGHUP."""
+        for listening in self.listening:
+            try:
+                listening.reload()
+            except StrongroomError as error:
+                self.log.error("certificate not reloaded; the old one stays in use", reason="; ".join(error.messages))
+        self.core.audit.reopen()
+        self.log.info("reloaded")
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+        return self.metrics_of.text()
+
+    def after_answer(self, action: Callable[[], None]) -> None:
+        """Run something once the answers of this tick are on their way."""
+        self.committer.after_answers(action)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _open_devices(self) -> None:
+        """Open the audit devices of the configuration."""
+        keys = self.core.barrier.keys
+        for stanza in self.config.audit:
+            name = keys.purpose(b"audit device " + stanza.path.encode(), 16).hex()
+            entry = DeviceEntry(stanza.path, stanza.kind, name, stanza.description, stanza.options)
+            sink = file_sink(stanza.options, 0, "")
+            self.core.audit.enable(Device(entry, keys.purpose(b"audit " + name.encode()), sink))
+
+    def open_by_itself(self) -> None:
+        """Open the store with a configured seal, and go on trying while that fails."""
+        error = try_open(self.core)
+        if error is not None:
+            self.log.error("still sealed", reason="; ".join(error.messages), next_try_seconds=RETRY_SECONDS)
+            self.loop.call_later(RETRY_SECONDS, self.open_by_itself)
+
+    def change(self, internal: Internal) -> None:
+        """Make a change of the server's own."""
+        self.committer.submit(internal)
+
+    def _spawn(self, job: object) -> None:
+        task = self.loop.create_task(job)  # type: ignore[arg-type]
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.log.report(task.exception() or RuntimeError())
+
+    async def _seal(self) -> None:
+        await self.committer.idle()
+        await self._last_checkpoint()
+        self.scheduler.stop()
+        self.core.barrier.seal()
+        self.core.committed.forget(None, None)
+        self.core.audit.close()
+        self.log.info("sealed")
+
+    def _index(self) -> tuple[int, str, int]:
+        index = self.core.barrier.index()
+        return index.gsn, index.hex, index.count
+
+    def _tick(self) -> None:
+        """Every second: does audit want a checkpoint?"""
+        if self.core.barrier.sealed:
+            return
+        if self.core.audit.checkpoint_due():
+            self._spawn(self._checkpoint(final=False))
+        self._checkpoints = self.loop.call_later(CHECKPOINT_TICK, self._tick)
+
+    async def _checkpoint(self, *, final: bool) -> None:
+        if self._signer is None or not self.core.audit.enabled:
+            return
+        draft = self.core.audit.draft(final)
+        signature = await self.loop.run_in_executor(None, partial(draft.sign, self._signer))
+        self.core.audit.append(draft, signature)
+        self.core.audit.flush()
+
+    async def _last_checkpoint(self) -> None:
+        try:
+            await self._checkpoint(final=True)
+        except StrongroomError as error:
+            self.log.error("the last audit checkpoint was not written", reason="; ".join(error.messages))
+
+    def _count(self) -> None:
+        metrics, core = self.metrics_of, self.core
+        metrics.gauge("vault_core_unsealed", "1 while unsealed.", lambda: float(not core.barrier.sealed))
+        metrics.gauge("vault_core_active", "1: every node serves.", lambda: 1.0)
+        metrics.counter("vault_core_handle_request", "Requests taken in.", lambda: float(self.dispatch.requests))
+        metrics.counter("vault_audit_log_request_failure", "Writes that an audit device did not take.", lambda: float(core.audit.failures))
+        metrics.counter("strongroom_commit_groups", "Groups committed.", lambda: float(self.committer.groups))
+        metrics.counter("strongroom_timers", "Timers run.", lambda: float(self.scheduler.ran))
+        metrics.gauge("strongroom_connections", "Open connections.", lambda: float(len(self.connections)))
+        metrics.gauge("strongroom_cached_rows", "Sealed rows in memory.", lambda: float(len(core.committed.cache.rows)))
