@@ -40,6 +40,12 @@ class PermissionDenied(StrongroomError):
         super().__init__(message)
 
 
+class Forbidden(StrongroomError):
+    """The server's configuration, or what it shows to whom, does not allow it; says the same to everybody it refuses."""
+
+    status = 403
+
+
 class NotFound(StrongroomError):
     """There is nothing at that path.
 

@@ -21,6 +21,7 @@ AUDIT = _area(8)
 SETTINGS = _area(9)
 CEREMONIES = _area(10)
 LOCKOUT = _area(11)
+TOMBSTONES = _area(12)
 
 SYS_MOUNT = _area(32)
 IDENTITY_MOUNT = _area(33)

@@ -30,6 +30,7 @@ from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
 from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
 from strongroom.core.tokens import Tokens
+from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Committed, NeedsCommit, Staged, Transaction
 from strongroom.core.unsealing import Sealing
 from strongroom.core.wrapping import Wrapping
@@ -89,8 +90,9 @@ class Core:
         self.mounts = Mounts(self.committed)
         self.policies = Policies(self.committed)
         self.identities = Identities(self.committed)
-        self.tokens = Tokens(self.committed, self.mounts, self.policies, self.identities)
-        self.leases = Leases()
+        self.tombstones = Tombstones(self.committed)
+        self.tokens = Tokens(self.committed, self.mounts, self.policies, self.identities, self.tombstones)
+        self.leases = Leases(self.tombstones)
         self.wrapping = Wrapping(self.tokens)
         self.sealing = Sealing()
         self.public: dict[str, Callable[[Core, Request], Response]] = {}
@@ -262,7 +264,7 @@ class Core:
         if lease is None:
             raise InvalidRequest("lease not found")
         mount = self.mounts.table(transaction).by_uuid.get(lease.mount)
-        if mount is None:
+        if mount is None or mount.tainted:
             raise InvalidRequest("lease not found")
         terms = self.engine_of(call, mount).renew(lease.terms, increment)
         info: LeaseInfo = self.leases.extend(transaction, lease, terms, increment, mount)

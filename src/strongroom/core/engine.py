@@ -7,7 +7,7 @@
 Rules of this file:
 - An engine object lives for one call: `store` is its View of its own rows in that call, so there is nothing shared to guard.
 - A route's method takes the path's names in order and then the body, if it declares one. It may run more than once.
-- Patterns are relative to the mount: literal segments, `{name}` for one segment, `{name...}` for one or more, ending the pattern.
+- Patterns are relative to the mount: literal segments, `{name}` for one segment, `{name...}` for one or more (one such in a pattern).
   LIST routes end in "/".
 - Routes are compiled when the class is made; two routes for one (pattern, operation) are an error then.
 - Validation, `?help=1`, OpenAPI and the console's forms come from these declarations and from nowhere else.
@@ -154,9 +154,9 @@ class Router:
         return {operation for operation in Operation if self.find(operation, path) is not None}
 
 
-def _specificity(route: Route) -> tuple[int, int]:
-    """Patterns with fewer holes first, open-ended ones last."""
-    return ("..." in route.pattern, len(route.holes))
+def _specificity(route: Route) -> tuple[bool, int, int]:
+    """Patterns with fewer holes first, open-ended ones last; among equals those with more literal text first."""
+    return ("..." in route.pattern, len(route.holes), -len(_HOLE.sub("", route.pattern)))
 
 
 def _compile(engine: str, method: Callable[..., Any], declared: _Declared) -> Route:
@@ -244,6 +244,9 @@ class Engine:
 
     def setup(self) -> None:
         """The mount was just made; stage its first rows."""
+
+    def tuned(self, before: Mount) -> None:
+        """The mount's settings or options were just changed; stage what follows from that, or set a timer for it."""
 
     def check_mount(self) -> None:
         """Raise InvalidRequest when the mount's options cannot be right."""

@@ -73,6 +73,10 @@ class Identities:
         """An entity's row."""
         return transaction.view(areas.IDENTITY).settings(f"entity/{entity_id}", Entity)
 
+    def count(self, transaction: Transaction) -> int:
+        """How many entities there are."""
+        return len(transaction.view(areas.IDENTITY).list("entity"))
+
     def alias(self, transaction: Transaction, accessor: str, name: str) -> AliasEntry | None:
         """An alias's row."""
         return transaction.view(areas.IDENTITY).settings(f"alias/{accessor}/{name}", AliasEntry)

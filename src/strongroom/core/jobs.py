@@ -14,9 +14,12 @@ from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
-from strongroom.core.mounts import DrainJob, drain
+from strongroom.core.mounts import DrainJob, drain, max_ttl
+from strongroom.core.policies import PolicyEntry, PolicyJob
 from strongroom.core.request import Call
-from strongroom.core.tokens import BATCH, DigestJob
+from strongroom.core.tokens import BATCH, DigestJob, TidyJob
+from strongroom.core.tombstones import SweepJob, Tombstone, covered
+from strongroom.core.transaction import Transaction
 
 Job = Callable[[Core, Call, bytes], None]
 
@@ -44,15 +47,61 @@ def _drain_mount(core: Core, call: Call, payload: bytes) -> None:
                 core.leases.end(transaction, lease)
         view.at(transaction.now + SECOND, "drain", job)
         return
-    tokens, cursor = core.tokens.of_mount(transaction, job.mount, job.cursor)
+    tokens, cursor = core.tokens.page(transaction, job.cursor)
     for digest, entry in tokens:
-        core.tokens.revoke(transaction, digest, entry)
+        if entry.mount == job.mount:
+            core.tokens.revoke(transaction, digest, entry)
     if cursor:
         view.at(transaction.now, "drain", DrainJob(job.mount, cursor))
     elif drain(transaction, job.mount):
         view.at(transaction.now, "drain", job)
     else:
         core.mounts.forget(transaction, job.mount)
+
+
+def _sweep(core: Core, call: Call, payload: bytes) -> None:
+    """Order the end of every lease and then every token that a tombstone ended, a page at a time, then remove the tombstone."""
+    job = decoder(SweepJob).decode(payload)
+    transaction = call.transaction
+    stone = core.tombstones.find(transaction, job.era)
+    if stone is None:
+        return
+    if job.step == "leases":
+        leases, cursor = core.leases.below(transaction, stone, job.cursor, BATCH)
+        for lease in leases:
+            core.leases.end(transaction, lease, forced=stone.forced)
+    elif job.step == "tokens":
+        tokens, cursor = core.tokens.page(transaction, job.cursor)
+        for digest, entry in tokens:
+            if covered(stone, entry.path, entry.era):
+                core.tokens.revoke(transaction, digest, entry)
+    else:
+        core.tombstones.remove(transaction, stone)
+        return
+    _sweep_on(core, transaction, job, stone, cursor)
+
+
+def _sweep_on(core: Core, transaction: Transaction, job: SweepJob, stone: Tombstone, cursor: bytes) -> None:
+    """Set the next step; a tombstone over logins waits until the last batch token from before it has expired."""
+    logins = (stone.prefix + "/").startswith("auth/")
+    when = transaction.now
+    if cursor:
+        job = SweepJob(job.era, job.step, cursor)
+    elif job.step == "leases" and logins:
+        job = SweepJob(job.era, "tokens")
+    else:
+        job = SweepJob(job.era, "remove")
+        when += max(max_ttl(mount) for mount in core.mounts.table(transaction).by_uuid.values()) * SECOND if logins else 0
+    transaction.view(areas.TOMBSTONES).at(when, "sweep", job)
+
+
+def _policy_expired(_core: Core, call: Call, payload: bytes) -> None:
+    """A policy's time is over: it is removed, unless it was written anew meanwhile."""
+    name = decoder(PolicyJob).decode(payload).name
+    view = call.transaction.view(areas.POLICIES)
+    entry = view.settings(f"acl/{name}", PolicyEntry)
+    if entry is not None and 0 < entry.expires <= call.transaction.now:
+        view.delete(f"acl/{name}")
 
 
 def _token_expired(core: Core, call: Call, payload: bytes) -> None:
@@ -73,6 +122,11 @@ def _token_removed(core: Core, call: Call, payload: bytes) -> None:
     job = decoder(DigestJob).decode(payload)
     if not core.tokens.remove(call.transaction, job.digest, core.leases):
         call.transaction.view(areas.TOKENS).at(call.transaction.now, "remove", job)
+
+
+def _tokens_tidied(core: Core, call: Call, payload: bytes) -> None:
+    """One step of a walk over all tokens."""
+    core.tokens.tidy_page(call.transaction, decoder(TidyJob).decode(payload).after)
 
 
 def _lease_expired(core: Core, call: Call, payload: bytes) -> None:
@@ -101,9 +155,12 @@ def lease_failed(core: Core, call: Call, due: Due) -> None:
 
 JOBS: dict[tuple[bytes, str], Job] = {
     (areas.MOUNTS, "drain"): _drain_mount,
+    (areas.TOMBSTONES, "sweep"): _sweep,
+    (areas.POLICIES, "expire"): _policy_expired,
     (areas.TOKENS, "expire"): _token_expired,
     (areas.TOKENS, "revoke"): _token_expired,
     (areas.TOKENS, "remove"): _token_removed,
+    (areas.TOKENS, "tidy"): _tokens_tidied,
     (areas.LEASES, "expire"): _lease_expired,
 }
 """By area and job name. Modules of the core that have timers of their own add theirs."""

@@ -14,10 +14,12 @@ from typing import Any
 
 import msgspec
 
+from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.mounts import default_ttl, max_ttl
 from strongroom.core.request import LeaseInfo, LeaseTerms, Mount, Token
+from strongroom.core.tombstones import Tombstone, Tombstones
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest
@@ -40,6 +42,7 @@ class Lease(msgspec.Struct, frozen=True, omit_defaults=True):
     ending: bool = False
     forced: bool = False
     attempts: int = 0
+    era: int = 0
 
 
 class LeaseRef(msgspec.Struct, frozen=True):
@@ -57,6 +60,9 @@ class LeaseJob(msgspec.Struct, frozen=True):
 class Leases:
     """Makes, finds, renews and ends leases."""
 
+    def __init__(self, tombstones: Tombstones) -> None:
+        self._tombstones = tombstones
+
     def create(self, transaction: Transaction, terms: LeaseTerms, path: str, mount: Mount, token: Token) -> LeaseInfo:
         """Stage a lease for what `path` just answered."""
         if token.entry.num_uses == 1:
@@ -66,7 +72,8 @@ class Leases:
         if token.entry.kind == "batch" and token.entry.expires:
             ttl = min(ttl, max(1, (token.entry.expires - transaction.now) // SECOND))
         now = transaction.now
-        lease = Lease(f"{path}/{base62(24)}", mount.uuid, path, token.digest, now, now + ttl * SECOND, terms)
+        era = self._tombstones.era(transaction)
+        lease = Lease(f"{path}/{base62(24)}", mount.uuid, path, token.digest, now, now + ttl * SECOND, terms, era=era)
         view = transaction.view(areas.LEASES)
         view.put(lease.id, lease)
         if token.entry.kind != "batch":
@@ -80,7 +87,9 @@ class Leases:
         if not lease_id or "//" in lease_id or len(lease_id) > 1_200:
             return None
         lease = transaction.view(areas.LEASES).get(lease_id.strip("/"), Lease)
-        return None if lease is None or lease.ending or lease.expires <= transaction.now else lease
+        if lease is None or lease.ending or lease.expires <= transaction.now:
+            return None
+        return None if self._tombstones.covers(transaction, lease.id, lease.era) else lease
 
     def stored(self, transaction: Transaction, lease_id: str) -> Lease | None:
         """A lease's row, ended or not."""
@@ -152,17 +161,13 @@ class Leases:
         leases = (view.get(ref.id, Lease) for ref in refs if ref is not None)
         return [lease for lease in leases if lease is not None]
 
-    def below(self, transaction: Transaction, prefix: str, limit: int) -> list[Lease]:
-        """Leases whose id lies below a path, at most `limit` that have not ended."""
-        view = transaction.view(areas.LEASES)
-        found: list[Lease] = []
-        for lease_id in view.walk(prefix):
-            lease = view.get(lease_id, Lease)
-            if lease is not None and not lease.ending:
-                found.append(lease)
-                if len(found) >= limit:
-                    break
-        return found
+    def below(self, transaction: Transaction, stone: Tombstone, after: bytes, limit: int) -> tuple[list[Lease], bytes]:
+        """Leases that a tombstone ended and nobody has ordered to end yet, among the next `limit` rows; and where to go on, b"" = done."""
+        first = transaction.view(areas.LEASES).row(stone.prefix)
+        rows = transaction.scan(after or first, first + b"\xff" * 8, limit)
+        leases = (decoder(Lease).decode(value) for _, value in rows)
+        found = [lease for lease in leases if lease.era < stone.era and not (lease.forced if stone.forced else lease.ending)]
+        return found, rows[-1][0] + b"\0" if len(rows) == limit else b""
 
 
 def _lease_hash(transaction: Transaction, lease_id: str) -> bytes:

@@ -1,16 +1,19 @@
 """OpenAPI 3 of the routes, from their declarations.
 
-Rules of this file: whatever a route does not declare is not documented, so the declaration is the place to say it. Every field carries
-`x-audit`: what audit does with its value.
+Rules of this file:
+- Whatever a route does not declare is not documented, so the declaration is the place to say it.
+- Every field says what audit does with its texts, `x-audit`: clear, hmac or drop. What nobody said is hmac.
+- A document for a caller shows the routes that its policies reach; for a stranger, those that need no token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from strongroom.core.acl import Acl
 from strongroom.core.engine import Engine, Route
-from strongroom.core.fields import SCHEMAS
+from strongroom.core.fields import SCHEMAS, Field
 from strongroom.core.request import Mount, Operation
 
 _METHODS = {
@@ -21,6 +24,39 @@ _METHODS = {
     Operation.PATCH: "patch",
     Operation.DELETE: "delete",
 }
+_BODIES = (Operation.UPDATE, Operation.PATCH)
+
+_ENVELOPE: Final = {
+    "request_id": ("string", "clear"),
+    "lease_id": ("string", "clear"),
+    "renewable": ("boolean", "clear"),
+    "lease_duration": ("integer", "clear"),
+    "data": ("object", "hmac"),
+    "wrap_info": ("object", "hmac"),
+    "warnings": ("array", "clear"),
+    "auth": ("object", "hmac"),
+}
+SCHEMAS_SHARED: Final[dict[str, Any]] = {
+    "Envelope": {
+        "type": "object",
+        "properties": {
+            name: {"type": kind, "nullable": True, "x-audit": audit, **({"items": {"type": "string"}} if kind == "array" else {})}
+            for name, (kind, audit) in _ENVELOPE.items()
+        },
+    },
+    "Errors": {
+        "type": "object",
+        "required": ["errors"],
+        "properties": {"errors": {"type": "array", "items": {"type": "string"}, "x-audit": "clear"}},
+    },
+}
+
+
+def _answer(description: str, schema: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+
+
+_REFUSALS: Final = {"400": "the request cannot be right", "403": "permission denied"}
 
 
 def path_item(route: Route, mount: Mount) -> dict[str, Any]:
@@ -45,37 +81,61 @@ def _operation(route: Route, operation: Operation, mount: Mount) -> dict[str, An
         "summary": route.summary,
         "operationId": name,
         "tags": [mount.family],
-        "responses": {"200": {"description": "OK"}},
+        "responses": {
+            "200": _answer("OK", "Envelope"),
+            **({} if operation in (Operation.READ, Operation.LIST, Operation.SCAN) else {"204": {"description": "done, nothing to say"}}),
+            **{status: _answer(text, "Errors") for status, text in _REFUSALS.items()},
+        },
     }
+    query: list[dict[str, Any]] = []
     if operation in (Operation.LIST, Operation.SCAN):
         flag = "list" if operation is Operation.LIST else "scan"
-        described["parameters"] = [{"name": flag, "in": "query", "required": True, "schema": {"type": "string", "enum": ["true"]}}]
-    elif route.fields is not None:
-        properties = {
-            field.name: {**SCHEMAS[field.kind], **({"description": field.description} if field.description else {}), "x-audit": "hmac"}
-            for field in route.fields.table
-        }
-        schema: dict[str, Any] = {"type": "object", "properties": properties}
-        required = [field.name for field in route.fields.table if field.required]
-        if required:
-            schema["required"] = required
-        if operation in (Operation.UPDATE, Operation.PATCH):
-            described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        schema = {"type": "string", "enum": ["true"]}
+        query.append({"name": flag, "in": "query", "required": True, "schema": schema, "x-audit": "clear"})
+    if route.fields is not None:
+        properties = {field.name: _property(field, mount) for field in route.fields.table}
+        if operation in _BODIES:
+            described["requestBody"] = _body(properties, [field.name for field in route.fields.table if field.required])
         else:
-            described["parameters"] = [
-                {"name": field, "in": "query", "schema": {"type": "string"}, "x-audit": "hmac"} for field in properties
-            ]
+            query += [{"name": name, "in": "query", "schema": {"type": "string"}, "x-audit": "hmac"} for name in properties]
+    if query:
+        described["parameters"] = query
     return described
 
 
-def document(mounts: Iterable[tuple[Mount, type[Engine]]], version: str) -> dict[str, Any]:
-    """The document of all routes at the given mounts."""
+def _property(field: Field, mount: Mount) -> dict[str, Any]:
+    described = {"description": field.description} if field.description else {}
+    clear = field.name in mount.config.audit_non_hmac_request_keys
+    return {**SCHEMAS[field.kind], **described, "x-audit": "clear" if clear else "hmac"}
+
+
+def _body(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = required
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def reachable(route: Route, mount: Mount, acl: Acl | None) -> bool:
+    """Whether a route is shown to somebody with these rights; None = a stranger."""
+    if route.public:
+        return True
+    return acl is not None and acl.may_reach(mount.path + route.pattern.partition("{")[0])
+
+
+def document(mounts: Iterable[tuple[Mount, type[Engine]]], version: str, acl: Acl | None, generic: bool = False) -> dict[str, Any]:
+    """The document of the routes at the given mounts that `acl` reaches. `generic`: mount paths are parameters."""
     paths: dict[str, Any] = {}
     for mount, engine in mounts:
-        for route in engine.router.routes:
-            item = path_item(route, mount)
-            path = f"/{mount.path}{route.pattern.replace('...}', '}')}"
-            paths.setdefault(path, {}).update(item)
+        shown = [route for route in engine.router.routes if reachable(route, mount, acl)]
+        if acl is None and mount.config.listing_visibility != "unauth" and mount.family != "system":
+            continue
+        at = mount.path
+        if generic and mount.family != "system":
+            at = f"{'auth/' if mount.family == 'auth' else ''}{{{mount.kind}_mount_path}}/"
+        for route in shown:
+            path = f"/{at}{route.pattern.replace('...}', '}')}"
+            paths.setdefault(path, {}).update(path_item(route, mount))
     return {
         "openapi": "3.0.2",
         "info": {
@@ -85,5 +145,5 @@ def document(mounts: Iterable[tuple[Mount, type[Engine]]], version: str) -> dict
             "license": {"name": "Apache-2.0"},
         },
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": {}},
+        "components": {"schemas": SCHEMAS_SHARED},
     }

@@ -30,6 +30,12 @@ class PolicyEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     expires: int = 0
 
 
+class PolicyJob(msgspec.Struct, frozen=True):
+    """A job about one policy."""
+
+    name: str
+
+
 class Policies:
     """Reads policies and compiles them."""
 
@@ -52,7 +58,8 @@ class Policies:
 
     def names(self, transaction: Transaction) -> list[str]:
         """All names that are stored or built in, sorted, without `root`."""
-        return sorted({*transaction.view(areas.POLICIES).list("acl"), "default"})
+        stored = transaction.view(areas.POLICIES).walk("acl")
+        return sorted({*(name.removeprefix("acl/") for name in stored), "default"})
 
     def acl(self, transaction: Transaction, names: tuple[str, ...], identity: Identity | None = None) -> Acl:
         """What the policies together allow."""
@@ -61,7 +68,7 @@ class Policies:
         if identity is not None or transaction.touched(areas.POLICIES):
             return compile_acl(self._policies(transaction, names), identity, transaction.now)
         acl = self._acls.get(names)
-        if acl is None:
+        if acl is None or 0 < acl.until <= transaction.now:
             if len(self._acls) >= MAX_KEPT:
                 self._acls.clear()
             acl = self._acls[names] = compile_acl(self._policies(transaction, names), None, transaction.now)
@@ -76,7 +83,7 @@ class Policies:
                 entry = self.text(transaction, name)
                 if entry is None or (entry.expires and entry.expires <= transaction.now):
                     continue
-                policy = parse_policy(name, entry.text)
+                policy = parse_policy(name, entry.text, expiration=entry.expires)
                 if keep:
                     self._parsed[name] = policy
             found.append(policy)

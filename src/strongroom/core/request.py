@@ -301,6 +301,10 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     internal: dict[str, str] = {}
     namespace: str = ""
     revoked: bool = False
+    spares_children: bool = False
+    """With `revoked`: those below it are orphans, not revoked too."""
+    era: int = 0
+    """The era (core/tombstones.py) in which it was made."""
 
 
 class Token:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -22,17 +21,20 @@ from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
-from strongroom.core.mounts import Mounts, default_ttl, drain, max_ttl
+from strongroom.core.mounts import Mounts, drain
 from strongroom.core.policies import Policies
 from strongroom.core.request import Auth, Grant, Mount, Peer, Secret, Token, TokenEntry
+from strongroom.core.token_terms import check_token_id, granted_policies, inside, renewal_ttl, resolved_kind, ttl_of
+from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Committed, Transaction
 from strongroom.crypto.errors import InvalidRecord
-from strongroom.crypto.ids import BATCH_PREFIX, RECOVERY_PREFIX, SERVICE_PREFIX, accessor, has_bad_checksum, service_token
+from strongroom.crypto.ids import BATCH_PREFIX, accessor, has_bad_checksum, service_token
 from strongroom.crypto.records import new_nonce
 from strongroom.errors import InvalidRequest, PermissionDenied
 
 WRAPPING_POLICY = "response-wrapping"
-MAX_ID = 256
+MAX_TEXT = 4_096
+"""Of a credential: a batch token carries its metadata, everything else is far shorter."""
 MAX_DEPTH = 256
 """Ancestors followed; a deeper tree cannot be made."""
 MAX_KEPT = 50_000
@@ -42,6 +44,10 @@ PAGE = 300
 """Token rows that one step of a walk over all tokens reads."""
 SPENT = -1
 """`num_uses` of a token whose last use is under way; it is refused from then on."""
+
+_TABLES = frozenset((areas.POLICIES, areas.IDENTITY, areas.MOUNTS, areas.TOMBSTONES))
+_SOURCES = _TABLES | {areas.TOKENS}
+"""What a kept token is made of."""
 
 _BATCH_AAD = b"strongroom batch token"
 
@@ -63,6 +69,12 @@ class DigestJob(msgspec.Struct, frozen=True):
     digest: bytes
 
 
+class TidyJob(msgspec.Struct, frozen=True):
+    """Where the walk over all tokens goes on."""
+
+    after: bytes = b""
+
+
 def token_row(digest: bytes) -> bytes:
     """Key of a token's row in its area."""
     return b"t" + digest
@@ -71,8 +83,10 @@ def token_row(digest: bytes) -> bytes:
 class Tokens:
     """Finds, makes, renews and revokes tokens."""
 
-    def __init__(self, committed: Committed, mounts: Mounts, policies: Policies, identities: Identities) -> None:
+    def __init__(self, committed: Committed, mounts: Mounts, policies: Policies, identities: Identities, tombstones: Tombstones) -> None:
         self._policies = policies
+        self._tombstones = tombstones
+        tombstones.listeners.append(self._drop)
         self._identities = identities
         self._kept: dict[bytes, Token] = {}
         self._below: dict[bytes, set[bytes]] = {}
@@ -93,7 +107,14 @@ class Tokens:
             self._drop()
         elif key[17:18] == b"t":
             for digest in self._below.pop(key[18:], ()):
-                self._kept.pop(digest, None)
+                self._let_go(digest)
+
+    def _let_go(self, digest: bytes) -> None:
+        token = self._kept.pop(digest, None)
+        for above in token.chain if token is not None else ():
+            below = self._below.get(above)
+            if below is not None:
+                below.discard(digest)
 
     def _keep(self, token: Token) -> None:
         if len(self._kept) >= MAX_KEPT:
@@ -111,7 +132,7 @@ class Tokens:
     def authenticate(self, transaction: Transaction, credential: Secret, peer: Peer) -> Token:
         """The token behind a credential, if it may be used now and from there. Raises PermissionDenied."""
         token = self.find(transaction, credential)
-        if token.entry.bound_cidrs and not _inside(peer.address, token.entry.bound_cidrs):
+        if token.entry.bound_cidrs and not inside(peer.address, token.entry.bound_cidrs):
             raise PermissionDenied
         if token.entry.num_uses:
             self._charge(transaction, token)
@@ -120,13 +141,15 @@ class Tokens:
     def find(self, transaction: Transaction, credential: Secret) -> Token:
         """The token behind a credential, unexpired and unrevoked. Raises PermissionDenied."""
         text = credential.reveal()
-        if not text or len(text) > 4_096 or has_bad_checksum(text):
+        if not text or len(text) > MAX_TEXT:
             raise PermissionDenied
         if text.startswith(BATCH_PREFIX):
             return self._batch(transaction, credential)
         digest = transaction.keys.tokens.digest(text.encode())
         token = self._kept.get(digest)
-        if token is None or self._stale(transaction, token):
+        if token is None and has_bad_checksum(text):
+            raise PermissionDenied
+        if token is None or 0 < token.acl.until <= transaction.now or self._stale(transaction, token):
             token = self._load(transaction, credential, digest)
         if token.deadline and transaction.now >= token.deadline:
             raise PermissionDenied
@@ -137,9 +160,12 @@ class Tokens:
         group = transaction.group
         if group is None:
             return False
-        if any(transaction.touched(area) for area in (areas.POLICIES, areas.IDENTITY, areas.MOUNTS)):
-            return True
-        return areas.TOKENS in group.areas and any(transaction.staged(_row(digest))[0] for digest in token.chain)
+        for layer in (group, transaction.effects, transaction.charges):
+            if not layer or _SOURCES.isdisjoint(layer.areas):
+                continue
+            if not _TABLES.isdisjoint(layer.areas) or any(_row(digest) in layer for digest in token.chain):
+                return True
+        return False
 
     def _load(self, transaction: Transaction, credential: Secret, digest: bytes) -> Token:
         entry = self.entry(transaction, digest)
@@ -156,10 +182,10 @@ class Tokens:
     ) -> Token:
         identity = self._identities.identity(transaction, entry.entity_id) if entry.entity_id else None
         extra: tuple[str, ...] = ()
-        if identity is not None:
-            if identity.disabled:
-                raise PermissionDenied
+        if identity is not None and not identity.disabled:
             extra = identity.policies
+        elif entry.entity_id:
+            raise PermissionDenied
         names = tuple(sorted({*entry.policies, *extra}))
         acl = self._policies.acl(transaction, names, identity.view if identity is not None else None)
         return Token(credential, digest, entry, acl, extra, chain, deadline)
@@ -169,21 +195,32 @@ class Tokens:
         chain = [digest]
         deadline = entry.expires
         while entry.parent:
+            chain.append(entry.parent)
+            if self._let_go_of(transaction, entry.parent):
+                break
             parent = self.entry(transaction, entry.parent)
             if parent is None or len(chain) > MAX_DEPTH:
                 raise PermissionDenied
-            chain.append(entry.parent)
             entry = parent
             if entry.expires and (not deadline or entry.expires < deadline):
                 deadline = entry.expires
         return tuple(chain), deadline
 
+    def _let_go_of(self, transaction: Transaction, digest: bytes) -> bool:
+        """Whether a parent ended and let its children live on; a job is about to make orphans of them."""
+        parent = transaction.value(_row(digest), TokenEntry)
+        return parent is not None and parent.revoked and parent.spares_children
+
     def entry(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
         """A token's row, None where it is revoked or absent. Says nothing about its ancestors."""
         entry = transaction.value(_row(digest), TokenEntry)
-        if entry is None or entry.revoked or (entry.mount and not self._mounts.live(transaction, entry.mount)):
-            return None
-        return entry
+        return None if entry is None or entry.revoked or not self._issuer_stands(transaction, entry) else entry
+
+    def _issuer_stands(self, transaction: Transaction, entry: TokenEntry) -> bool:
+        """Whether the mount that issued a token still exists, and nobody ended all that was issued at its path."""
+        if entry.mount and not self._mounts.live(transaction, entry.mount):
+            return False
+        return not self._tombstones.covers(transaction, entry.path, entry.era)
 
     def alive(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
         """A token's row if it may be used now, its ancestors included."""
@@ -240,7 +277,8 @@ class Tokens:
         """
         policies = granted_policies(grant)
         root = policies == ("root",)
-        ttl = 0 if root and not grant.ttl else ttl_of(grant, mount, warn)
+        kind = resolved_kind(grant, mount)
+        ttl = grant.explicit_max_ttl if root and not (grant.ttl or grant.period) else ttl_of(grant, mount, warn)
         entity = self._identities.login(transaction, grant.alias, mount) if grant.alias is not None and mount is not None else ""
         entry = TokenEntry(
             accessor=accessor(),
@@ -248,21 +286,22 @@ class Tokens:
             path=path,
             display_name=grant.display_name or "token",
             metadata=grant.metadata or None,
-            kind="batch" if grant.token_type == "batch" else "service",
+            kind=kind,
             created=transaction.now,
             expires=transaction.now + ttl * SECOND if ttl else 0,
             ttl=ttl,
             explicit_max_ttl=grant.explicit_max_ttl,
             max_ttl=grant.max_ttl,
             period=grant.period,
-            renewable=grant.renewable and ttl > 0 and grant.token_type != "batch",
+            renewable=grant.renewable and ttl > 0 and kind != "batch",
             num_uses=grant.num_uses,
             parent=parent,
             role=role,
             entity_id=entity or grant.internal.get("entity_id", ""),
-            bound_cidrs=grant.bound_cidrs,
+            bound_cidrs=grant.bound_cidrs if ttl else (),
             mount=mount.uuid if mount is not None else b"",
-            internal={key: value for key, value in grant.internal.items() if key != "entity_id"},
+            internal={key: value for key, value in grant.internal.items() if key != "entity_id"} if grant.internal else {},
+            era=self._tombstones.era(transaction),
         )
         if entry.kind == "batch":
             return self._auth(self._seal_batch(transaction, entry), entry, transaction)
@@ -286,13 +325,17 @@ class Tokens:
             view.at(entry.expires, "expire", DigestJob(digest))
         return Secret(text)
 
+    def identity_policies(self, transaction: Transaction, entry: TokenEntry) -> tuple[str, ...]:
+        """What a token's entity adds to its own policies."""
+        identity = self._identities.identity(transaction, entry.entity_id) if entry.entity_id else None
+        return identity.policies if identity is not None else ()
+
     def auth(self, entry: TokenEntry, transaction: Transaction, secret: Secret | None = None) -> Auth:
         """The `auth` block for a token that exists; blank token where the caller did not show it."""
         return self._auth(secret or Secret(""), entry, transaction)
 
     def _auth(self, secret: Secret, entry: TokenEntry, transaction: Transaction) -> Auth:
-        identity = self._identities.identity(transaction, entry.entity_id) if entry.entity_id else None
-        extra = identity.policies if identity is not None else ()
+        extra = self.identity_policies(transaction, entry)
         return Auth(
             client_token=secret,
             accessor="" if entry.kind == "batch" else entry.accessor,
@@ -313,7 +356,10 @@ class Tokens:
     def _seal_batch(self, transaction: Transaction, entry: TokenEntry) -> Secret:
         nonce = new_nonce()
         sealed = nonce + transaction.keys.batch.seal(nonce, msgspec.msgpack.encode(entry), _BATCH_AAD)
-        return Secret(BATCH_PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("="))
+        text = BATCH_PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        if len(text) > MAX_TEXT:
+            raise InvalidRequest("a batch token carries its metadata and policies, too long here; ask for a service token")
+        return Secret(text)
 
     def _batch(self, transaction: Transaction, credential: Secret) -> Token:
         blob = credential.reveal()[len(BATCH_PREFIX) :]
@@ -322,19 +368,34 @@ class Tokens:
             entry = msgspec.msgpack.decode(transaction.keys.batch.open(sealed[:24], sealed[24:], _BATCH_AAD), type=TokenEntry)
         except (binascii.Error, InvalidRecord, ValueError):
             raise PermissionDenied from None
+        if not self._issuer_stands(transaction, entry):
+            raise PermissionDenied
         digest = self.digest(transaction, credential.reveal())
         chain, deadline = self._chain(transaction, digest, entry)
-        if transaction.now >= entry.expires or (deadline and transaction.now >= deadline):
+        if transaction.now >= deadline:
             raise PermissionDenied
         return self._token(transaction, credential, digest, entry, chain, deadline)
 
     # -- renewing and revoking ----------------------------------------------------------------------------------
 
-    def renew(self, transaction: Transaction, digest: bytes, entry: TokenEntry, increment: int, mount: Mount | None) -> TokenEntry:
-        """Stage a longer life for a token, never past its ceiling. Raises InvalidRequest."""
+    def renew(
+        self,
+        transaction: Transaction,
+        digest: bytes,
+        entry: TokenEntry,
+        increment: int,
+        mount: Mount | None,
+        terms: Grant | None = None,
+        warn: list[str] | None = None,
+    ) -> TokenEntry:
+        """Stage a longer life for a token, never past its ceiling; `terms` is what its issuer says now. Raises InvalidRequest."""
         if not entry.renewable:
             raise InvalidRequest("lease is not renewable")
-        seconds = renewal_ttl(entry, increment, mount, transaction.now)
+        if terms is not None:
+            entry = msgspec.structs.replace(
+                entry, ttl=terms.ttl or entry.ttl, max_ttl=terms.max_ttl, period=terms.period, explicit_max_ttl=terms.explicit_max_ttl
+            )
+        seconds = renewal_ttl(entry, increment, mount, transaction.now, warn)
         renewed = msgspec.structs.replace(entry, expires=transaction.now + seconds * SECOND, last_renewal=transaction.now)
         view = transaction.view(areas.TOKENS)
         view.put(token_row(digest), renewed)
@@ -342,54 +403,73 @@ class Tokens:
             view.at(renewed.expires, "expire", DigestJob(digest))
         return renewed
 
-    def revoke(self, transaction: Transaction, digest: bytes, entry: TokenEntry) -> None:
-        """End a token and all below it: from this commit on they are refused, and a job removes what they left."""
+    def revoke(self, transaction: Transaction, digest: bytes, entry: TokenEntry | None = None, *, spares_children: bool = False) -> None:
+        """End a token and all below it: from this commit on they are refused, and a job removes what they left.
+
+        `spares_children`: those below it live on as orphans.
+        """
         view = transaction.view(areas.TOKENS)
-        view.put(token_row(digest), msgspec.structs.replace(entry, revoked=True))
+        entry = entry or transaction.value(_row(digest), TokenEntry)
+        if entry is None or entry.revoked:
+            return
+        view.put(token_row(digest), msgspec.structs.replace(entry, revoked=True, spares_children=spares_children))
         view.delete(_accessor_row(transaction, entry.accessor))
         view.at(transaction.now, "remove", DigestJob(digest))
 
-    def orphan(self, transaction: Transaction, digest: bytes, entry: TokenEntry) -> None:
-        """End a token but let its children live on without a parent."""
-        view = transaction.view(areas.TOKENS)
-        for row in view.digests(b"p" + digest):
-            child = row[1 + len(digest) :]
-            below = self.entry(transaction, child)
-            if below is not None:
-                view.put(token_row(child), msgspec.structs.replace(below, parent=b""))
-            view.delete(row)
-        self.revoke(transaction, digest, entry)
-
     def remove(self, transaction: Transaction, digest: bytes, leases: Leases) -> bool:
-        """Remove what a revoked token left, a part at a time: children, leases, answers kept for it, rows. True when nothing is left."""
+        """Remove what a revoked token left, one kind a step so that a step stays small: children, leases, private rows, its own row.
+
+        True when nothing is left.
+        """
         view = transaction.view(areas.TOKENS)
+        entry = transaction.value(_row(digest), TokenEntry)
         children = view.digests(b"p" + digest, BATCH)
         for row in children:
-            below = transaction.value(_row(row[1 + len(digest) :]), TokenEntry)
-            if below is not None and not below.revoked:
-                self.revoke(transaction, row[1 + len(digest) :], below)
+            self._end_child(transaction, row[1 + len(digest) :], entry is not None and entry.spares_children)
             view.delete(row)
+        if children:
+            return False
         owned = leases.of_token(transaction, digest, BATCH)
         for lease in owned:
             if not lease.ending:
                 leases.end(transaction, lease)
         leases.release(transaction, digest, owned)
-        if len(children) == BATCH or len(owned) == BATCH or drain(transaction, areas.CUBBYHOLE_MOUNT, digest.hex()):
+        if owned or drain(transaction, areas.CUBBYHOLE_MOUNT, digest.hex()):
             return False
-        entry = transaction.value(_row(digest), TokenEntry)
         if entry is not None and entry.parent:
             view.delete(b"p" + entry.parent + digest)
         view.delete(token_row(digest))
         transaction.view(areas.WRAPPING).delete(digest)
         return True
 
-    def of_mount(self, transaction: Transaction, uuid: bytes, after: bytes) -> tuple[list[tuple[bytes, TokenEntry]], bytes]:
-        """Unrevoked tokens that an auth mount issued among the next few hundred rows, and where to go on; b"" at the end."""
+    def _end_child(self, transaction: Transaction, digest: bytes, spared: bool) -> None:
+        child = transaction.value(_row(digest), TokenEntry)
+        if child is None or child.revoked:
+            return
+        if spared:
+            transaction.view(areas.TOKENS).put(token_row(digest), msgspec.structs.replace(child, parent=b""))
+        else:
+            self.revoke(transaction, digest, child)
+
+    def tidy(self, transaction: Transaction, after: bytes = b"") -> None:
+        """Stage a walk over all tokens that orders the removal of those that are over."""
+        transaction.view(areas.TOKENS).at(transaction.now, "tidy", TidyJob(after))
+
+    def tidy_page(self, transaction: Transaction, after: bytes) -> None:
+        """One step of that walk."""
+        found, cursor = self.page(transaction, after)
+        for digest, entry in found:
+            if self.alive(transaction, digest) is None:
+                self.revoke(transaction, digest, entry)
+        if cursor:
+            self.tidy(transaction, cursor)
+
+    def page(self, transaction: Transaction, after: bytes) -> tuple[list[tuple[bytes, TokenEntry]], bytes]:
+        """Unrevoked tokens among the next few hundred rows, and where to go on; b"" at the end."""
         head = areas.TOKENS + b"\x03"
         rows = transaction.scan(head + (after or b"t"), head + b"u", PAGE)
         found = [(key[18:], decoder(TokenEntry).decode(value)) for key, value in rows]
-        wanted = [(digest, entry) for digest, entry in found if entry.mount == uuid and not entry.revoked]
-        return wanted, rows[-1][0][17:] + b"\0" if len(rows) == PAGE else b""
+        return [(digest, entry) for digest, entry in found if not entry.revoked], rows[-1][0][17:] + b"\0" if len(rows) == PAGE else b""
 
 
 def _row(digest: bytes) -> bytes:
@@ -398,66 +478,3 @@ def _row(digest: bytes) -> bytes:
 
 def _accessor_row(transaction: Transaction, name: str) -> bytes:
     return b"a" + transaction.keys.tokens.digest(b"accessor:" + name.encode())
-
-
-def _inside(address: str, networks: tuple[str, ...]) -> bool:
-    try:
-        return any(ip_address(address) in ip_network(network, strict=False) for network in networks)
-    except ValueError:
-        return False
-
-
-def bound_cidrs(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Canonical networks of what a caller gave; a bare address is a network of one. Raises InvalidRequest."""
-    try:
-        return tuple(str(ip_network(text, strict=False)) if "/" in text else str(ip_address(text)) for text in texts)
-    except ValueError:
-        raise InvalidRequest("bound CIDRs are addresses or networks such as 10.0.0.0/8") from None
-
-
-def check_token_id(text: str) -> None:
-    """Refuse an id a caller may not choose. Raises InvalidRequest."""
-    if text.startswith((SERVICE_PREFIX, BATCH_PREFIX, RECOVERY_PREFIX)):
-        raise InvalidRequest(f"custom token ID cannot have the {text[:4]!r} prefix")
-    if len(text) > MAX_ID or not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidRequest(f"custom token ID is made of up to {MAX_ID} printable ASCII characters without spaces")
-
-
-def granted_policies(grant: Grant) -> tuple[str, ...]:
-    """What stands on the token: sorted, `default` added unless refused, `root` alone where it is there."""
-    if "root" in grant.policies:
-        return ("root",)
-    extra = () if grant.no_default_policy else ("default",)
-    return tuple(sorted({*grant.policies, *extra}))
-
-
-def ttl_of(grant: Grant, mount: Mount | None, warn: list[str] | None = None) -> int:
-    """Seconds a new token lives: its own wish or the mount's default, under every ceiling."""
-    ceiling = max_ttl(mount)
-    for limit in (grant.max_ttl, grant.explicit_max_ttl):
-        if limit:
-            ceiling = min(ceiling, limit)
-    if grant.period:
-        return min(grant.period, grant.explicit_max_ttl or grant.period, max_ttl(mount))
-    ttl = grant.ttl or default_ttl(mount)
-    if ttl > ceiling:
-        if warn is not None and grant.ttl:
-            warn.append(f"TTL of {grant.ttl} seconds exceeded the effective max_ttl of {ceiling} seconds; TTL value is capped accordingly")
-        ttl = ceiling
-    return ttl
-
-
-def renewal_ttl(entry: TokenEntry, increment: int, mount: Mount | None, now: int) -> int:
-    """Seconds from now that a renewal gives. Raises InvalidRequest past the ceiling."""
-    if increment < 0:
-        raise InvalidRequest("increment must not be negative")
-    ceiling = 0 if entry.period else min(limit for limit in (max_ttl(mount), entry.max_ttl) if limit)
-    if entry.explicit_max_ttl:
-        ceiling = min(ceiling, entry.explicit_max_ttl) if ceiling else entry.explicit_max_ttl
-    wanted = min(entry.period, max_ttl(mount)) if entry.period else increment or entry.ttl
-    if not ceiling:
-        return wanted
-    left = (entry.created + ceiling * SECOND - now) // SECOND
-    if left <= 0:
-        raise InvalidRequest("past the max TTL, cannot renew")
-    return min(wanted, left)

@@ -1,0 +1,106 @@
+"""Password policies: rules that generated passwords keep, in the few lines of HCL that Vault's users know.
+
+    length = 20
+    rule "charset" { charset = "abcdefghijklmnopqrstuvwxyz" min-chars = 1 }
+
+Rules of this file:
+- A policy that could not be met, or whose passwords would be guessable, is refused when it is written.
+- Every password that keeps the rules is equally likely: candidates are drawn from the whole alphabet and thrown away until one does.
+- Randomness is the kernel's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from math import log2
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from strongroom.core.hcl import Block, Body, parse, shown
+from strongroom.errors import InternalError, InvalidRequest
+
+SHORTEST: Final = 4
+LONGEST: Final = 1_024
+MAX_TRIES: Final = 20_000
+"""Candidates drawn for one password. A policy is tried when it is written, so running out later is as good as impossible."""
+MIN_BITS: Final = 20
+"""Below a million possible passwords a policy is a mistake."""
+
+
+class PasswordEntry(msgspec.Struct, frozen=True):
+    """A stored policy."""
+
+    text: str
+
+
+class Charset(NamedTuple):
+    """At least `least` characters of these."""
+
+    characters: frozenset[str]
+    least: int
+
+
+class PasswordPolicy(NamedTuple):
+    """A parsed policy; `alphabet` is sorted, each character once."""
+
+    length: int
+    alphabet: str
+    rules: tuple[Charset, ...]
+
+
+def parse_password_policy(text: str) -> PasswordPolicy:
+    """Read a policy. Raises InvalidRequest, with line and column wherever there is one."""
+    body = parse(text)
+    for entry in body.entries:
+        if entry.key not in ("length", "rule"):
+            raise entry.error(f"unknown key {shown(entry.key)} in a password policy; it has length and rule blocks")
+    length = body.get("length")
+    if type(length) is not int or not SHORTEST <= length <= LONGEST:
+        raise InvalidRequest(f"length must be a whole number from {SHORTEST} to {LONGEST}")
+    rules = tuple(_rule(block) for block in body.blocks("rule", labels=1))
+    if not rules:
+        raise InvalidRequest('a password policy needs at least one rule "charset"')
+    alphabet = "".join(sorted(frozenset().union(*(rule.characters for rule in rules))))
+    if sum(rule.least for rule in rules) > length:
+        raise InvalidRequest("the min-chars of all rules together are more than length: no password could keep them")
+    if length * log2(len(alphabet)) < MIN_BITS:
+        raise InvalidRequest("the passwords would be guessable: use more characters or a greater length")
+    return PasswordPolicy(length, alphabet, rules)
+
+
+def _rule(block: Block) -> Charset:
+    if block.labels[0] != "charset":
+        raise block.error(f"unknown rule {shown(block.labels[0])}; there is charset")
+    known: dict[str, Any] = {"charset": None, "min-chars": 0}
+    for key, entry in block.body.unique().items():
+        if key not in known:
+            raise entry.error(f"unknown key {shown(key)} in a charset rule; it has charset and min-chars")
+        if isinstance(entry.value, Body):
+            raise entry.error(f"{shown(key)} is a value, not a block")
+        known[key] = entry.value
+    charset, least = known["charset"], known["min-chars"]
+    if not isinstance(charset, str) or not charset or not charset.isprintable():
+        raise block.error("charset must be a text of printable characters")
+    if type(least) is not int or least < 0:
+        raise block.error("min-chars must be a whole number")
+    return Charset(frozenset(charset), least)
+
+
+def generate(policy: PasswordPolicy) -> str:
+    """A password. Raises InternalError for a policy that is too hard to meet, which `check` refuses beforehand."""
+    for _ in range(MAX_TRIES):
+        candidate = "".join(secrets.choice(policy.alphabet) for _ in range(policy.length))
+        if all(sum(character in rule.characters for character in candidate) >= rule.least for rule in policy.rules):
+            return candidate
+    raise InternalError("no password that keeps the policy was found; give its rules lower min-chars")
+
+
+def check(text: str) -> PasswordPolicy:
+    """Read a policy and make one password of it. Raises InvalidRequest."""
+    policy = parse_password_policy(text)
+    try:
+        generate(policy)
+    except InternalError:
+        raise InvalidRequest("the rules are met by too few passwords: lower min-chars or raise length") from None
+    return policy

@@ -1,0 +1,248 @@
+"""What can be set about a mount, how it is checked, and how it is shown: for `sys/mounts`, `sys/auth` and their `tune`.
+
+Rules of this file:
+- Only what was sent changes. Every field that is accepted is shown again, with its type normalised.
+- `config` shows what is stored (0 = the system's), a tune shows seconds in effect.
+- No I/O: a Mount comes in, another one goes out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.core.fields import Names, Texts, compile_fields, read_fields
+from strongroom.core.mounts import SYSTEM_MAX_TTL, default_ttl, max_ttl
+from strongroom.core.request import Mount, MountConfig
+from strongroom.errors import InvalidRequest
+from strongroom.types import parse_duration
+
+VISIBILITIES: Final = ("", "hidden", "unauth")
+TOKEN_TYPES: Final = ("service", "batch", "default-service", "default-batch")
+DEFAULT_TOKEN_TYPE: Final = "default-service"
+UNTUNABLE: Final = ("sys/", "cubbyhole/", "identity/", "audit/")
+
+
+class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The `config` of an enable, and the members of a tune."""
+
+    default_lease_ttl: Annotated[Any | UnsetType, 'lifetime of leases and tokens that ask for none; "system" or 0 = the system\'s'] = UNSET
+    max_lease_ttl: Annotated[Any | UnsetType, 'longest lifetime; "system" or 0 = the system\'s'] = UNSET
+    force_no_cache: Annotated[bool | UnsetType, "kept and shown; nothing is cached in plaintext here"] = UNSET
+    listing_visibility: Annotated[str | UnsetType, "unauth shows the mount to callers without a token; hidden or blank does not"] = UNSET
+    token_type: Annotated[str | UnsetType, "auth methods: kind of tokens that logins make"] = UNSET
+    audit_non_hmac_request_keys: Annotated[Names | UnsetType, "request members that audit shows in the clear"] = UNSET
+    audit_non_hmac_response_keys: Annotated[Names | UnsetType, "response members that audit shows in the clear"] = UNSET
+    passthrough_request_headers: Annotated[Names | UnsetType, "request headers that reach the engine"] = UNSET
+    allowed_response_headers: Annotated[Names | UnsetType, "headers that the engine may send"] = UNSET
+    user_lockout_config: Annotated[dict[str, Any] | UnsetType, "auth methods: when guessing locks an account"] = UNSET
+
+
+class TuneBody(ConfigBody, frozen=True, kw_only=True):
+    """What `tune` takes."""
+
+    description: Annotated[str | UnsetType, "text for people"] = UNSET
+    options: Annotated[Texts | UnsetType, "options of the engine; a blank value removes one"] = UNSET
+    plugin_version: Annotated[str, "accepted when blank: engines are built in"] = ""
+
+
+class EnableBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What mounting takes."""
+
+    type: Annotated[str, "kind of the engine"] = ""
+    description: Annotated[str, "text for people"] = ""
+    config: Annotated[dict[str, Any], "as in tune"] = {}
+    options: Annotated[Texts, "options of the engine"] = Texts()
+    local: Annotated[bool, "kept and shown"] = False
+    seal_wrap: Annotated[bool, "kept and shown; every record is sealed"] = False
+    external_entropy_access: Annotated[bool, "kept and shown"] = False
+    plugin_name: Annotated[str, 'kind of the engine, as older clients send it with the type "plugin"'] = ""
+    plugin_version: Annotated[str, "accepted when blank: engines are built in"] = ""
+
+
+class LockoutBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The members of `user_lockout_config`."""
+
+    lockout_threshold: int | UnsetType = UNSET
+    lockout_duration: Any | UnsetType = UNSET
+    lockout_counter_reset_duration: Any | UnsetType = UNSET
+    lockout_disable: bool | UnsetType = UNSET
+
+
+_CONFIG = compile_fields(ConfigBody)
+_LOCKOUT = compile_fields(LockoutBody)
+
+
+def read_config(members: Mapping[str, Any]) -> tuple[ConfigBody, tuple[str, ...]]:
+    """The `config` object of an enable, and a warning for members nobody knows. Raises InvalidRequest."""
+    members = {name: value for name, value in members.items() if not (name in ("plugin_name", "plugin_version") and not value)}
+    unknown = sorted(members.keys() - _CONFIG.names)
+    warnings = (f"Endpoint ignored these unrecognized parameters: {unknown}",) if unknown else ()
+    body: ConfigBody = read_fields(_CONFIG, members)
+    return body, warnings
+
+
+def check_version(plugin_version: str) -> None:
+    """Engines are part of the program: there is no other version to ask for. Raises InvalidRequest."""
+    if plugin_version:
+        raise InvalidRequest("plugin_version must be left out: engines are built in and have the server's version")
+
+
+def configured(mount: Mount, body: ConfigBody) -> MountConfig:
+    """The settings of a mount after these changes. Raises InvalidRequest."""
+    sent = {name: getattr(body, name) for name in _CHANGES if getattr(body, name) is not UNSET}
+    changes = {name: _CHANGES[name](mount, value) for name, value in sent.items()}
+    config: MountConfig = msgspec.structs.replace(mount.config, **changes)
+    default, ceiling = config.default_lease_ttl, config.max_lease_ttl or SYSTEM_MAX_TTL
+    if default > ceiling:
+        which = "backend max lease TTL" if config.max_lease_ttl else "system max lease TTL"
+        raise InvalidRequest(f"backend default lease TTL of {default} seconds is greater than {which} of {ceiling} seconds")
+    return config
+
+
+def changed_options(mount: Mount, sent: Mapping[str, str]) -> dict[str, str]:
+    """The options of a mount after a tune. `version` only goes from 1 to 2, and only for kv. Raises InvalidRequest."""
+    before, after = mount.options.get("version", ""), sent.get("version", "")
+    if "version" in sent and after != (before or "1"):
+        if mount.kind != "kv":
+            raise InvalidRequest(f"the option version cannot be set on a mount of the type {mount.kind}")
+        if before == "2":
+            raise InvalidRequest("cannot downgrade mount from version 2")
+        if after != "2":
+            raise InvalidRequest("the option version of kv is 1 or 2")
+    return {name: value for name, value in {**mount.options, **sent}.items() if value}
+
+
+# What each member of a body becomes.
+
+
+def _ttl(_mount: Mount, value: object) -> int:
+    if value in ("", "system"):
+        return 0
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise InvalidRequest(f"a lease TTL takes {error}") from None
+    if seconds < 0:
+        raise InvalidRequest("a lease TTL must not be negative")
+    return seconds
+
+
+def _kept(_mount: Mount, value: object) -> object:
+    return value
+
+
+def _texts(_mount: Mount, value: Names) -> tuple[str, ...]:
+    return tuple(text for text in value if text)
+
+
+def _visibility(_mount: Mount, value: str) -> str:
+    if value not in VISIBILITIES:
+        raise InvalidRequest('listing_visibility is "unauth", "hidden" or blank')
+    return value
+
+
+def _token_type(mount: Mount, value: str) -> str:
+    if not mount.path.startswith("auth/"):
+        raise InvalidRequest("token_type can only be set on auth methods")
+    if mount.family == "system":
+        raise InvalidRequest("token_type cannot be set for the token auth method")
+    if value not in ("", *TOKEN_TYPES):
+        raise InvalidRequest(f"token_type is one of {', '.join(TOKEN_TYPES)}")
+    return value
+
+
+def _lockout(mount: Mount, value: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not mount.path.startswith("auth/"):
+        raise InvalidRequest("user_lockout_config can only be set on auth methods")
+    body = read_fields(_LOCKOUT, value)
+    unknown = sorted(value.keys() - _LOCKOUT.names)
+    if unknown:
+        raise InvalidRequest(f"user_lockout_config knows {', '.join(sorted(_LOCKOUT.names))}; not {', '.join(unknown)}")
+    sent: dict[str, Any] = {name: getattr(body, name) for name in sorted(_LOCKOUT.names) if getattr(body, name) is not UNSET}
+    for name in ("lockout_duration", "lockout_counter_reset_duration"):
+        if name in sent:
+            sent[name] = _ttl(mount, sent[name])
+    if not 0 <= sent.get("lockout_threshold", 0) < 1 << 31:
+        raise InvalidRequest("lockout_threshold must not be negative")
+    return {**(mount.config.user_lockout_config or {}), **sent} or None
+
+
+_CHANGES: Final[Mapping[str, Callable[[Mount, Any], object]]] = {
+    "default_lease_ttl": _ttl,
+    "max_lease_ttl": _ttl,
+    "force_no_cache": _kept,
+    "listing_visibility": _visibility,
+    "token_type": _token_type,
+    "audit_non_hmac_request_keys": _texts,
+    "audit_non_hmac_response_keys": _texts,
+    "passthrough_request_headers": _texts,
+    "allowed_response_headers": _texts,
+    "user_lockout_config": _lockout,
+}
+
+_WHERE_SET: Final = (
+    "listing_visibility",
+    "audit_non_hmac_request_keys",
+    "audit_non_hmac_response_keys",
+    "passthrough_request_headers",
+    "allowed_response_headers",
+)
+
+
+def _optional(mount: Mount) -> dict[str, Any]:
+    """Settings that are shown where they are set, and the token type of every auth method."""
+    config = mount.config
+    shown: dict[str, Any] = {name: value for name in _WHERE_SET if (value := getattr(config, name))}
+    if mount.path.startswith("auth/"):
+        shown["token_type"] = config.token_type or DEFAULT_TOKEN_TYPE
+    return shown
+
+
+def shown_mount(mount: Mount, version: str) -> dict[str, Any]:
+    """A mount as the tables show it."""
+    config: dict[str, Any] = {
+        "default_lease_ttl": mount.config.default_lease_ttl,
+        "max_lease_ttl": mount.config.max_lease_ttl,
+        "force_no_cache": mount.config.force_no_cache,
+        **_optional(mount),
+    }
+    if mount.config.user_lockout_config is not None:
+        config["user_lockout_config"] = mount.config.user_lockout_config
+    return {
+        "type": mount.kind,
+        "description": mount.description,
+        "accessor": mount.accessor,
+        "uuid": str(uuid.UUID(bytes=mount.uuid)),
+        "local": mount.local,
+        "seal_wrap": mount.seal_wrap,
+        "external_entropy_access": mount.external_entropy_access,
+        "options": mount.options or None,
+        "config": config,
+        "plugin_version": "",
+        "running_plugin_version": f"v{version}+builtin.strongroom",
+        "running_sha256": "",
+        "deprecation_status": "supported",
+    }
+
+
+def shown_tuning(mount: Mount) -> dict[str, Any]:
+    """A mount as `tune` shows it: durations in effect."""
+    shown: dict[str, Any] = {
+        "default_lease_ttl": min(default_ttl(mount), max_ttl(mount)),
+        "max_lease_ttl": max_ttl(mount),
+        "description": mount.description,
+        "force_no_cache": mount.config.force_no_cache,
+        **_optional(mount),
+    }
+    if mount.options:
+        shown["options"] = mount.options
+    lockout = mount.config.user_lockout_config
+    if lockout is not None:
+        shown["user_lockout_config"] = lockout
+        shown |= {f"user_{name}": value for name, value in lockout.items()}
+    return shown

@@ -1,0 +1,55 @@
+"""sys/auth: auth methods come, are tuned and go. All of it but the list needs sudo: whoever adds a way in decides who comes in.
+
+Rules of this file: paths are shown without `auth/`; the rules of mounting are core/mounting.py, those of settings core/tuning.py.
+"""
+
+from __future__ import annotations
+
+from strongroom.core import mounting
+from strongroom.core.engine import delete, read, write
+from strongroom.core.request import Mount, Response
+from strongroom.core.tuning import EnableBody, TuneBody, shown_mount, shown_tuning
+from strongroom.errors import InvalidRequest
+from strongroom.sys.routes import Routes
+
+
+class AuthRoutes(Routes):
+    """Auth methods."""
+
+    @read("auth")
+    def read_auth_methods(self) -> Response:
+        """List the auth methods with their settings."""
+        version = self.core.settings.reported_version
+        mounts = mounting.mounted(self.core, self.call, "auth")
+        return Response(data={path: shown_mount(mount, version) for path, mount in mounts.items()}, mirror=True)
+
+    @read("auth/{path...}/tune", sudo=True)
+    def read_auth_tuning(self, path: str) -> Response:
+        """Read the settings of an auth method, durations as they take effect."""
+        return Response(data=shown_tuning(self._method(path)), mirror=True)
+
+    @write("auth/{path...}/tune", body=TuneBody, sudo=True)
+    def tune_auth(self, path: str, body: TuneBody) -> Response:
+        """Change settings of an auth method."""
+        return Response(warnings=mounting.tune(self.core, self.call, self._method(path), body))
+
+    @read("auth/{path...}", sudo=True)
+    def read_auth_method(self, path: str) -> Response:
+        """Read one auth method's settings."""
+        return Response(data=shown_mount(self._method(path), self.core.settings.reported_version), mirror=True)
+
+    @write("auth/{path...}", body=EnableBody, sudo=True)
+    def enable_auth(self, path: str, body: EnableBody) -> Response:
+        """Mount an auth method."""
+        return Response(warnings=mounting.enable(self.core, self.call, "auth", path, body))
+
+    @delete("auth/{path...}", sudo=True)
+    def disable_auth(self, path: str) -> None:
+        """Unmount an auth method: the tokens it issued end."""
+        mounting.remove(self.core, self.call, "auth", path)
+
+    def _method(self, path: str) -> Mount:
+        mount = mounting.existing(self.core, self.call, "auth", path)
+        if mount is None:
+            raise InvalidRequest(f"No auth engine at {path.strip('/')}/")
+        return mount

@@ -1,0 +1,66 @@
+"""sys/policies/password: rules for generated passwords. Their grammar and the drawing are core/password_policy.py.
+
+Rules of this file: a policy is tried before it is stored; what was generated is shown once and kept nowhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from strongroom.barrier.view import View
+from strongroom.core import areas
+from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.password_policy import PasswordEntry, check, generate, parse_password_policy
+from strongroom.core.policy import policy_name
+from strongroom.core.request import Response
+from strongroom.errors import InvalidRequest, NotFound
+from strongroom.sys.routes import Routes
+
+
+class PasswordPolicyBody(msgspec.Struct, frozen=True):
+    """What writing one takes."""
+
+    policy: Annotated[str, "length and charset rules"] = ""
+
+
+class PasswordPolicyRoutes(Routes):
+    """Password policies."""
+
+    @list_("policies/password/", body=ListBody)
+    def list_password_policies(self, body: ListBody) -> Response:
+        """List the password policies."""
+        return keys_response(self._rows().list("password", body.after, body.limit))
+
+    @read("policies/password/{name}")
+    def read_password_policy(self, name: str) -> Response:
+        """Read a password policy."""
+        return Response(data={"policy": self._entry(name).text})
+
+    @write("policies/password/{name}", body=PasswordPolicyBody)
+    def write_password_policy(self, name: str, body: PasswordPolicyBody) -> None:
+        """Write a password policy."""
+        if not body.policy:
+            raise InvalidRequest("missing policy")
+        check(body.policy)
+        self._rows().put(f"password/{policy_name(name)}", PasswordEntry(body.policy))
+
+    @delete("policies/password/{name}")
+    def delete_password_policy(self, name: str) -> None:
+        """Delete a password policy."""
+        self._rows().delete(f"password/{policy_name(name)}")
+
+    @read("policies/password/{name}/generate")
+    def generate_password(self, name: str) -> Response:
+        """Generate a password that keeps the policy."""
+        return Response(data={"password": generate(parse_password_policy(self._entry(name).text))})
+
+    def _rows(self) -> View:
+        return self.call.transaction.view(areas.POLICIES)
+
+    def _entry(self, name: str) -> PasswordEntry:
+        entry = self._rows().settings(f"password/{policy_name(name)}", PasswordEntry)
+        if entry is None:
+            raise NotFound
+        return entry

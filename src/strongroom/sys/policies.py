@@ -1,0 +1,214 @@
+"""sys/policy and sys/policies/acl: who may do what, as text that is parsed before it is stored.
+
+Rules of this file:
+- A name is canonical or refused (core/policy.py); upper-case ASCII letters are lowered, and the answer says so.
+- `root` and `response-wrapping` are not written by anybody, `default` not deleted.
+- A version counts the writes; `cas` makes a write depend on it, -1 or 0 on there being no policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.clock import SECOND, parse_rfc3339, rfc3339
+from strongroom.core import areas
+from strongroom.core.builtin import UNDELETABLE, UNEDITABLE
+from strongroom.core.engine import ListBody, delete, keys_response, list_, patch, read, write
+from strongroom.core.fields import Seconds
+from strongroom.core.policies import PolicyEntry, PolicyJob
+from strongroom.core.policy import parse_policy, policy_name
+from strongroom.core.request import Response
+from strongroom.errors import InvalidRequest, NotFound
+from strongroom.sys.routes import Routes
+
+
+class OldPolicyBody(msgspec.Struct, frozen=True):
+    """What the old path takes."""
+
+    policy: Annotated[str, "HCL or JSON, also in base64"] = ""
+    rules: Annotated[str, "older name of policy"] = ""
+
+
+class PolicyBody(msgspec.Struct, frozen=True):
+    """What writing a policy takes."""
+
+    policy: Annotated[str | UnsetType, "HCL or JSON, also in base64"] = UNSET
+    ttl: Annotated[Seconds | UnsetType, "how long the policy counts; 0 = for ever"] = UNSET
+    expiration: Annotated[str | UnsetType, "RFC 3339 time at which the policy ends; blank = never"] = UNSET
+    cas: Annotated[int | UnsetType, "version that must be there now; -1 = there must be none"] = UNSET
+    cas_required: Annotated[bool | UnsetType, "whether every later write must say cas"] = UNSET
+
+
+class PolicyRoutes(Routes):
+    """ACL policies."""
+
+    # -- sys/policy -----------------------------------------------------------------------------------------------
+
+    @read("policy")
+    def read_policy_names(self) -> Response:
+        """List the policies."""
+        names = self._names()
+        return Response(data={"keys": names, "policies": names}, mirror=True)
+
+    @list_("policy/")
+    def list_policy_names(self) -> Response:
+        """List the policies."""
+        return self.read_policy_names()
+
+    @read("policy/{name...}")
+    def read_old_policy(self, name: str) -> Response:
+        """Read a policy."""
+        canonical, entry = self._find(name)
+        return Response(data={"name": canonical, "rules": entry.text}, mirror=True)
+
+    @write("policy/{name...}", body=OldPolicyBody)
+    def write_old_policy(self, name: str, body: OldPolicyBody) -> Response:
+        """Write a policy."""
+        return self._write(name, PolicyBody(policy=body.policy or body.rules))
+
+    @delete("policy/{name...}")
+    def delete_old_policy(self, name: str) -> None:
+        """Delete a policy."""
+        self.delete_policy(name)
+
+    # -- sys/policies/acl -----------------------------------------------------------------------------------------
+
+    @list_("policies/acl/", body=ListBody)
+    def list_policies(self, body: ListBody) -> Response:
+        """List the policies."""
+        return keys_response(_page(self._names(), body))
+
+    @list_("policies/detailed/acl/", body=ListBody)
+    def list_detailed_policies(self, body: ListBody) -> Response:
+        """List the policies with their versions and times."""
+        names = _page(self._names(), body)
+        entries = {name: self.core.policies.text(self.call.transaction, name) for name in names}
+        return keys_response(names, {name: _details(entry) for name, entry in entries.items() if entry is not None})
+
+    @read("policies/acl/{name...}")
+    def read_policy(self, name: str) -> Response:
+        """Read a policy."""
+        canonical, entry = self._find(name)
+        return Response(data={"name": canonical, "policy": entry.text, **_details(entry)})
+
+    @write("policies/acl/{name...}", body=PolicyBody)
+    def write_policy(self, name: str, body: PolicyBody) -> Response:
+        """Write a policy: from the answer on, every token that names it is judged by it."""
+        return self._write(name, body)
+
+    @patch("policies/acl/{name...}", body=PolicyBody)
+    def patch_policy(self, name: str, body: PolicyBody) -> Response:
+        """Change what is sent of a policy, and nothing else of it."""
+        canonical, entry = self._find(name)
+        if body.policy is UNSET:
+            body = msgspec.structs.replace(body, policy=entry.text)
+        if body.ttl is UNSET and body.expiration is UNSET:
+            body = msgspec.structs.replace(body, expiration=rfc3339(entry.expires))
+        return self._write(canonical, body)
+
+    @delete("policies/acl/{name...}")
+    def delete_policy(self, name: str) -> None:
+        """Delete a policy: tokens that name it have its rights no more."""
+        canonical = policy_name(name)
+        if canonical in UNDELETABLE:
+            raise InvalidRequest(f'cannot delete "{canonical}" policy')
+        self.call.transaction.view(areas.POLICIES).delete(f"acl/{canonical}")
+
+    # -- both -----------------------------------------------------------------------------------------------------
+
+    def _names(self) -> list[str]:
+        now = self.call.transaction.now
+        names = self.core.policies.names(self.call.transaction)
+        entries = {name: self.core.policies.text(self.call.transaction, name) for name in names}
+        return [*(name for name, entry in entries.items() if entry is not None and not _over(entry, now)), "root"]
+
+    def _find(self, name: str) -> tuple[str, PolicyEntry]:
+        canonical = policy_name(name)
+        entry = self.core.policies.text(self.call.transaction, canonical)
+        if entry is None or _over(entry, self.call.transaction.now):
+            raise NotFound
+        return canonical, entry
+
+    def _write(self, name: str, body: PolicyBody) -> Response:
+        canonical = policy_name(name)
+        if canonical in UNEDITABLE:
+            raise InvalidRequest(f'cannot update "{canonical}" policy')
+        if not body.policy:
+            raise InvalidRequest("'policy' parameter not supplied or empty")
+        text = _decoded(body.policy)
+        parse_policy(canonical, text)
+        transaction = self.call.transaction
+        before = self.core.policies.text(transaction, canonical)
+        if before is not None and _over(before, transaction.now):
+            before = None
+        _check_cas(before, body.cas)
+        entry = PolicyEntry(
+            text=text,
+            modified=transaction.now,
+            version=before.version + 1 if before is not None else 1,
+            cas_required=(before is not None and before.cas_required) if body.cas_required is UNSET else body.cas_required,
+            expires=_expiry(body, transaction.now),
+        )
+        view = transaction.view(areas.POLICIES)
+        view.put(f"acl/{canonical}", entry)
+        if entry.expires:
+            view.at(entry.expires, "expire", PolicyJob(canonical))
+        return Response(warnings=(f"policy name was converted to {canonical}",) if canonical != name else ())
+
+
+def _over(entry: PolicyEntry, now: int) -> bool:
+    return 0 < entry.expires <= now
+
+
+def _page(names: list[str], body: ListBody) -> list[str]:
+    """Names greater than `after`, at most `limit`."""
+    later = [name for name in sorted(names) if name > body.after]
+    return later if body.limit < 0 else later[: body.limit]
+
+
+def _details(entry: PolicyEntry) -> dict[str, Any]:
+    details: dict[str, Any] = {"version": entry.version, "cas_required": entry.cas_required}
+    if entry.modified:
+        details["modified"] = rfc3339(entry.modified)
+    if entry.expires:
+        details["expiration"] = rfc3339(entry.expires)
+    return details
+
+
+def _decoded(text: str) -> str:
+    """The policy itself where it was sent in base64; no policy text with a rule is base64 by accident."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return text
+
+
+def _check_cas(before: PolicyEntry | None, cas: int | UnsetType) -> None:
+    if cas is UNSET:
+        if before is not None and before.cas_required:
+            raise InvalidRequest("check-and-set parameter required for this call")
+    elif max(cas, 0) != (before.version if before is not None else 0):
+        raise InvalidRequest("check-and-set parameter did not match the current version")
+
+
+def _expiry(body: PolicyBody, now: int) -> int:
+    if body.ttl is not UNSET and body.ttl and body.expiration is not UNSET and body.expiration:
+        raise InvalidRequest("ttl and expiration say the same thing; send one of them")
+    if body.ttl is not UNSET and body.ttl:
+        if body.ttl < 0:
+            raise InvalidRequest("ttl must not be negative")
+        return now + body.ttl * SECOND
+    if body.expiration is UNSET or not body.expiration:
+        return 0
+    try:
+        expires = parse_rfc3339(body.expiration)
+    except ValueError as error:
+        raise InvalidRequest(f"expiration: {error}") from None
+    if expires <= now:
+        raise InvalidRequest("expiration has passed already")
+    return expires
