@@ -15,6 +15,9 @@ LIMIT_ROWS = 50_000
 LIMIT_BYTES = 48 << 20
 """Bounds on what one worker keeps; at either the older half is dropped, which costs nothing per read."""
 
+ENTRY_BYTES = 256
+"""What an entry costs beside its key and record, about."""
+
 AREA = 16
 """Bytes of a row key that name the mount or system area it belongs to."""
 
@@ -40,17 +43,23 @@ class Cache:
 
     def keep(self, key: bytes, record: bytes | None) -> Entry:
         """Remember what the store said about `key`."""
+        self._drop(key)
         entry = self.rows[key] = Entry(record)
-        self._bytes += len(key) + (len(record) if record else 0) + 256
+        self._bytes += _size(key, entry)
         if len(self.rows) > LIMIT_ROWS or self._bytes > LIMIT_BYTES:
             self._halve()
         return entry
+
+    def _drop(self, key: bytes) -> None:
+        entry = self.rows.pop(key, None)
+        if entry is not None:
+            self._bytes -= _size(key, entry)
 
     def _halve(self) -> None:
         newest = list(self.rows.items())[len(self.rows) // 2 :]
         self.rows.clear()
         self.rows.update(newest)
-        self._bytes = sum(len(key) + (len(entry.record) if entry.record else 0) + 256 for key, entry in newest)
+        self._bytes = sum(_size(key, entry) for key, entry in newest)
 
     def watch(self, area: bytes, heard: Callable[[bytes | None], None]) -> None:
         """Call `heard(row key)` for each changed row of the area, and `heard(None)` when everything may have changed."""
@@ -66,6 +75,10 @@ class Cache:
                     heard(None)
             return
         for key in keys:
-            self.rows.pop(key, None)
+            self._drop(key)
             for heard in self._watchers.get(key[:AREA], ()):
                 heard(key)
+
+
+def _size(key: bytes, entry: Entry) -> int:
+    return len(key) + (len(entry.record) if entry.record else 0) + ENTRY_BYTES

@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +16,8 @@ import msgspec
 
 from strongroom.barrier.barrier import Keys
 from strongroom.clock import Clock
+from strongroom.crypto.ids import RandomPool
+from strongroom.errors import InvalidRequest
 from strongroom.storage.api import Child
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ DIGESTS = b"\x03"
 QUEUE_AREA = bytes(15) + b"\x01"
 """Area of the due queue."""
 
+_salt = RandomPool(8).take
 _encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
@@ -78,7 +80,10 @@ class View:
         """The row key of a name path or an opaque digest."""
         if isinstance(key, bytes):
             return self._area + DIGESTS + key
-        return self._rows.keys.names.key(self._names, key.split("/"))
+        segments = key.split("/")
+        if "" in segments:
+            raise InvalidRequest("a name cannot be empty")
+        return self._rows.keys.names.key(self._names, segments)
 
     def get(self, key: str | bytes, kind: type[T]) -> T | None:
         """The value at a key, decrypted anew: for secrets."""
@@ -106,12 +111,15 @@ class View:
         self._rows.put(self.row(key), None, charge=self._charging)
 
     def list(self, prefix: str, after: str = "", limit: int = -1) -> list[str]:
-        """Names directly below a path, sorted; those with more below them end in "/" (a name may stand twice)."""
+        """Names directly below a path, sorted; those with more below them end in "/" (a name may stand twice).
+
+        Only names greater than `after`, at most `limit` of them; a limit of 0 or less is none.
+        """
         path = prefix.strip("/")
         names = self._rows.names(self.row(path) if path else self._names)
         if after:
             names = [name for name in names if name > after]
-        return names if limit < 0 else names[:limit]
+        return names[:limit] if limit > 0 else names.copy()
 
     def walk(self, prefix: str = "") -> Iterator[str]:
         """Every key below a path, depth first, sorted per level."""
@@ -131,7 +139,7 @@ class View:
 
     def at(self, when: int, job: str, payload: msgspec.Struct) -> None:
         """Have this mount's `due(job, payload)` called once `when` (ns since the epoch) has come; part of the same commit."""
-        key = QUEUE_AREA + DUE + when.to_bytes(8, "big") + secrets.token_bytes(8)
+        key = QUEUE_AREA + DUE + when.to_bytes(8, "big") + _salt()
         due = Due(self._area, job, _encode(payload))
         self._rows.put(key, _encode(due), charge=self._charging, fresh=True)
 

@@ -77,7 +77,7 @@ def _integer(value: object) -> int:
         raise ValueError("a whole number")
     if isinstance(value, int):
         number = value
-    elif (isinstance(value, Decimal) and value == value.to_integral_value()) or (
+    elif (isinstance(value, Decimal) and value.adjusted() < 20 and value == value.to_integral_value()) or (
         isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 20
     ):
         number = int(value)
@@ -199,15 +199,19 @@ class Fields(NamedTuple):
     struct: type[msgspec.Struct]
     table: tuple[Field, ...]
     names: frozenset[str]
-    attributes: tuple[str, ...]
+    by_name: dict[str, tuple[str, Field]]
+    required: tuple[str, ...]
+    defaults: dict[str, Any]
+    mutable: tuple[str, ...]
+    """Attributes whose default is copied for each request, so that requests share nothing."""
 
 
 def compile_fields(struct: type[msgspec.Struct]) -> Fields:
     """Turn a Struct into its table. Raises TypeError for a field type that has no reader, at import time of the engine."""
     hints = typing.get_type_hints(struct, include_extras=True)
     defaults = {field.name: field for field in msgspec.structs.fields(struct)}
-    table = []
-    attributes = []
+    by_name: dict[str, tuple[str, Field]] = {}
+    values: dict[str, Any] = {}
     for name, hint in hints.items():
         if name not in defaults:
             continue
@@ -218,10 +222,14 @@ def compile_fields(struct: type[msgspec.Struct]) -> Fields:
         if kind not in READERS:
             raise TypeError(f"{struct.__name__}.{name}: no reader for {kind!r}")
         info = defaults[name]
-        attributes.append(name)
         default = info.default_factory() if info.default_factory is not msgspec.NODEFAULT else info.default
-        table.append(Field(info.encode_name, kind, READERS[kind], info.required, _plain(default), description, nullable))
-    return Fields(struct, tuple(table), frozenset(field.name for field in table), tuple(attributes))
+        values[name] = _plain(default)
+        field = Field(info.encode_name, kind, READERS[kind], info.required, values[name], description, nullable)
+        by_name[field.name] = (name, field)
+    table = tuple(field for _, field in by_name.values())
+    required = tuple(field.name for field in table if field.required)
+    mutable = tuple(name for name, value in values.items() if isinstance(value, dict | list))
+    return Fields(struct, table, frozenset(by_name), by_name, required, values, mutable)
 
 
 def _plain(default: Any) -> Any:
@@ -244,25 +252,27 @@ def _strip(hint: Any) -> tuple[Any, bool]:
 
 def read_fields(fields: Fields, data: Mapping[str, Any]) -> Any:
     """Make the Struct of a request's members. Raises InvalidRequest naming each field that is missing or wrong."""
-    values = []
-    problems = []
-    for name, _, read, required, default, _, nullable in fields.table:
-        value = data.get(name, _ABSENT)
-        if value is _ABSENT or (value is None and not nullable):
-            if required:
-                problems.append(f"missing field {name!r}")
-            values.append(default)
+    problems = [f"missing field {name!r}" for name in fields.required if data.get(name) is None and not _says_null(fields, data, name)]
+    values = fields.defaults.copy()
+    for attribute in fields.mutable:
+        values[attribute] = values[attribute].copy()
+    for name, value in data.items():
+        found = fields.by_name.get(name)
+        if found is None:
             continue
+        attribute, field = found
         if value is None:
-            values.append(None)
+            if field.nullable:
+                values[attribute] = None
             continue
         try:
-            values.append(read(value))
+            values[attribute] = field.read(value)
         except ValueError as error:
             problems.append(f"field {name!r} takes {error}")
     if problems:
         raise InvalidRequest(*problems)
-    return fields.struct(**dict(zip(fields.attributes, values, strict=True)))
+    return fields.struct(**values)
 
 
-_ABSENT = object()
+def _says_null(fields: Fields, data: Mapping[str, Any], name: str) -> bool:
+    return name in data and fields.by_name[name][1].nullable

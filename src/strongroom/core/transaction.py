@@ -95,11 +95,14 @@ class Committed:
         self.cache.forget(keys)
         if came_or_went is None:
             self._directories.clear()
+            self._listed = 0
             return
         if self._directories:
             for key in came_or_went:
                 for prefix in parents(key):
-                    self._directories.pop(prefix, None)
+                    dropped = self._directories.pop(prefix, None)
+                    if dropped is not None:
+                        self._listed -= len(dropped) + 1
 
 
 MAX_LISTED = 200_000
@@ -131,10 +134,14 @@ def decrypted_names(keys: Keys, prefix: bytes, children: list[Child]) -> list[st
 
 
 class Staged(dict[bytes, "bytes | None"]):
-    """Plaintext of rows that the group will write, by row key; None = deleted. `areas` are the mounts and tables touched."""
+    """Plaintext of rows that the group will write, by row key; None = deleted. `areas` are the mounts and tables touched.
+
+    `min_epoch`: no record of an older epoch may be committed from here on.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.min_epoch = 0
         self.areas: set[bytes] = set()
         self.fresh: set[bytes] = set()
 
@@ -144,6 +151,7 @@ class Staged(dict[bytes, "bytes | None"]):
             self.update(other)
             self.areas |= other.areas
             self.fresh |= other.fresh
+            self.min_epoch = max(self.min_epoch, other.min_epoch)
 
 
 class Transaction:
@@ -204,7 +212,10 @@ class Transaction:
         """Stage a row. Raises NeedsCommit outside a group, TooLarge over the bounds of one call."""
         if self.group is None:
             raise NeedsCommit
-        layer = self.charges if charge else self.effects
+        layer = self.effects
+        if charge:
+            layer = self.charges
+            self.effects.pop(key, None)  # the later of two puts counts, whichever layer it is in
         layer[key] = plaintext
         layer.areas.add(key[:16])
         if fresh:
@@ -212,6 +223,11 @@ class Transaction:
         self._bytes += len(key) + (len(plaintext) if plaintext else 0)
         if len(self.effects) > MAX_KEYS or self._bytes > MAX_BYTES:
             raise TooLarge(f"the request changes more than {MAX_KEYS} rows or {MAX_BYTES} bytes at once; split it")
+
+    def drop_effects(self) -> None:
+        """The call failed: only its charges stay."""
+        self.effects = Staged()
+        self._bytes = 0
 
     def view(self, area: bytes) -> View:
         """The rows of one mount or table."""
@@ -259,16 +275,17 @@ class Transaction:
 
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Rows with start ≤ key < stop, decrypted, staged ones included."""
-        rows = {key: self.committed.barrier.open(key, record) for key, record in self.committed.storage.scan(start, stop, limit)}
+        staged: dict[bytes, bytes | None] = {}
         if self.group is not None:
             for layer in (self.group, self.charges, self.effects):
-                for key, plaintext in layer.items():
-                    if start <= key < stop:
-                        if plaintext is None:
-                            rows.pop(key, None)
-                        else:
-                            rows[key] = plaintext
-        ordered = sorted(rows.items())
+                staged.update((key, plaintext) for key, plaintext in layer.items() if start <= key < stop)
+        enough = limit if limit < 0 else limit + sum(plaintext is None for plaintext in staged.values())
+        open_row = self.committed.barrier.open
+        rows: dict[bytes, bytes | None] = {
+            key: None if key in staged else open_row(key, record) for key, record in self.committed.storage.scan(start, stop, enough)
+        }
+        rows.update(staged)
+        ordered = [(key, plaintext) for key, plaintext in sorted(rows.items()) if plaintext is not None]
         return ordered if limit < 0 else ordered[:limit]
 
 
