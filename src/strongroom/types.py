@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 MAX_SECONDS = 10 * 366 * 86_400
 """Ten years and a bit: longer durations are taken for mistakes, and nanosecond instants stay far from 2^63."""
+
+MAX_TEXT = 64
+"""Characters of a duration; longer ones are taken for mistakes."""
 
 _UNITS = {
     "ns": Decimal("1e-9"),
@@ -32,12 +36,15 @@ def parse_duration(value: object) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise ValueError("a duration is a number of seconds or a text such as 90s, 30m, 1h30m, 2d")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise ValueError("a duration is a number of seconds or a text such as 90s, 30m, 1h30m, 2d")
     seconds = _text_seconds(value.strip()) if isinstance(value, str) else Decimal(value)
     if not abs(seconds) <= MAX_SECONDS:
         raise ValueError("the duration is longer than ten years")
     return int(seconds)
 
 
+@lru_cache(maxsize=1_024)
 def _text_seconds(text: str) -> Decimal:
     if text == "":
         return Decimal(0)
@@ -46,7 +53,7 @@ def _text_seconds(text: str) -> Decimal:
     sign = -1 if text[0] == "-" else 1
     at = 1 if text[0] in "+-" else 0
     total = Decimal(0)
-    if len(text) > 64 or at == len(text):
+    if at == len(text):
         raise ValueError("a duration is a number of seconds or a text such as 90s, 30m, 1h30m, 2d")
     while at < len(text):
         part = _PART.match(text, at)

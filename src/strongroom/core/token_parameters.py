@@ -15,9 +15,9 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Seconds
 from strongroom.core.policy import assignable_policies
-from strongroom.core.request import Alias, Call, Grant
-from strongroom.core.token_terms import bound_cidrs
-from strongroom.errors import InvalidRequest
+from strongroom.core.request import Alias, Call, Grant, Peer
+from strongroom.core.token_terms import bound_cidrs, inside
+from strongroom.errors import InvalidRequest, PermissionDenied
 
 TYPES: Final = {"": "default", "default": "default", **{name: name for name in ("service", "batch", "default-service", "default-batch")}}
 """What `token_type` takes, and what it is read back as."""
@@ -111,6 +111,12 @@ def shown(parameters: TokenParameters) -> dict[str, Any]:
 def shown_old(parameters: TokenParameters, *names: str) -> dict[str, Any]:
     """Old names of members that a method still shows."""
     return {name: getattr(parameters, name) for name in names}
+
+
+def check_peer(parameters: TokenParameters, peer: Peer) -> None:
+    """Raises PermissionDenied where a login may not come from this address."""
+    if parameters.bound_cidrs and not inside(peer.address, parameters.bound_cidrs):
+        raise PermissionDenied
 
 
 def granted(

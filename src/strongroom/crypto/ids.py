@@ -34,6 +34,8 @@ ACCESSOR_LENGTH = 24
 """142 bits: not guessable, yet independent of the token."""
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_PAIR = len(_PAIRS)
 _FAIR = 256 - 256 % 62
 _DIGIT_OF_BYTE = (_ALPHABET.encode() * 5)[:256]
 _UNFAIR_BYTES = bytes(range(_FAIR, 256))
@@ -117,12 +119,9 @@ def accessor() -> str:
 
 def checksum(text: str) -> str:
     """CRC-32 of the text in six base62 digits."""
-    rest = crc32(text.encode("utf-8", "surrogatepass"))
-    digits = ""
-    for _ in range(CHECKSUM_LENGTH):
-        rest, digit = divmod(rest, 62)
-        digits = _ALPHABET[digit] + digits
-    return digits
+    rest, last = divmod(crc32(text.encode("utf-8", "surrogatepass")), _PAIR)
+    first, middle = divmod(rest, _PAIR)
+    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]
 
 
 def has_bad_checksum(token: str) -> bool:

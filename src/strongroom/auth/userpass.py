@@ -1,0 +1,196 @@
+"""userpass: people who log in with a name and a password.
+
+Rules of this file:
+- A name is canonical before anything else happens (core/lockout.py); unknown names, wrong passwords and locked names cost one hash each.
+- Unknown and wrong answer the same 400, locked answers 403 whether or not the name exists and the password is right.
+- Hashing runs on the pool, never here; the password is never stored or shown.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.core.engine import Engine, ListBody, delete, list_, login, read, write
+from strongroom.core.fields import Names
+from strongroom.core.lockout import Lockout, canonical_name, unlock
+from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.token_parameters import TokenBody, TokenParameters, changed, check_peer, granted, renewed, shown
+from strongroom.crypto.passwords import (
+    DUMMY,
+    UnusableHash,
+    UnusablePassword,
+    WrongPassword,
+    check_hash,
+    hash_password,
+    needs_rehash,
+    verify_password,
+)
+from strongroom.errors import InvalidRequest, NotFound
+
+INVALID = "invalid username or password"
+
+
+class User(msgspec.Struct, frozen=True):
+    """A stored user."""
+
+    hashed: str
+    token: TokenParameters = TokenParameters()
+
+    def __repr__(self) -> str:
+        return "User()"
+
+
+class UserBody(TokenBody, frozen=True, kw_only=True):
+    """What a user is written with."""
+
+    password: Annotated[str, "The password."] = ""
+    password_hash: Annotated[str, "A hash made elsewhere, in place of the password: argon2id as a PHC string, or bcrypt."] = ""
+
+
+class PasswordBody(msgspec.Struct, frozen=True):
+    """A new password."""
+
+    password: Annotated[str, "The password."] = ""
+    password_hash: Annotated[str, "A hash made elsewhere, in place of the password."] = ""
+
+
+class PoliciesBody(msgspec.Struct, frozen=True, kw_only=True):
+    """New policies."""
+
+    token_policies: Annotated[Names | UnsetType, "The policies of the user's tokens."] = UNSET
+    policies: Annotated[Names | UnsetType, "Old name of token_policies."] = UNSET
+
+
+class LoginBody(msgspec.Struct, frozen=True):
+    """What a user proves himself with."""
+
+    password: Annotated[str, "The password."] = ""
+
+
+class Userpass(Engine, kind="userpass", family="auth"):
+    """Log in with a name and a password."""
+
+    # -- users --------------------------------------------------------------------------------------------------
+
+    @list_("users/", body=ListBody)
+    def list_users(self, body: ListBody) -> Response:
+        """List the users."""
+        names = self.store.list("users", body.after, body.limit)
+        if not names:
+            raise NotFound
+        return Response(data={"keys": names})
+
+    @read("users/{name}")
+    def read_user(self, name: str) -> Response:
+        """Show a user's token parameters; never the password."""
+        user = self._user(canonical_name(name))
+        if user is None:
+            raise NotFound
+        members = shown(user.token)
+        old = {"policies": user.token.policies, "ttl": user.token.ttl, "max_ttl": user.token.max_ttl, "bound_cidrs": user.token.bound_cidrs}
+        return Response(data=members | {field: value for field, value in old.items() if value})
+
+    def user_exists(self, name: str) -> bool:
+        """Whether a write to the user changes it rather than makes it."""
+        return self._user(canonical_name(name)) is not None
+
+    @write("users/{name}", body=UserBody, exists="user_exists")
+    def write_user(self, name: str, body: UserBody) -> None:
+        """Create a user, or change what is given of one."""
+        name = canonical_name(name)
+        before = self._user(name)
+        token = changed(before.token if before is not None else TokenParameters(), body)
+        if body.password or body.password_hash:
+            hashed = self._hashed(body.password, body.password_hash)
+        elif before is not None:
+            hashed = before.hashed
+        else:
+            raise InvalidRequest("missing password")
+        self.store.put(f"users/{name}", User(hashed, token))
+
+    @delete("users/{name}")
+    def delete_user(self, name: str) -> None:
+        """Delete a user; tokens of earlier logins live on until they end, but cannot be renewed."""
+        name = canonical_name(name)
+        self.store.delete(f"users/{name}")
+        unlock(self.call.transaction, self.mount, name)
+
+    @write("users/{name}/password", body=PasswordBody)
+    def write_password(self, name: str, body: PasswordBody) -> None:
+        """Change a user's password."""
+        name = canonical_name(name)
+        user = self._known(name)
+        if not body.password and not body.password_hash:
+            raise InvalidRequest("missing password")
+        self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=self._hashed(body.password, body.password_hash)))
+
+    @write("users/{name}/policies", body=PoliciesBody)
+    def write_policies(self, name: str, body: PoliciesBody) -> None:
+        """Change a user's policies."""
+        name = canonical_name(name)
+        user = self._known(name)
+        self.store.put(f"users/{name}", msgspec.structs.replace(user, token=changed(user.token, body)))
+
+    def _user(self, name: str) -> User | None:
+        return self.store.get(f"users/{name}", User)
+
+    def _known(self, name: str) -> User:
+        user = self._user(name)
+        if user is None:
+            raise InvalidRequest("username does not exist")
+        return user
+
+    def _hashed(self, password: str, given: str) -> str:
+        """The hash to store. Raises InvalidRequest."""
+        if password and given:
+            raise InvalidRequest("give either 'password' or 'password_hash'")
+        try:
+            if given:
+                check_hash(given)
+                return given
+            return self.call.once("hash", password, fn=lambda: hash_password(password))
+        except (UnusablePassword, UnusableHash) as error:
+            raise InvalidRequest(str(error)) from None
+
+    # -- login --------------------------------------------------------------------------------------------------
+
+    @login("login/{name}", body=LoginBody)
+    def login(self, name: str, body: LoginBody) -> Response:
+        """Log in."""
+        name = canonical_name(name)
+        if not body.password:
+            raise InvalidRequest("missing password")
+        user = self._user(name)
+        right = self._matches(user.hashed if user is not None else DUMMY, body.password)
+        lockout = Lockout(self.call.transaction, self.mount, name, known=user is not None)
+        lockout.check()
+        if user is None or not right:
+            lockout.failed()
+            raise InvalidRequest(INVALID)
+        check_peer(user.token, self.call.request.peer)
+        lockout.succeeded()
+        if needs_rehash(user.hashed):
+            fresh = self.call.once("hash", body.password, fn=lambda: hash_password(body.password))
+            self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=fresh))
+        alias = Alias(name, {"username": name})
+        return Response(
+            grant=granted(user.token, self.call, alias, f"{self.mount.path.removeprefix('auth/')[:-1]}-{name}", {"username": name})
+        )
+
+    def _matches(self, hashed: str, password: str) -> bool:
+        """Whether the password belongs to the hash; worked out on the pool."""
+        try:
+            self.call.once("verify", hashed, password, fn=lambda: verify_password(hashed, password))
+        except (WrongPassword, UnusableHash):
+            return False
+        return True
+
+    def renew_login(self, grant: Grant) -> Grant:
+        """The user must still exist, with the same policies."""
+        user = self._user(grant.internal.get("username", ""))
+        if user is None:
+            raise InvalidRequest("the user does not exist any more, not renewing")
+        return renewed(user.token, grant)

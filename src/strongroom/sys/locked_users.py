@@ -1,0 +1,51 @@
+"""sys/locked-users: who is locked out after wrong passwords, and letting them in again.
+
+Rules of this file: only names that exist are listed; unlocking what is not locked is no error.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from strongroom.core.engine import read, write
+from strongroom.core.lockout import canonical_name, locked_names, unlock
+from strongroom.core.request import Mount, Response
+from strongroom.errors import InvalidRequest
+from strongroom.sys.routes import Routes
+
+
+class LockedBody(msgspec.Struct, frozen=True):
+    """Which auth method to look at."""
+
+    mount_accessor: Annotated[str, "Accessor of an auth method; all where it is not given."] = ""
+
+
+class LockedUsers(Routes):
+    """Lockouts."""
+
+    @read("locked-users", body=LockedBody)
+    def locked_users(self, body: LockedBody) -> Response:
+        """Show how many users are locked, and who, by auth method."""
+        table = self.core.mounts.table(self.call.transaction)
+        mounts = [self._mount(body.mount_accessor)] if body.mount_accessor else list(table.by_path.values())
+        shown: list[dict[str, Any]] = []
+        for mount in mounts:
+            names = locked_names(self.call.transaction, mount) if mount.path.startswith("auth/") else []
+            if names:
+                shown.append({"mount_accessor": mount.accessor, "counts": len(names), "alias_identifiers": names})
+        total = sum(entry["counts"] for entry in shown)
+        namespaces = [{"namespace_id": "root", "namespace_path": "", "counts": total, "mount_accessors": shown}]
+        return Response(data={"by_namespace": namespaces, "total": total})
+
+    @write("locked-users/{accessor}/unlock/{alias}")
+    def unlock_user(self, accessor: str, alias: str) -> None:
+        """Let a locked user try again."""
+        unlock(self.call.transaction, self._mount(accessor), canonical_name(alias))
+
+    def _mount(self, accessor: str) -> Mount:
+        mount = self.core.mounts.table(self.call.transaction).by_accessor.get(accessor)
+        if mount is None or mount.tainted or not mount.path.startswith("auth/"):
+            raise InvalidRequest("no auth method has this accessor")
+        return mount
