@@ -65,6 +65,11 @@ class Broker:
         return bool(self.devices)
 
     @property
+    def slot(self) -> int:
+        """Which of the node's workers this is."""
+        return self._slot
+
+    @property
     def failures(self) -> int:
         """How often a device did not take its lines."""
         return sum(device.failures for device in self.devices)

@@ -18,6 +18,7 @@ from strongroom.barrier.cache import Cache
 from strongroom.clock import Clock
 from strongroom.core import areas
 from strongroom.core.audit import Broker
+from strongroom.core.audit_devices import AuditDevices
 from strongroom.core.engine import Engine, Outbound, Route
 from strongroom.core.envelope import envelope
 from strongroom.core.fields import read_fields
@@ -94,6 +95,7 @@ class Core:
         self.tokens = Tokens(self.committed, self.mounts, self.policies, self.identities, self.tombstones)
         self.leases = Leases(self.tombstones)
         self.wrapping = Wrapping(self.tokens)
+        self.devices = AuditDevices(self)
         self.sealing = Sealing()
         self.public: dict[str, Callable[[Core, Request], Response]] = {}
         self._found: dict[tuple[Operation, str], Found] = {}

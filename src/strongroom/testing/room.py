@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from strongroom.core.audit import Broker
+from strongroom.core.audit_devices import Declared
 from strongroom.core.bootstrap import secret_mount
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
@@ -23,6 +24,7 @@ from strongroom.storage.api import Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.sys.lifecycle import PUBLIC
 
+Keys = list[str]
 START = 1_767_225_600_000_000_000
 """2026-01-01T00:00:00Z."""
 
@@ -54,6 +56,8 @@ class QuietProcess:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.core: Core | None = None
+        self.declared: tuple[Declared, ...] = ()
+        self._actions: list[Callable[[], None]] = []
 
     def seal(self) -> None:
         """Seal at once."""
@@ -62,8 +66,10 @@ class QuietProcess:
             self.core.barrier.seal()
 
     def unsealed(self) -> None:
-        """Nothing to start."""
+        """Audit devices are loaded; there is nothing else to start."""
         self.asked.append("unsealed")
+        if self.core is not None:
+            self.core.devices.load(self.declared)
 
     def reload(self) -> None:
         """Nothing to reload."""
@@ -74,8 +80,13 @@ class QuietProcess:
         return b""
 
     def after_answer(self, action: Callable[[], None]) -> None:
-        """At once: nobody waits for an answer here."""
-        action()
+        """Once the call is answered."""
+        self._actions.append(action)
+
+    def answered(self) -> None:
+        """A call was answered: do what waited for it."""
+        while self._actions:
+            self._actions.pop(0)()
 
 
 def _raise(error: BaseException, _call: Call | None) -> None:
@@ -144,7 +155,9 @@ class Strongroom:
             wrap_ttl=wrap_ttl,
             merge_patch=operation is Operation.PATCH,
         )
-        return perform(self.core, Work(request, lambda _work: None), _raise)
+        work = perform(self.core, Work(request, lambda _work: None), _raise)
+        self.process.answered()
+        return work
 
     def ask(self, operation: Operation, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Response:
         """One request that is expected to succeed; its error is raised. Then timers that have come are run."""
@@ -171,15 +184,15 @@ class Strongroom:
         """DELETE."""
         return self.ask(Operation.DELETE, path, data, **options)
 
-    def list(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+    def list(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Keys:
         """LIST; the names."""
         return self.names(Operation.LIST, path, data, **options)
 
-    def scan(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+    def scan(self, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Keys:
         """SCAN; the names."""
         return self.names(Operation.SCAN, path, data, **options)
 
-    def names(self, operation: Operation, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+    def names(self, operation: Operation, path: str, data: Mapping[str, Any] | None = None, **options: Any) -> Keys:
         """The `keys` of a LIST or SCAN; none where there are none."""
         found = self.ask(operation, path, data, **options).data
         return list(found["keys"]) if isinstance(found, Mapping) else []
