@@ -133,9 +133,10 @@ class HttpProtocol(asyncio.Protocol):
             self._pause()
 
     def eof_received(self) -> bool:
-        """The client will send no more; answers in flight may still leave."""
+        """The client will send no more; what it asked for whole is still answered, then the connection closes."""
         self._eof = True
-        return self._exchange is not None
+        self._resume()
+        return self._phase != LINGERING
 
     def connection_lost(self, _exception: Exception | None) -> None:
         """The connection ended; an open exchange is finished by whoever holds it, and its answer dropped."""
