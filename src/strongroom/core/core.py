@@ -93,7 +93,7 @@ class Core:
         self.identities = Identities(self.committed)
         self.tombstones = Tombstones(self.committed)
         self.tokens = Tokens(self.committed, self.mounts, self.policies, self.identities, self.tombstones)
-        self.leases = Leases(self.tombstones)
+        self.leases = Leases(self.tombstones, self.mounts, self.tokens)
         self.wrapping = Wrapping(self.tokens)
         self.devices = AuditDevices(self)
         self.sealing = Sealing()

@@ -2,6 +2,8 @@
 
 Rules of this file:
 - A lease is made in the transaction that hands out the secret, indexed by the token that asked for it, and timed in the due queue.
+- A lease lives no longer than the token that made it, that token's ancestors and the mount that issued it; those of batch tokens hang on
+  the batch token's parent, end with the batch token and cannot be renewed.
 - Ending one calls the engine until it succeeds; nothing here gives up. A lease whose end was ordered counts as gone at once.
 - A lease id is the request path and 24 random characters; its row key hides it.
 - Rows: the lease id → Lease; `t`+token hash+lease hash and `m`+mount uuid+lease hash → LeaseRef; `i`+lease hash → LeaseRef of one
@@ -10,26 +12,32 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
-from strongroom.core.mounts import default_ttl, max_ttl
+from strongroom.core.mounts import Mounts, default_ttl, max_ttl
 from strongroom.core.request import LeaseInfo, LeaseTerms, Mount, Token
 from strongroom.core.tombstones import Tombstone, Tombstones
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest
 
+if TYPE_CHECKING:
+    from strongroom.core.tokens import Tokens
+
 STUBBORN_ATTEMPTS = 6
 """Failed revocations after which operators see the lease as irrevocable; trying goes on."""
 
 
 class Lease(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A secret that was handed out. Instants in ns since the epoch, durations in seconds."""
+    """A secret that was handed out. Instants in ns since the epoch, durations in seconds.
+
+    `token` is the keyed hash of the token it hangs on, b"" for that of an orphaned batch token.
+    """
 
     id: str
     mount: bytes
@@ -60,8 +68,10 @@ class LeaseJob(msgspec.Struct, frozen=True):
 class Leases:
     """Makes, finds, renews and ends leases."""
 
-    def __init__(self, tombstones: Tombstones) -> None:
+    def __init__(self, tombstones: Tombstones, mounts: Mounts, tokens: Tokens) -> None:
         self._tombstones = tombstones
+        self._mounts = mounts
+        self._tokens = tokens
 
     def create(self, transaction: Transaction, terms: LeaseTerms, path: str, mount: Mount, token: Token) -> LeaseInfo:
         """Stage a lease for what `path` just answered."""
@@ -69,18 +79,22 @@ class Leases:
             raise InvalidRequest("secret cannot be returned; the token had one use left, so its lease would end at once")
         ceiling = min(limit for limit in (terms.max_ttl, max_ttl(mount)) if limit)
         ttl = min(terms.ttl or default_ttl(mount), ceiling)
-        if token.entry.kind == "batch" and token.entry.expires:
-            ttl = min(ttl, max(1, (token.entry.expires - transaction.now) // SECOND))
         now = transaction.now
+        expires, owner = now + ttl * SECOND, token.digest
+        if token.entry.kind == "batch":
+            owner = token.entry.parent
+            terms = msgspec.structs.replace(terms, renewable=False)
+            expires = min(expires, token.entry.expires)
+            ttl = (expires - now) // SECOND
         era = self._tombstones.era(transaction)
-        lease = Lease(f"{path}/{base62(24)}", mount.uuid, path, token.digest, now, now + ttl * SECOND, terms, era=era)
+        lease = Lease(f"{path}/{base62(24)}", mount.uuid, path, owner, now, expires, terms, era=era)
         view = transaction.view(areas.LEASES)
         view.put(lease.id, lease)
-        if token.entry.kind != "batch":
-            view.create(_token_ref(transaction, token.digest, lease.id), LeaseRef(lease.id))
+        if owner:
+            view.create(_token_ref(transaction, owner, lease.id), LeaseRef(lease.id))
         view.create(_mount_ref(transaction, mount.uuid, lease.id), LeaseRef(lease.id))
         view.at(lease.expires, "expire", LeaseJob(lease.id))
-        return LeaseInfo(lease.id, ttl, terms.renewable and token.entry.kind != "batch")
+        return LeaseInfo(lease.id, ttl, terms.renewable)
 
     def find(self, transaction: Transaction, lease_id: str) -> Lease | None:
         """A lease that has not ended."""
@@ -89,7 +103,9 @@ class Leases:
         lease = transaction.view(areas.LEASES).get(lease_id.strip("/"), Lease)
         if lease is None or lease.ending or lease.expires <= transaction.now:
             return None
-        return None if self._tombstones.covers(transaction, lease.id, lease.era) else lease
+        if not self._mounts.live(transaction, lease.mount) or self._tombstones.covers(transaction, lease.id, lease.era):
+            return None
+        return lease if not lease.token or self._tokens.alive(transaction, lease.token) is not None else None
 
     def stored(self, transaction: Transaction, lease_id: str) -> Lease | None:
         """A lease's row, ended or not."""
@@ -111,7 +127,7 @@ class Leases:
         view.put(lease.id, renewed)
         if renewed.expires < lease.expires:
             view.at(renewed.expires, "expire", LeaseJob(lease.id))
-        return LeaseInfo(lease.id, seconds, True)
+        return LeaseInfo(lease.id, seconds, terms.renewable)
 
     def end(self, transaction: Transaction, lease: Lease, *, forced: bool = False) -> None:
         """Order the end of a lease: it counts as gone from this commit on. `forced`: without asking the engine."""
