@@ -17,7 +17,6 @@ from strongroom.server.http import Exchange, Handler, HttpProtocol, ListenerInfo
 from strongroom.server.limits import DEFAULT_LIMITS, Limits
 from strongroom.server.tls import TlsListener
 
-
 PLAIN = ListenerInfo()
 
 
