@@ -12,7 +12,7 @@ import hmac
 from typing import NamedTuple
 
 from strongroom.barrier.index import Index
-from strongroom.errors import StorageTampered
+from strongroom.errors import InternalError, StorageTampered
 
 
 class Anchor(NamedTuple):
@@ -26,12 +26,12 @@ class RolledBack(StorageTampered):
     """The store is older than its anchor, or another one."""
 
     def __init__(self, text: str) -> None:
-        super().__init__("the store as a whole")
         advice = (
             "the store stays sealed. If you restored a snapshot on purpose, unseal with accept_rollback=true from every key holder; "
             "otherwise restore the newest snapshot and find out who wrote to the store"
         )
-        self.messages = (f"storage_tampered: {text}; {advice}",)
+        InternalError.__init__(self, f"storage_tampered: {text}; {advice}")
+        self.what = "the store as a whole"
 
 
 def check_anchor(index: Index, anchor: Anchor | None, *, accepted: bool = False) -> None:

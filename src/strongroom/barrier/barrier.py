@@ -4,18 +4,22 @@ Rules of this file:
 - Everything above works on plaintext rows, everything below on sealed ones; both name a row by its row key.
 - A record that does not open is `StorageTampered`, never "not found". Before that is said, the keyring is read again once:
   another node may have begun a new epoch.
-- Unsealing proves the root key by opening the keyring with it. Sealing drops every key; only ending the process erases them.
+- Unsealing proves the root key by opening the keyring with it. Sealing drops every key and overwrites R; the other keys live on in
+  memory that Python does not let us reach until it is used again, so only ending the process surely erases them.
+- The keyring is followed: whoever commits or hears of a new one reads it anew, over a change of the root key too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
 from strongroom.barrier.index import EMPTY, Account, Index
 from strongroom.barrier.keyring import (
     BOOT,
+    HANDOVER_KEY,
     INSTALLATION_KEY,
     KEYRING_KEY,
     Installation,
@@ -23,9 +27,11 @@ from strongroom.barrier.keyring import (
     boot_payload,
     boot_record,
     new_keyring,
+    open_handover,
     open_keyring,
     seal_keyring,
 )
+from strongroom.barrier.shares import wipe
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.crypto.mac import Mac, derive
 from strongroom.crypto.multiset import Multiset
@@ -40,8 +46,8 @@ _index = msgspec.msgpack.Decoder(Index)
 class Keys:
     """What an unsealed barrier holds, ready for use; one object per keyring."""
 
-    def __init__(self, root: bytes, keyring: Keyring, installation: Installation) -> None:
-        self.root = root
+    def __init__(self, root: bytes | bytearray, keyring: Keyring, installation: Installation) -> None:
+        self.root = bytearray(root)
         self.keyring = keyring
         self.installation = installation
         self.ciphers = {epoch.number: RecordCipher(installation.id, epoch.number, epoch.key) for epoch in keyring.epochs}
@@ -85,26 +91,47 @@ class Barrier:
         row = self.storage.get_many([INSTALLATION_KEY]).get(INSTALLATION_KEY)
         return None if row is None else msgspec.msgpack.decode(boot_payload(row), type=Installation)
 
-    def unseal(self, root: bytes) -> None:
+    def unseal(self, root: bytes | bytearray) -> None:
         """Open the keyring with the root key and keep the keys. Raises InvalidRecord when it is not the root key."""
         installation = self.installation()
         row = self.storage.get_many([KEYRING_KEY]).get(KEYRING_KEY)
         if installation is None or row is None:
             raise StorageUnusable("the store is not initialised: run 'strongroom operator init'")
         keyring = open_keyring(root, boot_payload(row), installation)
-        self._keys = Keys(root, keyring, installation)
+        self._keys, old = Keys(root, keyring, installation), self._keys
+        if old is not None:
+            wipe(old.root)
 
     def seal(self) -> None:
         """Forget the keys."""
-        self._keys = None
-
-    def adopt(self, keyring: Keyring, root: bytes | None = None) -> None:
-        """Use a keyring that was just committed."""
-        self._keys = Keys(root or self.keys.root, keyring, self.keys.installation)
+        old, self._keys = self._keys, None
+        if old is not None:
+            wipe(old.root)
 
     def reload(self) -> None:
-        """Read the keyring again: another process may have rotated it."""
-        self.unseal(self.keys.root)
+        """Read the keyring again: it was rotated, here or by another process. Raises Sealed when the root key is not known any more."""
+        keys = self.keys
+        try:
+            self.unseal(keys.root)
+        except InvalidRecord:
+            self._follow(keys)
+
+    def _follow(self, keys: Keys) -> None:
+        """The root key was changed: the new one lies under the old one for a while. Raises Sealed."""
+        row = self.storage.get_many([HANDOVER_KEY]).get(HANDOVER_KEY)
+        try:
+            if row is None:
+                raise InvalidRecord("there is no handover")
+            self.unseal(open_handover(keys.root, boot_payload(row), keys.installation))
+        except InvalidRecord:
+            self.seal()
+            raise Sealed("Vault is sealed: the root key was changed while this server was away; unseal it again") from None
+
+    def heard(self, key: bytes | None) -> None:
+        """A boot row changed (None: any row may have): follow the keyring."""
+        if not self.sealed and (key is None or key == KEYRING_KEY):
+            with suppress(Sealed, StorageUnusable):
+                self.reload()
 
     def open(self, key: bytes, record: bytes) -> bytes:
         """The plaintext of a row. Raises StorageTampered."""
@@ -142,11 +169,15 @@ class Barrier:
             raise StorageTampered(f"the sequence number of the store ({group.gsn - 1}, the index says {index.gsn})")
         return index
 
-    def write(self, group: Group, rows: dict[bytes, bytes | None], old: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    def write(self, group: Group, rows: dict[bytes, bytes | None], old: dict[bytes, bytes], min_epoch: int = 0) -> dict[bytes, bytes]:
         """Seal plaintext `rows` (None = delete) and apply them with the index that accounts for them; returns the records.
 
         `old` holds the records that the rows replace. Boot rows are not sealed: their payload is, where it must be.
+        `min_epoch`: from this commit on no record of an older epoch is taken. Raises StorageTampered when ours is one.
         """
+        self._need_epoch(max(group.min_epoch, min_epoch))
+        if min_epoch > group.min_epoch:
+            group.raise_min_epoch(min_epoch)
         records: dict[bytes, bytes | None] = {}
         seal, gsn = self.keys.current.seal, group.gsn
         for key, plaintext in rows.items():
@@ -160,6 +191,12 @@ class Barrier:
         sealed_index = seal(INDEX_KEY, gsn, msgspec.msgpack.encode(account.close(gsn)))
         group.apply({**puts, INDEX_KEY: sealed_index}, [key for key, record in records.items() if record is None and key in old])
         return puts
+
+    def _need_epoch(self, epoch: int) -> None:
+        if self.keys.current.epoch < epoch:
+            self.reload()
+            if self.keys.current.epoch < epoch:
+                raise StorageTampered("the keyring")
 
     def initialise(
         self,

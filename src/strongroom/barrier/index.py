@@ -1,7 +1,7 @@
 """The authenticated index: one sealed row that vouches for the set of all others.
 
 Rules of this file:
-- Row = {gsn, count, Σ}; Σ = sum mod 2^512 of a keyed term per row (crypto/multiset.py). The index row itself is not counted.
+- Row = {gsn, count, Σ, sealed}; Σ = sum mod 2^512 of a keyed term per row (crypto/multiset.py). The index row itself is not counted.
 - It is read and rewritten under the store's lock, in the transaction whose rows it accounts for. Terms are never stored.
 - A database that was rolled back, or lost, gained or swapped a row, no longer adds up: `scrub` recomputes Σ and compares.
 """
@@ -19,11 +19,12 @@ _MODULUS = 1 << 512
 
 
 class Index(msgspec.Struct, frozen=True):
-    """What all rows add up to as of commit `gsn`. `sigma` is 64 bytes, big-endian."""
+    """What all rows add up to as of commit `gsn`. `sigma` is 64 bytes, big-endian; `sealed` counts every record ever sealed."""
 
     gsn: int
     count: int
     sigma: bytes
+    sealed: int = 0
 
     @property
     def hex(self) -> str:
@@ -46,6 +47,7 @@ class Account:
         self._terms = terms
         self._sum = int.from_bytes(index.sigma, "big")
         self._count = index.count
+        self._sealed = index.sealed + 1
 
     def replace(self, old: Mapping[bytes, bytes], new: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows `new` (None = deleted) take the place of `old`, which holds those among them that existed."""
@@ -58,7 +60,8 @@ class Account:
             if record is not None:
                 self._sum += term(key, record_generation(record), record)
                 self._count += 1
+                self._sealed += 1
 
     def close(self, gsn: int) -> Index:
         """The index row to write with commit `gsn`."""
-        return Index(gsn, self._count, (self._sum % _MODULUS).to_bytes(64, "big"))
+        return Index(gsn, self._count, (self._sum % _MODULUS).to_bytes(64, "big"), self._sealed)

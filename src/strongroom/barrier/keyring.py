@@ -29,7 +29,8 @@ BOOT = bytes(16) + b"\0"
 INSTALLATION_KEY = BOOT + b"installation"
 KEYRING_KEY = BOOT + b"keyring"
 SEALS_KEY = BOOT + b"seals"
-REKEY_KEY = BOOT + b"rekey"
+HANDOVER_KEY = BOOT + b"handover"
+"""For a while after the root key changed: the new one under the old one, so that other processes follow without people."""
 
 FORMAT = 1
 """Version of everything under this file; a newer one is refused, an older one is migrated."""
@@ -60,11 +61,12 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 class Epoch(msgspec.Struct, frozen=True):
-    """One generation of the record key. `created` in ns since the epoch."""
+    """One generation of the record key. `created` in ns since the epoch; `sealed_before` is how many records there were until then."""
 
     number: int
     key: bytes
     created: int
+    sealed_before: int = 0
 
     def __repr__(self) -> str:
         return f"Epoch({self.number})"
@@ -105,9 +107,9 @@ class Keyring(msgspec.Struct, frozen=True):
         """The epoch that new records are sealed under."""
         return self.epochs[-1]
 
-    def rotated(self, now: int) -> Keyring:
+    def rotated(self, now: int, sealed_before: int = 0) -> Keyring:
         """This keyring with one more epoch."""
-        fresh = Epoch(self.current.number + 1, secrets.token_bytes(32), now)
+        fresh = Epoch(self.current.number + 1, secrets.token_bytes(32), now, sealed_before)
         return msgspec.structs.replace(self, epochs=(*self.epochs, fresh))
 
     def without(self, below: int) -> Keyring:
@@ -128,17 +130,30 @@ def _associated(installation: Installation) -> bytes:
     return b"strongroom keyring" + msgspec.msgpack.encode(installation)
 
 
-def seal_keyring(root: bytes, keyring: Keyring, installation: Installation) -> bytes:
+def seal_keyring(root: bytes | bytearray, keyring: Keyring, installation: Installation) -> bytes:
     """Wrap the keyring with R; the installation header is authenticated with it."""
     nonce = secrets.token_bytes(_NONCE)
-    return nonce + xaes_seal(derive(root, b"keyring", 32), nonce, msgspec.msgpack.encode(keyring), _associated(installation))
+    return nonce + xaes_seal(derive(bytes(root), b"keyring", 32), nonce, msgspec.msgpack.encode(keyring), _associated(installation))
 
 
-def open_keyring(root: bytes, payload: bytes, installation: Installation) -> Keyring:
+def seal_handover(old: bytes | bytearray, new: bytes | bytearray, installation: Installation) -> bytes:
+    """The new root key under the old one."""
+    nonce = secrets.token_bytes(_NONCE)
+    return nonce + xaes_seal(derive(bytes(old), b"handover", 32), nonce, bytes(new), _associated(installation))
+
+
+def open_handover(old: bytes | bytearray, payload: bytes, installation: Installation) -> bytes:
+    """The new root key. Raises InvalidRecord."""
+    if len(payload) <= _NONCE:
+        raise InvalidRecord("the handover of the root key is cut short")
+    return xaes_open(derive(bytes(old), b"handover", 32), payload[:_NONCE], payload[_NONCE:], _associated(installation))
+
+
+def open_keyring(root: bytes | bytearray, payload: bytes, installation: Installation) -> Keyring:
     """Unwrap the keyring. Raises InvalidRecord when R is not the one it was wrapped with."""
     if installation.format > FORMAT:
         raise StorageUnusable(f"the store has format {installation.format}, this program reads up to {FORMAT}: start a newer strongroom")
     if len(payload) <= _NONCE:
         raise InvalidRecord("the keyring is cut short")
-    clear = xaes_open(derive(root, b"keyring", 32), payload[:_NONCE], payload[_NONCE:], _associated(installation))
+    clear = xaes_open(derive(bytes(root), b"keyring", 32), payload[:_NONCE], payload[_NONCE:], _associated(installation))
     return msgspec.msgpack.decode(clear, type=Keyring)

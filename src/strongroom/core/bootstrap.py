@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from strongroom.barrier.keyring import FORMAT, Installation
 from strongroom.core.mounts import new_mount, system_mounts
 from strongroom.core.request import Auth, Call, Grant, Operation, Peer, Request, Secret
+from strongroom.core.rotation import start_checks
 from strongroom.core.transaction import Staged
 from strongroom.crypto.ids import uuid4_text
 
@@ -44,9 +45,10 @@ def install(core: Core, installation: Installation, root: bytes, boot: Mapping[b
 
 
 def first_rows(core: Core, call: Call) -> None:
-    """Stage the mounts that always exist."""
+    """Stage the mounts that always exist, and the timer that looks after the keyring."""
     for mount in system_mounts():
         core.mounts.store(call.transaction, mount)
+    start_checks(call.transaction)
 
 
 def root_token(core: Core, call: Call, token_id: str = "") -> Auth:

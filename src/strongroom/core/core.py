@@ -14,7 +14,8 @@ from collections.abc import Callable
 import msgspec
 
 from strongroom.barrier.barrier import Barrier
-from strongroom.barrier.cache import Cache
+from strongroom.barrier.cache import AREA, Cache
+from strongroom.barrier.keyring import BOOT
 from strongroom.clock import Clock
 from strongroom.core import areas
 from strongroom.core.audit import Broker
@@ -88,6 +89,7 @@ class Core:
         self.outbound = outbound
         self.barrier = Barrier(storage)
         self.committed = Committed(storage, self.barrier, Cache())
+        self.committed.cache.watch(BOOT[:AREA], self.barrier.heard)
         self.mounts = Mounts(self.committed)
         self.policies = Policies(self.committed)
         self.identities = Identities(self.committed)

@@ -196,7 +196,7 @@ class GroupRun:
             return False
         committed = self.core.committed
         self._old = committed.old_records([key for key in self.staged if key not in self.staged.fresh])
-        self._puts = self.core.barrier.write(self.group, self.staged, self._old)
+        self._puts = self.core.barrier.write(self.group, self.staged, self._old, self.staged.min_epoch)
         return True
 
     def committed(self) -> None:

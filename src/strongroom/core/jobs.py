@@ -12,11 +12,13 @@ from collections.abc import Callable
 from strongroom.barrier.view import Due, decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.ceremonies import handover_due, settle_due
 from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
 from strongroom.core.mounts import DrainJob, drain, max_ttl
 from strongroom.core.policies import PolicyEntry, PolicyJob
 from strongroom.core.request import Call
+from strongroom.core.rotation import rewrap_due, rotation_due
 from strongroom.core.tokens import BATCH, DigestJob, TidyJob
 from strongroom.core.tombstones import SweepJob, Tombstone, covered
 from strongroom.core.transaction import Transaction
@@ -162,5 +164,9 @@ JOBS: dict[tuple[bytes, str], Job] = {
     (areas.TOKENS, "remove"): _token_removed,
     (areas.TOKENS, "tidy"): _tokens_tidied,
     (areas.LEASES, "expire"): _lease_expired,
+    (areas.CEREMONIES, "rotate"): rotation_due,
+    (areas.CEREMONIES, "rewrap"): rewrap_due,
+    (areas.CEREMONIES, "settle"): settle_due,
+    (areas.CEREMONIES, "handover"): handover_due,
 }
 """By area and job name. Modules of the core that have timers of their own add theirs."""

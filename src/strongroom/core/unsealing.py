@@ -74,15 +74,15 @@ class Progress:
 class Sealing:
     """What one process knows about its seals. `seals` and `anchor` are set by the server from its configuration.
 
-    `anchor` gives the newest state of the store that was proven elsewhere, None where there is none. `opened_by` is the id of the
-    share set that opened the store here, b"" where a seal did. `boot` tells this life of the process from every other.
+    `anchor` gives the newest state of the store that was proven elsewhere, None where there is none. `used` holds the ids of share
+    sets that opened or authorised something here. `boot` tells this life of the process from every other.
     """
 
     def __init__(self) -> None:
         self.seals: tuple[Seal, ...] = ()
         self.anchor: Callable[[], Anchor | None] = lambda: None
         self.progress = Progress()
-        self.opened_by = b""
+        self.used: set[bytes] = set()
         self.boot = secrets.token_bytes(16)
 
     def __repr__(self) -> str:
@@ -200,7 +200,7 @@ def _open_with(core: Core, config: SealConfig, share_set: ShareSet, key: bytearr
     wrap = next((wrap for wrap in config.wraps if wrap.share_set == share_set), None)
     if wrap is None:
         require_recovery(core, config, share_set, key)
-        open_by_itself(core, accept_rollback=accepted)
+        _open_by_seal(core, config, accepted)
         return
     installation = _installation(core)
     try:
@@ -208,7 +208,7 @@ def _open_with(core: Core, config: SealConfig, share_set: ShareSet, key: bytearr
         _open(core, config, root, accepted)
     except InvalidRecord:
         raise InvalidRequest(INVALID_KEY) from None
-    core.sealing.opened_by = share_set.id
+    core.sealing.used.add(share_set.id)
 
 
 def require_recovery(core: Core, config: SealConfig, share_set: ShareSet, key: bytearray) -> None:
@@ -220,9 +220,12 @@ def require_recovery(core: Core, config: SealConfig, share_set: ShareSet, key: b
     raise InvalidRequest("the recovery keys do not combine to the recovery key of this installation")
 
 
-def open_by_itself(core: Core, *, accept_rollback: bool = False) -> None:
+def open_by_itself(core: Core) -> None:
     """Open the store with a configured seal. Raises Unavailable, naming for each seal why it could not."""
-    config = current_config(core)
+    _open_by_seal(core, current_config(core), accepted=False)
+
+
+def _open_by_seal(core: Core, config: SealConfig, accepted: bool) -> None:
     installation = _installation(core)
     reasons: list[str] = []
     for seal, wrap in _pairs(core.sealing.seals, config.wraps):
@@ -235,7 +238,7 @@ def open_by_itself(core: Core, *, accept_rollback: bool = False) -> None:
             reasons.append(f"{seal.kind}: {error.messages[0]}")
             continue
         try:
-            _open(core, config, root, accept_rollback)
+            _open(core, config, root, accepted)
         except InvalidRecord:
             raise StorageUnusable("the seal gave a root key that does not open the keyring; restore from a snapshot") from None
         return

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from strongroom.barrier.seal import Seal
 from strongroom.core.audit import Broker
 from strongroom.core.audit_devices import Declared
 from strongroom.core.bootstrap import secret_mount
@@ -94,7 +95,7 @@ def _raise(error: BaseException, _call: Call | None) -> None:
 
 
 class Strongroom:
-    """An unsealed server and its root token.
+    """An unsealed server and its root token. With `seals` it opens by itself, and the shares are recovery keys.
 
     Every verb takes a path without `/v1/`, raises what the server would answer as an error, and returns the Response.
     """
@@ -108,19 +109,32 @@ class Strongroom:
         outbound: Outbound | None = None,
         secret_shares: int = 1,
         secret_threshold: int = 1,
+        seals: tuple[Seal, ...] = (),
     ) -> None:
         self.clock = clock or FakeClock()
         self.storage = storage or MemoryStorage()
         self.process = QuietProcess()
         self.audit = broker or Broker(self.clock, "test")
-        self.core = Core(self.storage, self.clock, self.audit, settings or Settings(dev=True), self.process, outbound or Outbound())
-        self.process.core = self.core
-        self.core.public.update(PUBLIC)
-        made = initialise(self.core, InitParameters(secret_shares, secret_threshold))
-        self.unseal_keys = [share.hex() for share in made.keys]
+        self._rest = (settings or Settings(dev=True), self.process, outbound or Outbound())
+        self.seals = seals
+        self.core = self._boot()
+        asked = (0, 0, secret_shares, secret_threshold) if seals else (secret_shares, secret_threshold)
+        made = initialise(self.core, InitParameters(*asked))
+        self.unseal_keys = [share.hex() for share in made.recovery_keys or made.keys]
         self.token = made.root_token.reveal()
         self.unseal()
         self.transact(lambda call: secret_mount(self.core, call))
+
+    def _boot(self) -> Core:
+        core = Core(self.storage, self.clock, self.audit, *self._rest)
+        core.sealing.seals = self.seals
+        core.public.update(PUBLIC)
+        self.process.core = core
+        return core
+
+    def restart(self) -> None:
+        """Kill the server and start another one on the same store: nothing that was in memory is left, and it is sealed."""
+        self.core = self._boot()
 
     def unseal(self) -> None:
         """Give as many key shares as it takes."""

@@ -1,0 +1,142 @@
+"""A new root token, made by a quorum of key holders and hidden under a one-time password.
+
+Rules of this file:
+- `sys/generate-root-token/…` takes a token with `sudo` and the shares. The old `sys/generate-root/…` form takes the shares alone, and
+  exists only where a listener opens it; elsewhere it answers 405 and leaves no trace.
+- The token is shown XORed with the one-time password, so that whoever gives the last share does not learn it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import msgspec
+
+from strongroom.core.ceremonies import GENERATE, Ceremonies, Ceremony
+from strongroom.core.engine import delete, read, write
+from strongroom.core.request import Response
+from strongroom.crypto.ids import TOKEN_LENGTH
+from strongroom.errors import InvalidRequest, UnsupportedOperation
+from strongroom.sys.lifecycle import NO_PGP, bare
+from strongroom.sys.rekey import NonceBody, ShareBody, mirrored
+from strongroom.sys.routes import Routes
+
+
+class AttemptBody(msgspec.Struct, frozen=True):
+    """Body of an attempt's start."""
+
+    otp: Annotated[str, "One-time password of the token's length; made and returned where it is left out"] = ""
+    pgp_key: str = ""
+
+
+class DecodeBody(msgspec.Struct, frozen=True):
+    """Body of sys/decode-token."""
+
+    encoded_token: str = ""
+    otp: str = ""
+
+
+class GenerateRootRoutes(Routes):
+    """A new root token."""
+
+    @read("generate-root-token/attempt", sudo=True)
+    def generation_status(self) -> Response:
+        """How far the making of a root token has come."""
+        return mirrored(_status(Ceremonies(self.core, self.call)))
+
+    @write("generate-root-token/attempt", body=AttemptBody, sudo=True)
+    def start_generation(self, body: AttemptBody) -> Response:
+        """Begin making a root token."""
+        return mirrored(_start(Ceremonies(self.core, self.call), body))
+
+    @delete("generate-root-token/attempt", body=NonceBody, sudo=True)
+    def cancel_generation(self, body: NonceBody) -> None:
+        """End it; no token is made."""
+        Ceremonies(self.core, self.call).cancel(GENERATE, body.nonce)
+
+    @write("generate-root-token/update", body=ShareBody, sudo=True)
+    def give_to_generation(self, body: ShareBody) -> Response:
+        """Give a key share; the last one brings the token."""
+        return mirrored(_give(Ceremonies(self.core, self.call), body))
+
+    @read("generate-root/attempt", public=True)
+    def old_generation_status(self) -> Response:
+        """How far the making of a root token has come."""
+        return bare(_status(self._open_generation()))
+
+    @write("generate-root/attempt", body=AttemptBody, public=True)
+    def start_old_generation(self, body: AttemptBody) -> Response:
+        """Begin making a root token."""
+        return bare(_start(self._open_generation(), body))
+
+    @delete("generate-root/attempt", body=NonceBody, public=True)
+    def cancel_old_generation(self, body: NonceBody) -> None:
+        """End it; no token is made."""
+        self._open_generation().cancel(GENERATE, body.nonce)
+
+    @write("generate-root/update", body=ShareBody, public=True)
+    def give_to_old_generation(self, body: ShareBody) -> Response:
+        """Give a key share; the last one brings the token."""
+        return bare(_give(self._open_generation(), body))
+
+    @write("decode-token", body=DecodeBody, public=True, writes=False)
+    def decode_token(self, body: DecodeBody) -> Response:
+        """The token that an encoded one and its one-time password give."""
+        return Response(data={"token": _decoded(body.encoded_token, body.otp)})
+
+    def _open_generation(self) -> Ceremonies:
+        """Raises UnsupportedOperation where no listener opens the old form."""
+        if not (self.core.settings.open_generate_root or self.core.settings.dev):
+            raise UnsupportedOperation
+        return Ceremonies(self.core, self.call, old_form=True)
+
+
+def _start(ceremonies: Ceremonies, body: AttemptBody) -> dict[str, Any]:
+    if body.pgp_key:
+        raise InvalidRequest(NO_PGP)
+    started = ceremonies.start_generate(body.otp)
+    return {**_members(ceremonies, started), "otp": "" if body.otp else started.otp}
+
+
+def _status(ceremonies: Ceremonies) -> dict[str, Any]:
+    return _members(ceremonies, ceremonies.find(GENERATE))
+
+
+def _members(ceremonies: Ceremonies, found: Ceremony | None) -> dict[str, Any]:
+    sets = ceremonies.config().authority
+    return {
+        "nonce": found.nonce if found else "",
+        "started": found is not None,
+        "progress": len(found.given) if found else 0,
+        "required": sets[0].threshold if sets else 0,
+        "complete": False,
+        "encoded_token": "",
+        "encoded_root_token": "",
+        "pgp_fingerprint": "",
+        "otp": "",
+        "otp_length": TOKEN_LENGTH,
+    }
+
+
+def _give(ceremonies: Ceremonies, body: ShareBody) -> dict[str, Any]:
+    ceremony = ceremonies.require(GENERATE, body.nonce)
+    encoded = ceremonies.generate(ceremony, body.key)
+    if encoded is None:
+        return _status(ceremonies)
+    members = _members(ceremonies, ceremony)
+    done = {"complete": True, "progress": members["required"], "encoded_token": encoded, "encoded_root_token": encoded}
+    return {**members, **done}
+
+
+def _decoded(encoded: str, otp: str) -> str:
+    """Undo core.ceremonies.hidden. Raises InvalidRequest."""
+    try:
+        mixed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        pad = otp.encode()
+        if not mixed or len(mixed) != len(pad):
+            raise ValueError("lengths differ")
+        return bytes(left ^ right for left, right in zip(mixed, pad, strict=True)).decode("ascii")
+    except (ValueError, binascii.Error):
+        raise InvalidRequest("encoded_token is not base64 of a token, or the one-time password is not the one it was made with") from None

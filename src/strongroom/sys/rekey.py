@@ -1,0 +1,241 @@
+"""Rekey: new key shares and a new root key (`rotate/root`), new recovery shares (`rotate/recovery`).
+
+Rules of this file:
+- `sys/rotate/…` takes a token with `sudo` and the shares. The old `sys/rekey…` forms take the shares alone, and exist only where a
+  listener opens them; elsewhere they answer 405 and leave no trace.
+- Answers are Vault's: bare objects on the old forms, mirrored envelopes on the new ones.
+- The rules of a rekey are in core/ceremonies.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+
+from strongroom.barrier.shares import split_new_key
+from strongroom.core.ceremonies import RECOVERY, ROOT, Ceremonies, Ceremony, Pending
+from strongroom.core.engine import delete, read, write
+from strongroom.core.fields import Names
+from strongroom.core.request import Response
+from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
+from strongroom.sys.lifecycle import NO_PGP, bare, key_members
+from strongroom.sys.routes import Routes
+
+
+class RekeyBody(msgspec.Struct, frozen=True):
+    """Body of a rekey's start."""
+
+    secret_shares: Annotated[int, "Number of new shares"] = 0
+    secret_threshold: Annotated[int, "New shares needed together"] = 0
+    pgp_keys: Names = Names()
+    backup: bool = False
+    require_verification: Annotated[bool, "Nothing changes before the new shares were given back"] = False
+
+
+class ShareBody(msgspec.Struct, frozen=True):
+    """One share for a ceremony."""
+
+    key: Annotated[str, "One key share, hex or base64"] = ""
+    nonce: Annotated[str, "The ceremony's nonce"] = ""
+
+
+class NonceBody(msgspec.Struct, frozen=True):
+    """Body or query of a cancellation."""
+
+    nonce: Annotated[str, "The ceremony's nonce; needed once shares were given to an unauthenticated one"] = ""
+
+
+class RekeyRoutes(Routes):
+    """New key shares, in a ceremony of their holders."""
+
+    # -- with a token -------------------------------------------------------------------------------------------
+
+    @read("rotate/{target}/init", sudo=True)
+    def rotation_status(self, target: str) -> Response:
+        """How far a rekey has come."""
+        return mirrored(_status(self._new_form(), _target(target)))
+
+    @write("rotate/{target}/init", body=RekeyBody, sudo=True)
+    def start_rotation(self, target: str, body: RekeyBody) -> Response:
+        """Begin a rekey."""
+        return mirrored(_start(self._new_form(), _target(target), body))
+
+    @delete("rotate/{target}/init", body=NonceBody, sudo=True)
+    def cancel_rotation(self, target: str, body: NonceBody) -> None:
+        """End a rekey; the present shares stay."""
+        self._new_form().cancel(_target(target), body.nonce)
+
+    @write("rotate/{target}/update", body=ShareBody, sudo=True)
+    def give_to_rotation(self, target: str, body: ShareBody) -> Response:
+        """Give a present share; the last one brings the new shares."""
+        return mirrored(_give(self._new_form(), _target(target), body))
+
+    @read("rotate/{target}/verify", sudo=True)
+    def rotation_verification(self, target: str) -> Response:
+        """How many new shares came back."""
+        return mirrored(_verification(self._new_form().require_pending(_target(target))[1]))
+
+    @write("rotate/{target}/verify", body=ShareBody, sudo=True)
+    def verify_rotation(self, target: str, body: ShareBody) -> Response:
+        """Give a new share back; the last one makes the new shares count."""
+        return mirrored(_verify(self._new_form(), _target(target), body))
+
+    @delete("rotate/{target}/verify", sudo=True)
+    def restart_rotation_verification(self, target: str) -> Response:
+        """Forget the new shares that came back, under a new nonce."""
+        return mirrored(_verification(self._new_form().restart_verification(_target(target))))
+
+    @read("rotate/{target}/backup", sudo=True)
+    def rotation_backup(self, target: str) -> Response:
+        """A backup of PGP-encrypted shares."""
+        raise _no_backup(_target(target))
+
+    @delete("rotate/{target}/backup", sudo=True)
+    def delete_rotation_backup(self, target: str) -> None:
+        """Remove a backup of PGP-encrypted shares."""
+        _target(target)
+
+    # -- the old forms, by shares alone -------------------------------------------------------------------------
+
+    @read("rekey/init", public=True)
+    @read("rekey-recovery-key/init", public=True)
+    def rekey_status(self) -> Response:
+        """How far a rekey has come."""
+        return bare(_status(self._old_form(), self._old_target()))
+
+    @write("rekey/init", body=RekeyBody, public=True)
+    @write("rekey-recovery-key/init", body=RekeyBody, public=True)
+    def start_rekey(self, body: RekeyBody) -> Response:
+        """Begin a rekey."""
+        return bare(_start(self._old_form(), self._old_target(), body))
+
+    @delete("rekey/init", body=NonceBody, public=True)
+    @delete("rekey-recovery-key/init", body=NonceBody, public=True)
+    def cancel_rekey(self, body: NonceBody) -> None:
+        """End a rekey; the present shares stay."""
+        self._old_form().cancel(self._old_target(), body.nonce)
+
+    @write("rekey/update", body=ShareBody, public=True)
+    @write("rekey-recovery-key/update", body=ShareBody, public=True)
+    def give_to_rekey(self, body: ShareBody) -> Response:
+        """Give a present share; the last one brings the new shares."""
+        return bare(_give(self._old_form(), self._old_target(), body))
+
+    @read("rekey/verify", public=True)
+    @read("rekey-recovery-key/verify", public=True)
+    def rekey_verification(self) -> Response:
+        """How many new shares came back."""
+        return bare(_verification(self._old_form().require_pending(self._old_target())[1]))
+
+    @write("rekey/verify", body=ShareBody, public=True)
+    @write("rekey-recovery-key/verify", body=ShareBody, public=True)
+    def verify_rekey(self, body: ShareBody) -> Response:
+        """Give a new share back; the last one makes the new shares count."""
+        return bare(_verify(self._old_form(), self._old_target(), body))
+
+    @delete("rekey/verify", public=True)
+    @delete("rekey-recovery-key/verify", public=True)
+    def restart_rekey_verification(self) -> Response:
+        """Forget the new shares that came back, under a new nonce."""
+        return bare(_verification(self._old_form().restart_verification(self._old_target())))
+
+    @read("rekey/backup", sudo=True)
+    @read("rekey/recovery-key-backup", sudo=True)
+    @read("rekey-recovery-key/backup", sudo=True)
+    def rekey_backup(self) -> Response:
+        """A backup of PGP-encrypted shares."""
+        raise _no_backup(self._old_target())
+
+    @delete("rekey/backup", sudo=True)
+    @delete("rekey/recovery-key-backup", sudo=True)
+    @delete("rekey-recovery-key/backup", sudo=True)
+    def delete_rekey_backup(self) -> None:
+        """Remove a backup of PGP-encrypted shares."""
+
+    def _new_form(self) -> Ceremonies:
+        return Ceremonies(self.core, self.call)
+
+    def _old_form(self) -> Ceremonies:
+        """Raises UnsupportedOperation where no listener opens the old forms."""
+        if not (self.core.settings.open_rekey or self.core.settings.dev):
+            raise UnsupportedOperation
+        return Ceremonies(self.core, self.call, old_form=True)
+
+    def _old_target(self) -> str:
+        return RECOVERY if "recovery-key" in self.call.request.path else ROOT
+
+
+def mirrored(members: Mapping[str, Any]) -> Response:
+    """An envelope whose members stand at the top too."""
+    return Response(data=members, mirror=True)
+
+
+def _target(name: str) -> str:
+    if name not in (ROOT, RECOVERY):
+        raise NotFound(f"there is nothing to rotate named {name!r}; it is root or recovery")
+    return name
+
+
+def _no_backup(_target_name: str) -> InvalidRequest:
+    return InvalidRequest("no backed-up keys found: backups are of PGP-encrypted keys only")
+
+
+def _start(ceremonies: Ceremonies, name: str, body: RekeyBody) -> dict[str, Any]:
+    if body.pgp_keys:
+        raise InvalidRequest(NO_PGP)
+    if body.backup:
+        raise InvalidRequest("cannot request a backup of the new keys without providing PGP keys for encryption")
+    started = ceremonies.start_rekey(name, body.secret_shares, body.secret_threshold, verify=body.require_verification)
+    return _members(ceremonies, started)
+
+
+def _status(ceremonies: Ceremonies, name: str) -> dict[str, Any]:
+    return _members(ceremonies, ceremonies.find(name))
+
+
+def _members(ceremonies: Ceremonies, found: Ceremony | None) -> dict[str, Any]:
+    sets = ceremonies.config().authority
+    members: dict[str, Any] = {
+        "nonce": found.nonce if found else "",
+        "started": found is not None,
+        "t": found.threshold if found else 0,
+        "n": found.shares if found else 0,
+        "progress": len(found.given) if found else 0,
+        "required": sets[0].threshold if sets else 0,
+        "pgp_fingerprints": None,
+        "backup": False,
+        "verification_required": bool(found and found.verify),
+    }
+    if found is not None and found.pending is not None:
+        members["verification_nonce"] = found.pending.nonce
+    return members
+
+
+def _give(ceremonies: Ceremonies, name: str, body: ShareBody) -> dict[str, Any]:
+    ceremony = ceremonies.require(name, body.nonce)
+    done = ceremonies.rekey(name, ceremony, body.key, partial(split_new_key, ceremony.shares, ceremony.threshold))
+    if done is None:
+        return _status(ceremonies, name)
+    members: dict[str, Any] = {"nonce": ceremony.nonce, "complete": True, **key_members(done.shares)}
+    members |= {"pgp_fingerprints": None, "backup": False, "verification_required": bool(done.verification_nonce)}
+    if done.verification_nonce:
+        members["verification_nonce"] = done.verification_nonce
+    return members
+
+
+def _verification(pending: Pending) -> dict[str, Any]:
+    return {
+        "nonce": pending.nonce,
+        "started": True,
+        "t": pending.share_set.threshold,
+        "n": pending.share_set.shares,
+        "progress": len(pending.given),
+    }
+
+
+def _verify(ceremonies: Ceremonies, name: str, body: ShareBody) -> dict[str, Any]:
+    left = ceremonies.verify(name, body.nonce, body.key)
+    return {"nonce": body.nonce, "complete": True} if left is None else {**_verification(left), "complete": False}
