@@ -13,8 +13,9 @@ from strongroom.core.acl import ROOT_ACL
 from strongroom.core.audit import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
-from strongroom.core.group import GroupRun, Work
+from strongroom.core.group import GroupRun
 from strongroom.core.request import Operation, Peer, Request, Secret, Token, TokenEntry
+from strongroom.core.work import Work
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.testing.room import QuietProcess
 
@@ -62,10 +63,8 @@ def fill_in_process(store: Path, unseal_key: str, keys: int, group: int = 500) -
             request = Request(str(number), Operation.UPDATE, f"kv/data/app{number}", data, raw, token, Peer())
             run.admit(Work(request, lambda _work: None))
         assert all(work.error is None for work in run.works), run.works[0].error
-        run.apply()
-        run.group.commit()
-        core.committed.gsn = run.group.gsn
-        run.committed()
+        assert run.apply()
+        run.settle(True, run.end(True))
     storage.close()
 
 

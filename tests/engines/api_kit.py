@@ -11,10 +11,11 @@ from strongroom.api.vault import answer, decode
 from strongroom.core import areas
 from strongroom.core.core import Core
 from strongroom.core.envelope import encode
-from strongroom.core.group import Work, perform
+from strongroom.core.group import perform
 from strongroom.core.mounts import new_mount
 from strongroom.core.policies import PolicyEntry
 from strongroom.core.request import Call, Grant, Peer
+from strongroom.core.work import Work
 from strongroom.errors import StrongroomError
 from strongroom.testing.room import Strongroom
 

@@ -4,194 +4,77 @@ Rules of this file:
 - Every call runs from `resolve` on the freshest state plus the group's earlier rows; one that raises drops only its own effects.
 - Request lines are out before rows are applied; response lines before answers leave. Nothing here waits: the committer does.
 - A call that needs something slow leaves the group and comes back; whatever it staged is gone.
+- A call that has no request line does not commit, and one that has no response line is not answered with what it found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
 
-import msgspec
-
-from strongroom.barrier.view import DUE, QUEUE_AREA, Due, decoder
 from strongroom.core.core import Core
-from strongroom.core.jobs import lease_failed, run_due
-from strongroom.core.request import Call, Operation, Peer, Raised, Request, Rerun, Response, Secret
+from strongroom.core.request import Call, Raised, Rerun
 from strongroom.core.transaction import NeedsCommit, Staged
-from strongroom.crypto.ids import uuid4_text
-from strongroom.errors import AuditFailed, InternalError, StrongroomError
+from strongroom.core.work import Internal, Reported, Work
+from strongroom.errors import AuditFailed, InternalError, OutcomeUnknown, StorageUnusable, StrongroomError
 from strongroom.storage.api import Group
-
-Reported = Callable[[BaseException, Call | None], None]
-"""Where an exception that is a bug goes: the log, with the request id."""
-
-
-class Work:
-    """One request on its way through: what it has become so far, and how to answer it."""
-
-    __slots__ = ("call", "done", "error", "remembered", "request", "response")
-
-    def __init__(self, request: Request, done: Callable[[Work], None]) -> None:
-        self.request = request
-        self.done = done
-        self.remembered: dict[Any, Any] = {}
-        self.call: Call | None = None
-        self.response: Response | None = None
-        self.error: StrongroomError | None = None
-
-    def run(self, core: Core, group: Staged | None) -> Staged:
-        """One attempt; returns what it staged. Raises NeedsCommit and Rerun; a failure ends up in `error`."""
-        public = core.public.get(self.request.path)
-        if public is not None:
-            return self._answer(core, public)
-        transaction = core.transaction(group)
-        call = self.call = Call(self.request, self.request.operation, transaction, remembered=self.remembered)
-        self.response = self.error = None
-        try:
-            self.response = core.attempt(call)
-        except StrongroomError as error:
-            self.error = error
-            return transaction.charges
-        transaction.charges.take(transaction.effects)
-        return transaction.charges
-
-    def _answer(self, core: Core, public: Callable[[Core, Request], Response]) -> Staged:
-        """Routes that work while sealed: no token, no mount, no audit."""
-        try:
-            self.response = public(core, self.request)
-        except StrongroomError as error:
-            self.error = error
-        return Staged()
-
-    def failed(self, error: StrongroomError) -> None:
-        """Answer with an error instead of whatever there was."""
-        self.response, self.error = None, error
-
-    @property
-    def audited(self) -> bool:
-        """Requests are, timers are not."""
-        return True
-
-    def __repr__(self) -> str:
-        return f"Work({self.request!r})"
-
-
-class Timer(Work):
-    """A due row on its way through: run like a request, answered to nobody."""
-
-    __slots__ = ("due", "fault", "key")
-
-    def __init__(self, key: bytes, due: Due, done: Callable[[Work], None]) -> None:
-        super().__init__(Request(uuid4_text(), Operation.UPDATE, due.job, {}, b"", Secret(""), Peer()), done)
-        self.key = key
-        self.due = due
-        self.fault: Exception | None = None
-
-    def run(self, core: Core, group: Staged | None) -> Staged:
-        """Do the job and remove its row; where it fails, set it again for later."""
-        transaction = core.transaction(group)
-        call = self.call = Call(self.request, self.request.operation, transaction, remembered=self.remembered)
-        self.error = None
-        row = transaction.get(self.key)
-        if row is None:
-            return transaction.charges
-        transaction.put(self.key, None, charge=True)
-        try:
-            run_due(core, call, self.due)
-        except (NeedsCommit, Rerun):
-            raise
-        except Exception as error:  # noqa: BLE001  whatever it was, the job is tried again
-            self.error = error if isinstance(error, StrongroomError) else InternalError()
-            self.fault = error
-            lease_failed(core, call, self.due)
-            set_again(call, self.due)
-            return transaction.charges
-        transaction.charges.take(transaction.effects)
-        return transaction.charges
-
-    @property
-    def audited(self) -> bool:
-        """Requests are, timers are not."""
-        return False
-
-
-class Internal(Work):
-    """A change the server itself makes: at init, at start, when the keyring rotates."""
-
-    __slots__ = ("change", "result")
-
-    def __init__(self, change: Callable[[Call], object], done: Callable[[Work], None] = lambda _work: None) -> None:
-        super().__init__(Request(uuid4_text(), Operation.UPDATE, "internal", {}, b"", Secret(""), Peer()), done)
-        self.change = change
-        self.result: object = None
-
-    def run(self, core: Core, group: Staged | None) -> Staged:
-        """Make the change."""
-        transaction = core.transaction(group)
-        call = self.call = Call(self.request, self.request.operation, transaction, remembered=self.remembered)
-        self.error = None
-        try:
-            self.result = self.change(call)
-        except StrongroomError as error:
-            self.error = error
-            return transaction.charges
-        transaction.charges.take(transaction.effects)
-        return transaction.charges
-
-    @property
-    def audited(self) -> bool:
-        """Requests are, the server's own changes are not."""
-        return False
-
-
-LONGEST_WAIT = 300
-"""Seconds between tries of a job that keeps failing."""
-
-
-def set_again(call: Call, due: Due) -> None:
-    """Set a failed job for later: 1, 2, 4 … seconds, at most five minutes, for as long as it takes."""
-    wait = min(LONGEST_WAIT, 1 << min(due.attempts, 9))
-    when = call.transaction.now + wait * 1_000_000_000
-    key = QUEUE_AREA + DUE + when.to_bytes(8, "big") + uuid4_text()[:8].encode()
-    again = Due(due.area, due.job, due.payload, due.attempts + 1)
-    call.transaction.put(key, msgspec.msgpack.encode(again), charge=True, fresh=True)
 
 
 class GroupRun:
-    """The steps of one group, in order: `admit` each work, `apply`, commit (the committer's), `committed`."""
+    """The steps of one group, in order: `admit` each work, `apply`, `end` (on the committing thread), `settle`. Only reports raise."""
 
     def __init__(self, core: Core, group: Group, report: Reported) -> None:
         self.core = core
         self.group = group
         self.staged = Staged()
         self.works: list[Work] = []
+        self.size = 0
         self._report = report
+        self._lost = core.audit.lost
         self._puts: dict[bytes, bytes] = {}
         self._old: dict[bytes, bytes] = {}
-        if group.feed.keys is None or group.feed.keys:
-            keys = None if group.feed.keys is None else list(group.feed.keys)
-            core.committed.forget(keys, keys)
+        if group.feed.keys is None:
+            core.committed.forget(None, None)
+        elif group.feed.keys:
+            core.committed.forget(list(group.feed.keys), list(group.feed.keys))
+        core.committed.gsn = group.feed.gsn
+
+    @property
+    def full(self) -> bool:
+        """Whether the next call has to wait for the next group."""
+        return len(self.works) >= MAX_GROUP or self.size >= MAX_GROUP_BYTES
 
     def admit(self, work: Work) -> Rerun | None:
         """Run a work as the next of the group; a Rerun is returned, and the work is then not part of it."""
         try:
-            self.staged.take(work.run(self.core, self.staged))
+            staged = work.run(self.core, self.staged)
+            if work.fault is not None:
+                self._report(work.fault, work.call)
+            if work.recorded and work.call is not None:
+                self.core.audit.request(work.call, work.error)
+            self.staged.take(staged)
+            self.size += sum(len(plaintext) for plaintext in staged.values() if plaintext)
         except Rerun as rerun:
             return rerun
-        except NeedsCommit as error:  # a route cannot need more than a group
-            self._report(error, work.call)
-            work.failed(InternalError())
-        except Exception as error:  # noqa: BLE001  a bug in a route is one 500, not the end of the group
+        except Exception as error:  # noqa: BLE001  what leaves no request line does not commit
             self._report(error, work.call)
             work.failed(InternalError())
         self.works.append(work)
-        if work.audited and work.call is not None:
-            self.core.audit.request(work.call, work.error)
         return None
 
     def apply(self) -> bool:
-        """Write the request lines, then the rows; False when there is nothing to commit. Raises StrongroomError."""
-        self.core.audit.flush()
+        """Write the request lines, then the rows. False when nothing is to be committed: there is nothing, or it failed."""
+        try:
+            self.core.audit.flush(self._lost)
+            return self._write()
+        except StrongroomError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001  nothing is committed, everybody is told
+            self._report(error, None)
+            self.fail(InternalError())
+        return False
+
+    def _write(self) -> bool:
         if not self.staged:
             return False
         committed = self.core.committed
@@ -199,9 +82,45 @@ class GroupRun:
         self._puts = self.core.barrier.write(self.group, self.staged, self._old, self.staged.min_epoch)
         return True
 
-    def committed(self) -> None:
-        """The rows are durable: let go of what they replaced, and write the response lines."""
+    def end(self, wrote: bool) -> StrongroomError | None:
+        """Make it durable, or let go of the lock; returns what went wrong."""
+        try:
+            if wrote:
+                self.group.commit()
+            else:
+                self.group.abandon()
+        except OutcomeUnknown as error:
+            return None if self._stored() else error
+        except StrongroomError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  a driver's bug must not end the thread
+            self._report(error, None)
+            with suppress(Exception):
+                self.group.abandon()
+            return StorageUnusable("the change could not be committed; the server's log says why")
+        return None
+
+    def _stored(self) -> bool:
+        """The answer to COMMIT was lost: ask on another connection whether the group is there."""
+        try:
+            return self.core.storage.outcome(self.group.id) is not None
+        except StrongroomError:
+            return False
+
+    def settle(self, wrote: bool, error: StrongroomError | None) -> None:
+        """The outcome is known: let go of what the rows replaced, and write the response lines."""
+        try:
+            if error is not None:
+                self.fail(error)
+                self.core.committed.forget(None, None)
+            elif wrote:
+                self._committed()
+        finally:
+            self._answer()
+
+    def _committed(self) -> None:
         committed = self.core.committed
+        committed.gsn = self.group.gsn
         old, puts = self._old, self._puts
         kept = committed.cache.rows
         keep = [key for key in puts if key in kept]
@@ -210,39 +129,71 @@ class GroupRun:
         for key in keep:
             committed.cache.keep(key, puts[key])
 
-    def answer(self) -> None:
+    def _answer(self) -> None:
         """Write the response lines; where no device took them, every answer becomes an error that says so."""
         audit = self.core.audit
-        for work in self.works:
-            if work.audited and work.call is not None:
-                audit.response(work.call, work.response, work.error)
         try:
+            for work in self.works:
+                if work.recorded and work.call is not None:
+                    audit.response(work.call, work.response, work.error)
             audit.flush()
         except AuditFailed:
-            for work in self.works:
-                if work.error is None:
-                    work.failed(AuditFailed("the change was stored, but no audit device took its response; it is not shown"))
+            self._unrecorded()
+        except Exception as error:  # noqa: BLE001  an answer that cannot be recorded is not given
+            self._unrecorded()
+            self._report(error, None)
+
+    def _unrecorded(self) -> None:
+        for work in self.works:
+            if not work.recorded:
+                continue
+            if work.error is None:
+                work.failed(AuditFailed(STORED_UNRECORDED))
+            elif work.error.status < 500:
+                work.failed(AuditFailed(UNRECORDED))
 
     def fail(self, error: StrongroomError) -> None:
-        """Nothing was committed: every answer becomes this error."""
+        """Nothing was committed, charges included: every answer becomes this error."""
         for work in self.works:
-            if work.error is None:
-                work.failed(error)
+            work.failed(error)
 
 
-def next_due(core: Core, now: int, limit: int) -> tuple[list[tuple[bytes, Due]], int]:
-    """Timers that have come, oldest first, and the instant of the next one that has not (0 = none)."""
-    head = QUEUE_AREA + DUE
-    rows = core.storage.scan(head, head + b"\xff" * 9, limit + 1)
-    due = [(key, record) for key, record in rows if int.from_bytes(key[17:25], "big") <= now][:limit]
-    later = rows[len(due)][0] if len(rows) > len(due) else None
-    found = [(key, decoder(Due).decode(core.barrier.open(key, record))) for key, record in due]
-    return found, int.from_bytes(later[17:25], "big") if later is not None else 0
+MAX_GROUP = 64
+"""Calls per commit: more would hold the store's lock for longer than an fsync takes."""
+MAX_GROUP_BYTES = 8 << 20
+"""Staged plaintext after which a group takes no further call: twice what one call may stage."""
+UNRECORDED = "internal error: no audit device took the entry, so nothing is answered; the server's log names the devices"
+STORED_UNRECORDED = "internal error: what was asked for is done and stored, but no audit device took the response, so it is not shown"
+
+
+def record(core: Core, work: Work, report: Reported) -> None:
+    """Buffer both audit lines of a work that had nothing to commit. One that cannot be recorded is answered with an error."""
+    if work.fault is not None:
+        report(work.fault, work.call)
+    if not work.recorded or work.call is None or not core.audit.devices:
+        return
+    try:
+        core.audit.request(work.call, work.error)
+        core.audit.response(work.call, work.response, work.error)
+    except Exception as error:  # noqa: BLE001  a bug in a format is one 500
+        work.failed(InternalError())
+        report(error, work.call)
+
+
+def work_out(rerun: Rerun) -> object:
+    """The slow result that a call waits for; a failure is a result too, the call decides what it means."""
+    try:
+        return rerun.fn()
+    except Exception as error:  # noqa: BLE001
+        return Raised(error)
+    except BaseException as error:  # noqa: BLE001  a panic of a native library is no reason to lose the call
+        return Raised(RuntimeError(type(error).__name__))
 
 
 def perform(core: Core, work: Work, report: Reported) -> Work:
     """Take one work all the way, here and now: for start-up, tools and tests. Fills in `response` or `error`."""
     while True:
+        rerun: Rerun | None
         try:
             work.run(core, None)
         except NeedsCommit:
@@ -250,35 +201,36 @@ def perform(core: Core, work: Work, report: Reported) -> Work:
         except Rerun as needed:
             rerun = needed
         else:
-            if work.audited and work.call is not None:
-                core.audit.request(work.call, work.error)
-                core.audit.response(work.call, work.response, work.error)
-                core.audit.flush()
+            record(core, work, report)
+            _flush(core, work)
             return work
         if rerun is None:
             return work
-        try:
-            work.remembered[rerun.key] = rerun.fn()
-        except Exception as error:  # noqa: BLE001  the call decides what its failure means
-            work.remembered[rerun.key] = Raised(error)
+        work.remembered[rerun.key] = work_out(rerun)
+
+
+def _flush(core: Core, work: Work) -> None:
+    try:
+        core.audit.flush()
+    except AuditFailed as error:
+        if work.recorded:
+            work.failed(error)
 
 
 def _commit_alone(core: Core, work: Work, report: Reported) -> Rerun | None:
-    group = core.storage.begin(core.committed.gsn, ())
-    run = GroupRun(core, group, report)
     try:
+        group = core.storage.begin(core.committed.gsn, ())
+    except StrongroomError as error:
+        work.failed(error)
+        return None
+    try:
+        run = GroupRun(core, group, report)
         rerun = run.admit(work)
-        wrote = rerun is None and run.apply()
+        wrote = run.apply()
     except BaseException:
         group.abandon()
         raise
-    if wrote:
-        group.commit()
-        core.committed.gsn = group.gsn
-        run.committed()
-    else:
-        group.abandon()
-    run.answer()
+    run.settle(wrote, run.end(wrote))
     return rerun
 
 

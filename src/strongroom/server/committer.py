@@ -17,14 +17,13 @@ from queue import SimpleQueue
 from threading import Thread
 
 from strongroom.core.core import Core
-from strongroom.core.group import GroupRun, Reported, Work
-from strongroom.core.request import Raised, Rerun
+from strongroom.core.group import GroupRun, record, work_out
+from strongroom.core.request import Rerun
 from strongroom.core.transaction import NeedsCommit
+from strongroom.core.work import Reported, Work
 from strongroom.errors import AuditFailed, InternalError, StorageUnusable, StrongroomError, Unavailable
 from strongroom.storage.api import Group
 
-MAX_GROUP = 64
-"""Calls per commit: more would hold the store's lock for longer than an fsync takes."""
 MAX_PARKED = 4_096
 """Calls waiting in one worker; beyond it callers are told to come back."""
 POOL_THREADS = 2
@@ -50,6 +49,8 @@ class Committer:
         self._thread.start()
         self._after: list[Callable[[], None]] = []
         self._idle: list[asyncio.Future[None]] = []
+        self._lost: int | None = None
+        self._closed = False
         self.on_commit: Callable[[GroupRun], None] = lambda _run: None
         self.groups = 0
 
@@ -57,30 +58,26 @@ class Committer:
 
     def submit(self, work: Work) -> None:
         """Take a work in; its `done` is called once, later, with `response` or `error` set."""
-        if len(self._queue) + self._slow > MAX_PARKED:
+        if self._closed or len(self._queue) + self._slow >= MAX_PARKED:
+            work.call = None
             work.failed(Unavailable("too many requests are waiting; try again in a second"))
             self._park(work)
             return
         try:
             work.run(self.core, None)
         except NeedsCommit:
-            self._queue.append(work)
-            if not self._busy:
-                self._begin()
+            self.enqueue(work)
             return
         except Rerun as rerun:
             self._later(work, rerun)
             return
-        except StrongroomError as error:
-            work.failed(error)
-        except Exception as error:  # noqa: BLE001  a bug in a route is one 500, not the end of the worker
-            self._report(error, work.call)
-            work.failed(InternalError())
-        call = work.call
-        if call is not None and self.core.audit.devices:
-            self.core.audit.request(call, work.error)
-            self.core.audit.response(call, work.response, work.error)
+        self._record(work)
         self._park(work)
+
+    def _record(self, work: Work) -> None:
+        if self._lost is None:
+            self._lost = self.core.audit.lost
+        record(self.core, work, self._report)
 
     def enqueue(self, work: Work) -> None:
         """Take in a work that is known to write: a timer."""
@@ -108,19 +105,24 @@ class Committer:
         """One audit write for all reads of the tick, then their answers."""
         self._flushing = False
         works, self._ready = self._ready, []
+        lost, self._lost = self._lost, None
         try:
-            self.core.audit.flush()
+            self.core.audit.flush(lost)
         except AuditFailed as error:
-            for work in works:
-                work.failed(error)
+            self._unrecorded(works, error)
         except Exception as error:  # noqa: BLE001  the flush loop must go on
             self._report(error, None)
-            for work in works:
-                work.failed(InternalError())
+            self._unrecorded(works, InternalError())
         self._send(works)
         actions, self._after = self._after, []
         for action in actions:
             self._guarded(action)
+        self._settled()
+
+    def _unrecorded(self, works: list[Work], error: StrongroomError) -> None:
+        for work in works:
+            if work.recorded:
+                work.failed(error)
 
     def _send(self, works: list[Work]) -> None:
         for work in works:
@@ -143,11 +145,7 @@ class Committer:
 
     def _work_out(self, work: Work, rerun: Rerun) -> None:
         """On the pool: get the result, then run the call again on the loop."""
-        try:
-            outcome = rerun.fn()
-        except Exception as error:  # noqa: BLE001  the call decides what its failure means
-            outcome = Raised(error)
-        self._loop.call_soon_threadsafe(self._again, work, rerun.key, outcome)
+        self._loop.call_soon_threadsafe(self._again, work, rerun.key, work_out(rerun))
 
     def _again(self, work: Work, key: object, outcome: object) -> None:
         self._slow -= 1
@@ -183,21 +181,33 @@ class Committer:
 
     def _run(self, group: Group | StrongroomError) -> None:
         if isinstance(group, StrongroomError):
-            while self._queue:
-                work = self._queue.popleft()
-                work.failed(group)
-                self._ready.append(work)
-            self._schedule()
-            self._end()
+            self._refuse(group)
             return
-        self.core.committed.gsn = group.feed.gsn
-        self._admit(GroupRun(self.core, group, self._report))
+        try:
+            run = GroupRun(self.core, group, self._report)
+        except Exception as error:  # noqa: BLE001  the lock must not stay taken
+            self._report(error, None)
+            self._orders.put(group.abandon)
+            self._refuse(InternalError())
+            return
+        self._admit(run)
+
+    def _refuse(self, error: StrongroomError) -> None:
+        """The lock was not taken: whoever waits for it is told."""
+        works = list(self._queue)
+        self._queue.clear()
+        self._busy = False
+        for work in works:
+            work.failed(error)
+            self._record(work)
+        self._ready += works
+        self._schedule()
 
     def _admit(self, run: GroupRun) -> None:
         """Run calls into the group, giving reads a turn every now and then."""
         until = self._loop.time() + SLICE_SECONDS
         queue = self._queue
-        while queue and len(run.works) < MAX_GROUP:
+        while queue and not run.full:
             work = queue.popleft()
             rerun = run.admit(work)
             if rerun is not None:
@@ -205,66 +215,39 @@ class Committer:
             if queue and self._loop.time() > until:
                 self._loop.call_soon(self._admit, run)
                 return
-        self._close(run)
-
-    def _close(self, run: GroupRun) -> None:
-        try:
-            wrote = run.apply()
-        except StrongroomError as error:
-            run.fail(error)
-            wrote = False
-        except Exception as error:  # noqa: BLE001  nothing is committed, everybody is told
-            self._report(error, None)
-            run.fail(InternalError())
-            wrote = False
+        wrote = run.apply()
         self._orders.put(lambda: self._commit(run, wrote))
 
     def _commit(self, run: GroupRun, wrote: bool) -> None:
         """On the committing thread: make it durable, or let go of the lock."""
-        error: StrongroomError | None = None
-        try:
-            if wrote:
-                run.group.commit()
-            else:
-                run.group.abandon()
-        except StrongroomError as failed:
-            error = failed
-        except Exception as failed:  # noqa: BLE001  a driver's bug must not end the thread
-            self._report(failed, None)
-            error = StorageUnusable("the change could not be committed; the server's log says why")
-        self._loop.call_soon_threadsafe(self._committed, run, wrote, error)
+        self._loop.call_soon_threadsafe(self._committed, run, wrote, run.end(wrote))
 
     def _committed(self, run: GroupRun, wrote: bool, error: StrongroomError | None) -> None:
-        if error is not None:
-            run.fail(error)
-            self.core.committed.forget(None, None)
-        elif wrote:
-            self.groups += 1
-            self.core.committed.gsn = run.group.gsn
-            run.committed()
-        self._guarded(run.answer)
+        self._guarded(lambda: run.settle(wrote, error))
         if self._queue:
             self._begin()
         else:
-            self._end()
+            self._busy = False
         self._send(run.works)
-        if wrote:
+        if wrote and error is None:
+            self.groups += 1
             self._guarded(lambda: self.on_commit(run))
+        self._settled()
 
-    def _end(self) -> None:
-        self._busy = False
-        if not self.busy:
-            for waiter in self._idle:
+    def _settled(self) -> None:
+        """Tell those who wait for it that nothing is under way."""
+        if self._idle and not self.busy:
+            waiters, self._idle = self._idle, []
+            for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-            self._idle.clear()
 
     # -- out ----------------------------------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return self._busy or bool(self._queue) or self._slow > 0
+        return self._busy or self._flushing or bool(self._queue) or self._slow > 0
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
@@ -274,7 +257,8 @@ class Committer:
             await waiter
 
     def close(self) -> None:
-        """Stop the thread and the pool; to be called when idle."""
+        """Stop the thread and the pool; to be called when idle. Whoever comes later is refused."""
+        self._closed = True
         self._orders.put(None)
         self._thread.join(5)
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from strongroom.api import vault
-from strongroom.core.group import Work
 from strongroom.core.request import Request
+from strongroom.core.work import Work
 from strongroom.errors import NotFound, StrongroomError
 from strongroom.server.http import Exchange, header, render
 

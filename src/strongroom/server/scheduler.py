@@ -13,8 +13,8 @@ import asyncio
 from strongroom.clock import SECOND
 from strongroom.core.areas import QUEUE
 from strongroom.core.core import Core
-from strongroom.core.group import GroupRun, Reported, Timer, Work, next_due
-from strongroom.errors import StrongroomError
+from strongroom.core.group import GroupRun
+from strongroom.core.work import Reported, Timer, Work, next_due
 from strongroom.server.committer import Committer
 
 BATCH = 32
@@ -22,7 +22,7 @@ BATCH = 32
 LONGEST_SLEEP = 60.0
 """Seconds; a clock that was set forward is noticed after this long."""
 RETRY = 1.0
-"""Seconds until the next look where the store could not be read."""
+"""Seconds until the next look where the store could not be read, or a timer failed: its row may stand as it was."""
 
 
 class Scheduler:
@@ -37,6 +37,7 @@ class Scheduler:
         self._next = 0
         self._running: set[bytes] = set()
         self._stopped = False
+        self._failed = False
         self.ran = 0
 
     def start(self) -> None:
@@ -54,11 +55,14 @@ class Scheduler:
         """A group committed: it may have set timers."""
         if QUEUE not in run.staged.areas:
             return
-        earliest = min((key[17:25] for key in run.staged if key[:16] == QUEUE), default=b"")
-        when = int.from_bytes(earliest, "big")
-        if earliest and (not self._next or when < self._next):
-            self._next = when
-            self._wake(max(0.0, (when - self._core.clock.now()) / SECOND))
+        set_now = (key[17:25] for key, due in run.staged.items() if due is not None and key[:16] == QUEUE)
+        earliest = int.from_bytes(min(set_now, default=b""), "big")
+        if earliest and (not self._next or earliest < self._next):
+            self._next = earliest
+            self._wake(self._until(earliest))
+
+    def _until(self, when: int) -> float:
+        return max(0.0, (when - self._core.clock.now()) / SECOND)
 
     def _wake(self, seconds: float) -> None:
         if self._alarm is not None:
@@ -71,8 +75,8 @@ class Scheduler:
         if self._stopped or self._core.barrier.sealed:
             return
         try:
-            due, later = next_due(self._core, self._core.clock.now(), BATCH)
-        except StrongroomError as error:
+            due, later = next_due(self._core, self._core.clock.now(), BATCH, self._report)
+        except Exception as error:  # noqa: BLE001  the alarm must be set again whatever it was
             self._report(error, None)
             self._wake(RETRY)
             return
@@ -81,15 +85,17 @@ class Scheduler:
                 self._running.add(key)
                 self._committer.enqueue(Timer(key, row, self._done))
         self._next = later
-        if self._running:
-            return
-        self._wake(max(0.0, (later - self._core.clock.now()) / SECOND) if later else LONGEST_SLEEP)
+        if not self._running:
+            self._wake(self._until(later) if later else LONGEST_SLEEP)
 
     def _done(self, work: Work) -> None:
         assert isinstance(work, Timer)
         self.ran += 1
-        if work.fault is not None:
-            self._report(work.fault, work.call)
         self._running.discard(work.key)
+        if work.error is not None:
+            if work.fault is None and not self._failed:
+                self._report(work.error, work.call)
+            self._failed = True
         if not self._running:
-            self._wake(0.0)
+            failed, self._failed = self._failed, False
+            self._wake(RETRY if failed else 0.0)

@@ -20,8 +20,8 @@ from strongroom.clock import Clock
 from strongroom.core.audit import Broker, Device, DeviceEntry
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
-from strongroom.core.group import Internal
 from strongroom.core.unsealing import try_open
+from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualSigner
 from strongroom.errors import ConfigError, StrongroomError
@@ -34,10 +34,10 @@ from strongroom.server.listeners import Listening, open_socket
 from strongroom.server.logs import Log
 from strongroom.server.metrics import Metrics
 from strongroom.server.scheduler import Scheduler
+from strongroom.sinks.file import make as file_sink
 from strongroom.storage.api import Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.storage.sqlite import SqliteStorage
-from strongroom.sinks.file import make as file_sink
 from strongroom.sys.lifecycle import PUBLIC
 
 DRAIN_SECONDS = 30.0
