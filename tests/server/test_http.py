@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 import struct
+import subprocess
+import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -301,6 +305,52 @@ def test_connections_beyond_the_limit_are_told_503() -> None:
         assert b"\r\nRetry-After: 1\r\n" in received
         first.sendall(get())
         assert first.recv(1_000).startswith(b"HTTP/1.1 200 ")
+
+
+EXHAUSTED = """
+import asyncio, resource, sys, uvloop
+from strongroom.clock import SystemClock
+from strongroom.server.connections import Connections
+from strongroom.server.http import HttpProtocol, ListenerInfo, render
+from strongroom.server.limits import DEFAULT_LIMITS
+
+async def main():
+    connections = Connections(SystemClock(), DEFAULT_LIMITS)
+    connections.max_connections = 1_000  # as if the guard did not exist: accept itself must survive EMFILE
+    answer = lambda exchange: exchange.answer(render(200, b"here"))
+    make = lambda: HttpProtocol(answer, DEFAULT_LIMITS, ListenerInfo(), connections)
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0, backlog=128)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+uvloop.run(main())
+"""
+
+
+def test_the_worker_survives_running_out_of_descriptors_and_recovers() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", EXHAUSTED], stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            crowd = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(80)]
+            for client in crowd:
+                client.close()
+            assert ask_until_served(port).endswith(b"here")
+        finally:
+            process.kill()
+
+
+def ask_until_served(port: int) -> bytes:
+    """The connections of the crowd may take a moment to end."""
+    end = time.monotonic() + 5
+    received = b""
+    while not received and time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+            client.sendall(get())
+            received = client.recv(1_000)
+    return received
 
 
 # ---- deadlines

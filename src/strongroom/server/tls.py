@@ -28,6 +28,7 @@ from strongroom.server.limits import Limits
 
 _lib: Any = SSL._lib  # type: ignore[attr-defined]
 _ffi: Any = SSL._ffi  # type: ignore[attr-defined]
+_view = _ffi.buffer
 _read_record, _write_record, _bio_read, _bio_write = _lib.SSL_read, _lib.SSL_write, _lib.BIO_read, _lib.BIO_write
 
 RECORD: Final = 16_384
@@ -258,7 +259,7 @@ class TlsProtocol(asyncio.Protocol):
         ssl, buffer = self._ssl, self._buffer
         received = self._inner.data_received
         while (size := _read_record(ssl, buffer, RECORD)) > 0:
-            received(_ffi.buffer(buffer, size)[:])
+            received(_view(buffer, size)[:])
         self._after_read(size)
 
     def _after_read(self, size: int) -> None:
@@ -281,10 +282,12 @@ class TlsProtocol(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Hand what OpenSSL wants to send to the socket."""
-        buffer, source, transport = self._buffer, self._from_ssl, self._transport
-        while (size := _bio_read(source, buffer, BUFFER)) > 0:
+        buffer, transport = self._buffer, self._transport
+        while (size := _bio_read(self._from_ssl, buffer, BUFFER)) > 0:
             if transport is not None:
-                transport.write(_ffi.buffer(buffer, size)[:])
+                transport.write(_view(buffer, size)[:])
+            if size < BUFFER:
+                break
 
     # ---- the transport that the protocol above sees
 
