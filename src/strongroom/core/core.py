@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -17,7 +17,7 @@ from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.cache import AREA, Cache
 from strongroom.barrier.keyring import BOOT
 from strongroom.clock import Clock
-from strongroom.core import areas
+from strongroom.core import areas, listing
 from strongroom.core.audit import Broker
 from strongroom.core.audit_devices import AuditDevices
 from strongroom.core.engine import Engine, Outbound, Route
@@ -113,8 +113,9 @@ class Core:
         """Find out what a request is and whether it is allowed; fills in the call."""
         request, transaction = call.request, call.transaction
         if request.namespace:
-            raise NotFound("no handler for the namespace; only the root namespace exists here")
-        found = self.find(transaction, request.operation, request.path)
+            found = Found(None, None, None, (), f"{request.namespace}/{request.path}")
+        else:
+            found = self.find(transaction, request.operation, request.path)
         route = call.route = found.route
         call.mount = found.mount
         call.args = found.args
@@ -138,31 +139,38 @@ class Core:
         request = call.request
         token = call.token = self.tokens.authenticate(call.transaction, request.credential, request.peer)
         if request.operation is Operation.UPDATE and found.route is not None and found.route.exists:
-            engine = self.engine(call, found)
-            if not getattr(engine, found.route.exists)(*found.args):
-                call.operation = Operation.CREATE
+            call.operation = self._create_or_update(call, found, found.route.exists)
         sudo = found.route is not None and found.route.sudo
-        call.decision = token.acl.check(call.operation, request.path, request.data, request.wrap_ttl, sudo)
+        path = request.path if not request.namespace else found.relative
+        call.decision = token.acl.check(call.operation, path, request.data, request.wrap_ttl, sudo)
+
+    def _create_or_update(self, call: Call, found: Found, exists: str) -> Operation:
+        try:
+            there = getattr(self.engine(call, found), exists)(*found.args)
+        except (InvalidRequest, NotFound):  # the route will say what is wrong, once the caller is known to have rights
+            there = True
+        return Operation.UPDATE if there else Operation.CREATE
 
     def _complain(self, found: Found, request: Request) -> None:
         if found.route is not None:
             if request.operation is Operation.PATCH and not request.merge_patch:
                 raise UnsupportedMediaType("PATCH takes the content type application/merge-patch+json")
             return
+        if request.namespace:
+            raise NotFound("no handler for the namespace; only the root namespace exists here")
         if request.operation is Operation.HELP:
             return
-        if found.mount is None:
-            raise NotFound(f"no handler for route {request.path!r}. route entry not found.")
-        assert found.engine is not None
-        others = found.engine.router.operations(found.relative) if request.operation not in LISTINGS else set()
-        if others:
+        mount, engine = found.mount, found.engine
+        if mount is None:
+            raise no_handler(request.path)
+        if engine is None:
+            engine = engine_class(mount.family, mount.kind, mount.options.get("version", ""))  # says why there is none
+        bare = found.relative.rstrip("/")
+        if any(engine.router.operations(path) for path in (bare, bare + "/")):
             raise UnsupportedOperation
-        raise NotFound(
-            f"no handler for route {request.path!r}. route entry not found."
-            if found.mount.family == "system"
-            else f"unsupported path {found.relative!r}",
-            warnings=found.engine.unmatched(found.relative),
-        )
+        if mount.family == "system":
+            raise no_handler(request.path)
+        raise NotFound(f'unsupported path "{found.relative}"', warnings=engine.unmatched(found.relative))
 
     def find(self, transaction: Transaction, operation: Operation, path: str) -> Found:
         """The mount, route and names of a path."""
@@ -180,8 +188,11 @@ class Core:
         mount = self.mounts.table(transaction).match(path)
         if mount is None:
             return Found(None, None, None, (), path)
-        engine = engine_class(mount.family, mount.kind, mount.options.get("version", ""))
         relative = path[len(mount.path) :]
+        try:
+            engine = engine_class(mount.family, mount.kind, mount.options.get("version", ""))
+        except InvalidRequest:
+            return Found(mount, None, None, (), relative)
         match = engine.router.find(operation, relative)
         if match is None:
             return Found(mount, engine, None, (), relative)
@@ -190,8 +201,10 @@ class Core:
     def engine(self, call: Call, found: Found) -> Engine:
         """The engine object of this call."""
         mount = found.mount
-        assert found.engine is not None and mount is not None
-        engine = found.engine(call, mount, call.transaction.view(mount.uuid), self.clock, self.outbound)
+        kind = (found.route.owner if found.route is not None else None) or found.engine
+        assert kind is not None
+        assert mount is not None
+        engine = kind(call, mount, call.transaction.view(mount.uuid), self.clock, self.outbound)
         if isinstance(engine, SystemEngine):
             engine.core = self
         return engine
@@ -210,21 +223,27 @@ class Core:
         response = self._route(call, found)
         if response is NOTHING:
             return response
+        if call.operation in LISTINGS and call.token is not None:
+            response = listing.shown(call.token.acl, call.operation, call.request.path, response)
         return self._finish(call, response)
 
     def _route(self, call: Call, found: Found) -> Response:
         route = found.route
         assert route is not None
         engine = self.engine(call, found)
-        if route.fields is None:
-            return route.method(engine, *found.args) or NOTHING
         data = call.request.data
-        body = read_fields(route.fields, data)
-        unknown = () if route.unchecked else data.keys() - route.fields.names
-        response: Response = route.method(engine, *found.args, body) or NOTHING
-        if unknown:
-            warning = f"Endpoint ignored these unrecognized parameters: {sorted(unknown)}"
-            response = msgspec.structs.replace(response, warnings=(*response.warnings, warning))
+        strange = frozenset() if route.unchecked or not data else data.keys() - route.declared
+        response: Response
+        if route.fields is None:
+            response = route.method(engine, *found.args) or NOTHING
+        else:
+            if strange:
+                data = {**data, **dict(zip(route.holes, found.args, strict=True))}
+            if call.operation in LISTINGS and call.token is not None:
+                data = listing.asked(call.token.acl, call.request.path, data)
+            response = route.method(engine, *found.args, read_fields(route.fields, data)) or NOTHING
+        if strange and response is not NOTHING:
+            response = warned(response, strange - frozenset(route.holes), strange & frozenset(route.holes))
         return response
 
     def _finish(self, call: Call, response: Response) -> Response:
@@ -242,7 +261,8 @@ class Core:
             lease = self.leases.create(transaction, response.terms, call.request.path, mount, call.token)
             response = msgspec.structs.replace(response, terms=None, lease=lease)
         wishes = [ttl for ttl in (call.request.wrap_ttl, response.wrap_ttl) if ttl]
-        if wishes and response.bare is None and response.wrap is None and (response.data is not None or response.auth is not None):
+        says = response.data is not None or response.auth is not None or response.lease is not None or response.warnings
+        if wishes and says and response.bare is None and response.wrap is None:
             response = self._wrap(call, response, min(wishes))
         return response
 
@@ -256,7 +276,7 @@ class Core:
 
     def _help(self, found: Found) -> Response:
         if found.engine is None or found.mount is None:
-            raise NotFound(f"no handler for route {found.relative!r}. route entry not found.")
+            raise no_handler(found.relative)
         return help_response(found.engine, found.mount, found.relative)
 
     # -- leases -------------------------------------------------------------------------------------------------
@@ -275,6 +295,22 @@ class Core:
         return Response(lease=info)
 
 
+def no_handler(path: str) -> NotFound:
+    """What is said of a path that leads nowhere; clients look for the first words."""
+    return NotFound(f'no handler for route "{path}". route entry not found.')
+
+
+def warned(response: Response, ignored: Collection[str], replaced: Collection[str]) -> Response:
+    """An answer that names the members which had no effect, in Go's way of writing a list."""
+    warnings = [*response.warnings]
+    if ignored:
+        warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(sorted(ignored))}]")
+    if replaced:
+        names = " ".join(sorted(replaced))
+        warnings.append(f"Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [{names}]")
+    return msgspec.structs.replace(response, warnings=tuple(warnings))
+
+
 def help_response(engine: type[Engine], mount: Mount, relative: str) -> Response:
     """`?help=1`: what is declared about a path, or about the whole engine at its root."""
     routes = [route for route in engine.router.routes if route.match(relative) is not None]
@@ -284,7 +320,7 @@ def help_response(engine: type[Engine], mount: Mount, relative: str) -> Response
         )
         routes = list(engine.router.routes)
     elif not routes:
-        raise NotFound(f"no handler for route {mount.path + relative!r}. route entry not found.")
+        raise no_handler(mount.path + relative)
     else:
         route = routes[0]
         names = "".join(

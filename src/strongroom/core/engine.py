@@ -38,7 +38,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
 
     `public`: no token asked for. `sudo`: the capability is needed too. `writes`: runs in the committing queue. `blocking`: may wait
     for something outside and runs on the pool. `exists`: name of the method that tells CREATE from UPDATE. `large`: bodies up to 32 MiB.
-    `unchecked`: members that are not declared are the engine's business, no warning is due.
+    `unchecked`: members that are not declared are the engine's business, no warning is due. `owner`: the class on whose object it runs
+    where that is not the engine's (see `Engine.apart`).
     """
 
     operations: tuple[Operation, ...]
@@ -54,8 +55,10 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     large: bool
     unchecked: bool
     holes: tuple[str, ...]
+    declared: frozenset[str]
     match: Callable[[str], re.Match[str] | None]
     summary: str
+    owner: type[Engine] | None = None
 
     def __repr__(self) -> str:
         return f"Route({'|'.join(self.operations)} {self.pattern})"
@@ -169,6 +172,7 @@ def _compile(engine: str, method: Callable[..., Any], declared: _Declared) -> Ro
     expression = "".join(
         f"({'.+' if tail else '[^/]+'})" if name else re.escape(literal) for literal, name, tail in _pieces(declared.pattern)
     )
+    fields = None if body is None else compile_fields(body)
     doc = (method.__doc__ or "").strip().partition("\n")[0]
     if not doc:
         raise TypeError(f"{engine}.{method.__name__}: a route needs a docstring, its first line is its help text")
@@ -177,9 +181,10 @@ def _compile(engine: str, method: Callable[..., Any], declared: _Declared) -> Ro
         pattern=declared.pattern,
         method=method,
         name=method.__name__,
-        fields=None if body is None else compile_fields(body),
+        fields=fields,
         writes=writes,
         holes=holes,
+        declared=(frozenset() if fields is None else fields.names) - frozenset(holes),
         match=re.compile(expression, re.DOTALL).fullmatch,
         summary=doc,
         **options,
@@ -213,6 +218,8 @@ class Engine:
     variant: ClassVar[str]
     router: ClassVar[Router]
     help: ClassVar[str]
+    apart: ClassVar[bool] = False
+    """Routes run on an object of the class that declares them: classes made into one engine do not meet in their helpers' names."""
 
     def __init_subclass__(cls, *, kind: str = "", family: Family = "secrets", variant: str = "", **rest: Any) -> None:
         super().__init_subclass__(**rest)
@@ -229,7 +236,8 @@ class Engine:
                         if (declared.pattern, operation) in seen:
                             raise TypeError(f"{cls.__name__}: two routes for {operation} {declared.pattern}")
                         seen.add((declared.pattern, operation))
-                    routes.append(_compile(cls.__name__, method, declared))
+                    route = _compile(cls.__name__, method, declared)
+                    routes.append(msgspec.structs.replace(route, owner=owner) if getattr(owner, "apart", False) else route)
         cls.router = Router(routes)
         CLASSES[family, kind, variant] = cls
 
@@ -266,7 +274,7 @@ class Engine:
         """A timer of this mount has come."""
 
     @classmethod
-    def unmatched(cls, path: str) -> tuple[str, ...]:
+    def unmatched(cls, path: str) -> tuple[str, ...]:  # noqa: ARG003 — a hook's signature is its contract
         """Warnings to show with the 404 of a path that no route matches."""
         return ()
 
