@@ -3,7 +3,7 @@
 Rules of this file:
 - The wrapping token is an ordinary token with one use and a policy that allows nothing but unwrapping; the answer lies under its hash.
 - Opening deletes the answer and revokes the token in one commit, so of any number of callers exactly one gets it.
-- Unknown, used and expired look the same.
+- Unknown, used and expired look the same. A lifetime over the system's ceiling is cut to it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Wrapping:
         """Keep an answer and make the token that opens it."""
         grant = Grant(policies=(WRAPPING_POLICY,), no_default_policy=True, ttl=ttl, explicit_max_ttl=ttl, renewable=False, num_uses=1)
         auth = self._tokens.issue(transaction, grant, path, None)
+        ttl = auth.lease_duration
         digest = self._tokens.digest(transaction, auth.client_token.reveal())
         transaction.view(areas.WRAPPING).create(digest, Wrapped(body, path, transaction.now, ttl, accessor))
         return WrapInfo(

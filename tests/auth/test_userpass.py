@@ -1,0 +1,383 @@
+"""userpass: users, logins, and what guessing costs (T1.1, T1.2, T1.4, T1.5, T6.1, T8.2)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from strongroom.auth import userpass
+from strongroom.core.lockout import MAX_UNKNOWN, canonical_name
+from strongroom.core.request import Operation, Peer
+from strongroom.crypto.passwords import WrongPassword, hash_password
+from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
+from strongroom.testing import Strongroom
+
+LOGIN = "auth/userpass/login/"
+USERS = "auth/userpass/users/"
+
+
+def fresh() -> Strongroom:
+    room = Strongroom()
+    room.write("sys/auth/userpass", {"type": "userpass"})
+    room.write(USERS + "alice", {"password": "right", "token_policies": "reader"})
+    return room
+
+
+@pytest.fixture(scope="module")
+def room() -> Strongroom:
+    return fresh()
+
+
+@contextmanager
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Hashes that cost nothing and are counted, where the number of attempts matters and not their price."""
+    asked: list[str] = []
+
+    def verify(hashed: str, password: str) -> None:
+        asked.append(hashed)
+        if hashed != "plain:" + password:
+            raise WrongPassword
+
+    with monkeypatch.context() as patch:
+        patch.setattr(userpass, "verify_password", verify)
+        patch.setattr(userpass, "hash_password", lambda password: "plain:" + password)
+        patch.setattr(userpass, "needs_rehash", lambda hashed: False)
+        yield asked
+
+
+def answer(room: Strongroom, name: str, password: str, path: str = LOGIN) -> tuple[int, str]:
+    """Status and text of a login."""
+    work = room.request(Operation.UPDATE, path + name, {"password": password}, token="")
+    return (200, "") if work.error is None else (work.error.status, str(work.error))
+
+
+WRONG = (400, "invalid username or password")
+LOCKED = (403, "permission denied")
+
+
+# -- users ----------------------------------------------------------------------------------------------------------
+
+PARAMETERS: dict[str, Any] = {
+    "token_ttl": 600,
+    "token_max_ttl": 1_200,
+    "token_explicit_max_ttl": 9_000,
+    "token_period": 0,
+    "token_num_uses": 7,
+    "token_policies": ["a", "b"],
+    "token_bound_cidrs": ["10.0.0.0/8", "127.0.0.1"],
+    "token_no_default_policy": True,
+    "token_strictly_bind_ip": False,
+    "token_type": "service",
+}
+
+
+def test_every_parameter_is_read_back_and_the_password_never(room: Strongroom) -> None:
+    room.write(USERS + "full", {"password": "right", **PARAMETERS})
+    found = room.json(room.read(USERS + "full"))
+    assert {name: found[name] for name in PARAMETERS} == PARAMETERS
+    assert {"password", "password_hash", "hashed"}.isdisjoint(found)
+    room.write(USERS + "full", {"token_ttl": "15m"})
+    assert room.json(room.read(USERS + "full"))["token_ttl"] == 900
+    assert room.json(room.read(USERS + "full"))["token_num_uses"] == 7
+
+
+def test_old_names_mean_the_same_fields(room: Strongroom) -> None:
+    room.write(USERS + "old", {"password": "x", "ttl": "5m", "max_ttl": 600, "policies": "B,a", "bound_cidrs": "127.0.0.1"})
+    found = room.json(room.read(USERS + "old"))
+    assert (found["token_ttl"], found["token_max_ttl"], found["token_policies"]) == (300, 600, ["a", "b"])
+    assert (found["ttl"], found["max_ttl"], found["policies"], found["bound_cidrs"]) == (300, 600, ["a", "b"], ["127.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"password": ""},
+        {"password": "x" * 1_025},
+        {"password": "x", "password_hash": "y"},
+        {"password_hash": "not a hash"},
+        {"password": "x", "token_ttl": -1},
+        {"password": "x", "token_ttl": 20, "token_max_ttl": 10},
+        {"password": "x", "token_type": "batch", "token_num_uses": 1},
+        {"password": "x", "token_type": "batch", "token_period": 1},
+        {"password": "x", "token_type": "other"},
+        {"password": "x", "token_bound_cidrs": "nowhere"},
+    ],
+)
+def test_a_user_that_cannot_be_right_is_not_stored(room: Strongroom, fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        room.write(USERS + "wrong", fields)
+    with pytest.raises(NotFound):
+        room.read(USERS + "wrong")
+
+
+@pytest.mark.parametrize("name", ["root", "Root", " root", "root\t", "ＲＯＯＴ", "ro\u00adot", "a,Root", "response-wrapping"])
+@pytest.mark.parametrize("field", ["token_policies", "policies"])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_no_user_gets_root_or_what_resembles_it(room: Strongroom, name: str, field: str, as_list: bool) -> None:
+    before = room.json(room.read(USERS + "alice"))
+    for path in (USERS + "alice", USERS + "alice/policies"):
+        with pytest.raises(InvalidRequest):
+            room.write(path, {field: [name] if as_list else name})
+    assert room.json(room.read(USERS + "alice")) == before
+    token = room.login(LOGIN + "alice", {"password": "right"}).client_token.reveal()
+    with pytest.raises(PermissionDenied):
+        room.list("auth/token/accessors", token=token)
+
+
+def test_users_are_listed_and_deleted() -> None:
+    room = fresh()
+    room.write(USERS + "bob", {"password": "x"})
+    assert room.list("auth/userpass/users") == ["alice", "bob"]
+    room.delete(USERS + "BOB")
+    assert room.list("auth/userpass/users") == ["alice"]
+    with pytest.raises(NotFound):
+        room.read(USERS + "bob")
+
+
+def test_password_and_policies_have_routes_of_their_own() -> None:
+    room = fresh()
+    room.write(USERS + "alice/password", {"password": "new"})
+    room.write(USERS + "alice/policies", {"token_policies": "x,y"})
+    assert room.login(LOGIN + "alice", {"password": "new"}).token_policies == ("default", "x", "y")
+    assert answer(room, "alice", "right") == WRONG
+    for route, fields in (("password", {"password": "x"}), ("policies", {"policies": "x"})):
+        with pytest.raises(InvalidRequest, match="username does not exist"):
+            room.write(f"{USERS}nobody/{route}", fields)
+
+
+def test_a_hash_made_elsewhere_serves(room: Strongroom) -> None:
+    room.write(USERS + "moved", {"password_hash": hash_password("from afar")})
+    assert room.login(LOGIN + "moved", {"password": "from afar"}).metadata == {"username": "moved"}
+
+
+# -- logins ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_login_gives_a_token_of_the_users_entity(room: Strongroom) -> None:
+    first = room.login(LOGIN + "alice", {"password": "right"})
+    second = room.login(LOGIN + "ALICE", {"password": "right"})
+    assert first.token_policies == ("default", "reader")
+    assert first.metadata == {"username": "alice"}
+    assert first.entity_id == second.entity_id != ""
+    found = room.json(room.read("auth/token/lookup-self", token=second.client_token.reveal()))
+    assert (found["display_name"], found["orphan"], found["type"]) == ("userpass-alice", True, "service")
+
+
+@pytest.mark.parametrize("kind", ["batch", "default-batch"])
+def test_batch_tokens_come_where_the_user_or_the_mount_says_so(kind: str) -> None:
+    room = fresh()
+    room.write(USERS + "alice", {"token_type": kind})
+    assert room.login(LOGIN + "alice", {"password": "right"}).token_type == "batch"
+
+
+def test_a_login_from_elsewhere_is_refused_and_the_token_bound(room: Strongroom) -> None:
+    room.write(USERS + "near", {"password": "x", "token_bound_cidrs": "10.0.0.0/8"})
+    with pytest.raises(PermissionDenied):
+        room.write(LOGIN + "near", {"password": "x"}, token="")
+    token = room.login(LOGIN + "near", {"password": "x"}, peer=Peer("10.1.2.3", 1)).client_token.reveal()
+    room.read("auth/token/lookup-self", token=token, peer=Peer("::ffff:10.9.9.9", 1))
+    with pytest.raises(PermissionDenied):
+        room.read("auth/token/lookup-self", token=token)
+
+
+def test_renewal_goes_by_the_user_as_he_is_now() -> None:
+    room = fresh()
+    token = room.login(LOGIN + "alice", {"password": "right"}).client_token.reveal()
+    room.write(USERS + "alice", {"token_ttl": 60})
+    renewed = room.write("auth/token/renew-self", token=token).auth
+    assert renewed is not None and renewed.lease_duration == 60
+    room.write(USERS + "alice", {"token_policies": "other"})
+    with pytest.raises(InvalidRequest, match="policies have changed, not renewing"):
+        room.write("auth/token/renew-self", token=token)
+    room.delete(USERS + "alice")
+    with pytest.raises(InvalidRequest, match="not renewing"):
+        room.write("auth/token/renew-self", token=token)
+
+
+def test_tokens_of_an_unmounted_method_are_dead_at_once() -> None:
+    room = fresh()
+    token = room.login(LOGIN + "alice", {"password": "right"}).client_token.reveal()
+    room.request(Operation.DELETE, "sys/auth/userpass")
+    with pytest.raises(PermissionDenied):
+        room.read("auth/token/lookup-self", token=token)
+    room.run_due()
+    with pytest.raises(PermissionDenied):
+        room.read("auth/token/lookup-self", token=token)
+    assert len(room.list("auth/token/accessors")) == 1
+
+
+# -- guessing -------------------------------------------------------------------------------------------------------
+
+SPELLINGS = ["alice", "ALICE", "Alice ", " alice", "alice\0", "ａlice", "al\u0131ce", "alİce", "aliceſ", "\u212aim", "alice\u00ad", ""]
+
+
+def test_five_wrong_passwords_lock_every_spelling_for_fifteen_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    with cheap_hashes(monkeypatch):
+        room.write(USERS + "alice", {"password": "right"})
+        for name in ("alice", "ALICE", "Alice", "aLiCe", "alicE"):
+            assert answer(room, name, "wrong") == WRONG
+        for name in ("alice", "ALICE", "Alice"):
+            assert answer(room, name, "right") == LOCKED
+        room.advance(899)
+        assert answer(room, "alice", "right") == LOCKED
+        room.advance(1)
+        assert answer(room, "alice", "right") == (200, "")
+
+
+@pytest.mark.parametrize("name", [name for name in SPELLINGS if name.lower() != "alice"])
+def test_other_spellings_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch, room: Strongroom, name: str) -> None:
+    with cheap_hashes(monkeypatch) as asked:
+        work = room.request(Operation.UPDATE, LOGIN + name, {"password": "right"}, token="")
+    assert work.error is not None and work.error.status in (400, 404, 403)
+    assert work.response is None
+    assert asked == []
+    if name:
+        assert work.error.status == 400
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(st.text(max_size=140))
+def test_a_canonical_name_stays_itself(text: str) -> None:
+    try:
+        name = canonical_name(text)
+    except InvalidRequest:
+        return
+    assert canonical_name(name) == name == name.lower()
+    assert name.isascii()
+    assert 1 <= len(name) <= 128
+
+
+def test_a_locked_name_that_does_not_exist_looks_like_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    with cheap_hashes(monkeypatch) as asked:
+        known = [answer(room, "alice", "wrong") for _ in range(7)]
+        unknown = [answer(room, "nobody", "wrong") for _ in range(7)]
+        assert known == unknown == [WRONG] * 5 + [LOCKED] * 2
+        assert len(asked) == 14, "a locked name costs a hash like any other"
+        assert room.json(room.read("sys/locked-users"))["total"] == 1
+
+
+def test_names_that_do_not_exist_take_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from strongroom.core import areas, lockout
+
+    room = fresh()
+    monkeypatch.setattr(lockout, "MAX_UNKNOWN", 16)
+    with cheap_hashes(monkeypatch):
+        for number in range(100):
+            answer(room, f"user{number}", "wrong")
+    rows = room.transact(lambda call: call.transaction.view(areas.LOCKOUT).digests(b""))
+    assert len(rows) <= 16
+    assert MAX_UNKNOWN == 10_000
+
+
+def test_a_right_password_and_quiet_minutes_forget_the_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    with cheap_hashes(monkeypatch):
+        room.write(USERS + "alice", {"password": "right"})
+        for _ in range(3):
+            assert [answer(room, "alice", "wrong") for _ in range(4)] == [WRONG] * 4
+            assert answer(room, "alice", "right") == (200, "")
+        assert [answer(room, "alice", "wrong") for _ in range(4)] == [WRONG] * 4
+        room.advance(900)
+        assert [answer(room, "alice", "wrong") for _ in range(4)] == [WRONG] * 4
+        assert answer(room, "alice", "right") == (200, "")
+
+
+def test_a_mount_sets_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    tune = {"user_lockout_config": {"lockout_threshold": "2", "lockout_duration": "1m", "lockout_counter_reset_duration": "1m"}}
+    room.write("sys/auth/userpass/tune", tune)
+    with cheap_hashes(monkeypatch):
+        room.write(USERS + "alice", {"password": "right"})
+        assert [answer(room, "alice", "wrong") for _ in range(3)] == [WRONG, WRONG, LOCKED]
+        room.advance(60)
+        assert answer(room, "alice", "right") == (200, "")
+        room.write("sys/auth/userpass/tune", {"user_lockout_config": {"lockout_disable": True}})
+        assert [answer(room, "alice", "wrong") for _ in range(9)] == [WRONG] * 9
+
+
+def test_locked_users_are_shown_and_let_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    with cheap_hashes(monkeypatch):
+        room.write(USERS + "alice", {"password": "right"})
+        for _ in range(5):
+            answer(room, "alice", "wrong")
+        found = room.json(room.read("sys/locked-users"))
+        accessor = found["by_namespace"][0]["mount_accessors"][0]["mount_accessor"]
+        assert found["by_namespace"][0]["mount_accessors"] == [{"mount_accessor": accessor, "counts": 1, "alias_identifiers": ["alice"]}]
+        room.write(f"sys/locked-users/{accessor}/unlock/Alice")
+        assert answer(room, "alice", "right") == (200, "")
+        assert room.json(room.read("sys/locked-users", {"mount_accessor": accessor}))["total"] == 0
+        with pytest.raises(InvalidRequest):
+            room.write("sys/locked-users/nothing/unlock/alice")
+
+
+def test_two_mounts_count_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    room.write("sys/auth/other", {"type": "userpass"})
+    room.write("auth/other/users/alice", {"password": "right"})
+    with cheap_hashes(monkeypatch):
+        room.write("auth/other/users/alice", {"password": "right"})
+        for _ in range(5):
+            answer(room, "alice", "wrong")
+        assert answer(room, "alice", "right", "auth/other/login/") == (200, "")
+
+
+def test_a_failed_login_makes_no_token_and_no_entity(room: Strongroom) -> None:
+    before = room.list("auth/token/accessors")
+    for name, password in (("alice", "wrong"), ("nobody", "wrong"), ("alice", ""), ("alice", "x" * 5_000)):
+        with pytest.raises(StrongroomError):
+            room.write(LOGIN + name, {"password": password}, token="")
+    assert room.list("auth/token/accessors") == before
+
+
+def test_a_login_that_breaks_at_any_line_makes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    before = room.list("auth/token/accessors")
+    code = userpass.Userpass.login.__code__
+    reached = 0
+    with cheap_hashes(monkeypatch):
+        room.write(USERS + "alice", {"password": "right"})
+        for stop in range(1, 60):
+            seen = broken_login(room, code, stop)
+            reached = max(reached, seen)
+            if seen < stop:
+                break
+            assert room.list("auth/token/accessors") == before
+    assert reached > 8, "the failpoints were never reached"
+    assert len(room.list("auth/token/accessors")) == len(before) + 1, "the control, without a failpoint, makes one"
+
+
+def broken_login(room: Strongroom, code: CodeType, stop: int) -> int:
+    """Log in while the handler's `stop`-th line raises; how many lines it came to."""
+    lines = 0
+
+    def on_line(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal lines
+        if event == "line":
+            lines += 1
+            if lines == stop:
+                raise RuntimeError("failpoint")
+        return on_line
+
+    def on_call(frame: FrameType, _event: str, _argument: object) -> Any:
+        return on_line if frame.f_code is code else None
+
+    tracer = sys.gettrace()
+    sys.settrace(on_call)
+    try:
+        room.request(Operation.UPDATE, LOGIN + "alice", {"password": "right"}, token="")
+    except RuntimeError:
+        pass
+    finally:
+        sys.settrace(tracer)
+    return lines
