@@ -214,7 +214,7 @@ def clamp_limit(requested: object, ceiling: int) -> int:
     text = str(requested)
     digits = text.removeprefix("-")
     if isinstance(requested, bool) or not (digits.isascii() and digits.isdecimal()) or len(digits) > 10 or int(digits) > MAX_LIMIT:
-        raise InvalidRequest(f"limit must be a whole number up to {MAX_LIMIT}, or max")
+        raise InvalidRequest(f"field 'limit' takes a whole number up to {MAX_LIMIT}, or max")
     limit = max(int(text), 0)
     if ceiling:
         return min(limit, ceiling) if limit else ceiling

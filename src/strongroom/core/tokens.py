@@ -19,6 +19,7 @@ import msgspec
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.acl import Acl
 from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
 from strongroom.core.mounts import Mounts, drain
@@ -240,6 +241,10 @@ class Tokens:
         if found is None or entry is None:
             raise InvalidRequest("invalid accessor")
         return found.digest, entry
+
+    def acl(self, transaction: Transaction, entry: TokenEntry) -> Acl:
+        """What a token may do. Raises PermissionDenied where its entity is disabled or gone."""
+        return self._token(transaction, Secret(""), b"", entry, (), 0).acl
 
     def accessors(self, transaction: Transaction) -> list[str]:
         """Accessors of all tokens that live."""

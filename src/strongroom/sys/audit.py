@@ -26,7 +26,10 @@ from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import Forbidden, InvalidRequest
 from strongroom.sys.routes import Routes
 
-NOT_HERE = "audit devices are added in the server's configuration; to add them by request, set unsafe_allow_api_audit_creation and audit_directory there"
+NOT_HERE = (
+    "audit devices stand in the server's configuration; to add them by request, set "
+    "unsafe_allow_api_audit_creation and audit_directory there"
+)
 MASKED_ALWAYS = frozenset(("x-vault-token", "authorization", "proxy-authorization", "cookie", "x-vault-mfa"))
 
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
@@ -113,13 +116,13 @@ class AuditRoutes(Routes):
     # -- headers --------------------------------------------------------------------------------------------------
 
     @read("config/auditing/request-headers", sudo=True)
-    def read_headers(self) -> Response:
+    def read_audited_headers(self) -> Response:
         """List the request headers that audit writes."""
         found = headers(self.call.transaction)
         return Response(data={"headers": {name: {"hmac": masked} for name, masked in sorted(found.items())}}, mirror=True)
 
     @read("config/auditing/request-headers/{header}", sudo=True)
-    def read_header(self, header: str) -> Response:
+    def read_audited_header(self, header: str) -> Response:
         """Say how a request header is written."""
         found = headers(self.call.transaction)
         if header.lower() not in found:
@@ -128,7 +131,7 @@ class AuditRoutes(Routes):
         return Response(data=data, mirror=True)
 
     @write("config/auditing/request-headers/{header}", body=HeaderBody, sudo=True)
-    def write_header(self, header: str, body: HeaderBody) -> None:
+    def write_audited_header(self, header: str, body: HeaderBody) -> None:
         """Have a request header written, masked or not."""
         name = header.lower()
         if not _HEADER.fullmatch(name):
@@ -138,7 +141,7 @@ class AuditRoutes(Routes):
         self._put({**headers(self.call.transaction), name: body.hmac})
 
     @delete("config/auditing/request-headers/{header}", sudo=True)
-    def delete_header(self, header: str) -> None:
+    def delete_audited_header(self, header: str) -> None:
         """Have a request header not written."""
         found = headers(self.call.transaction)
         if header.lower() in found:

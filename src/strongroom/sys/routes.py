@@ -10,3 +10,5 @@ from strongroom.core.core import SystemEngine
 
 class Routes(SystemEngine):
     """Routes of one noun below `sys/`; subclasses need no `kind`."""
+
+    apart = True
