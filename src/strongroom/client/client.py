@@ -25,6 +25,7 @@ BACKOFF = (1.0, 1.5, 3.0, 5.0)
 
 MERGE_PATCH = "application/merge-patch+json"
 _DEFAULT_WRAP = "5m"
+_ENVELOPE = ("data", "auth", "wrap_info", "request_id", "lease_id", "errors")
 
 
 class Prepared(NamedTuple):
@@ -51,8 +52,8 @@ class Answer(NamedTuple):
 
     @property
     def data(self) -> Object:
-        """The envelope's `data`, or an empty object."""
-        return values.mapping(self.body.get("data"))
+        """The envelope's `data`, or an empty object; of an answer without an envelope, as of sys/health, all of it."""
+        return values.mapping(self.body.get("data")) if any(name in self.body for name in _ENVELOPE) else self.body
 
     @property
     def auth(self) -> Object:

@@ -52,7 +52,7 @@ def tune(session: Session) -> int:
 
 def help_on(session: Session) -> int:
     """Show the server's help for an auth method."""
-    session.arguments[0] = f"auth/{session.arguments[0].strip('/').removeprefix('auth/')}"
+    session.arguments[0] = f"auth/{session.arguments[0].strip('/').removeprefix('auth/')}/"
     return path_help(session)
 
 
