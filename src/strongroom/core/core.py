@@ -25,7 +25,7 @@ from strongroom.core.envelope import envelope
 from strongroom.core.fields import read_fields
 from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
-from strongroom.core.mounts import Mounts
+from strongroom.core.mounts import Mounts, Ttls
 from strongroom.core.openapi import path_item
 from strongroom.core.policies import Policies
 from strongroom.core.ports import Process
@@ -69,6 +69,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     route: Route | None
     args: tuple[str, ...]
     relative: str
+    ttls: Ttls = Ttls()
 
 
 class SystemEngine(Engine):
@@ -90,7 +91,7 @@ class Core:
         self.barrier = Barrier(storage)
         self.committed = Committed(storage, self.barrier, Cache())
         self.committed.cache.watch(BOOT[:AREA], self.barrier.heard)
-        self.mounts = Mounts(self.committed)
+        self.mounts = Mounts(self.committed, settings.default_lease_ttl, settings.max_lease_ttl)
         self.policies = Policies(self.committed)
         self.identities = Identities(self.committed)
         self.tombstones = Tombstones(self.committed)
@@ -194,9 +195,8 @@ class Core:
         except InvalidRequest:
             return Found(mount, None, None, (), relative)
         match = engine.router.find(operation, relative)
-        if match is None:
-            return Found(mount, engine, None, (), relative)
-        return Found(mount, engine, match[0], match[1], relative)
+        route, args = match if match is not None else (None, ())
+        return Found(mount, engine, route, args, relative, self.mounts.ttls(mount))
 
     def engine(self, call: Call, found: Found) -> Engine:
         """The engine object of this call."""
@@ -205,13 +205,15 @@ class Core:
         assert kind is not None
         assert mount is not None
         engine = kind(call, mount, call.transaction.view(mount.uuid), self.clock, self.outbound)
+        engine.default_ttl, engine.max_ttl = found.ttls
         if isinstance(engine, SystemEngine):
             engine.core = self
         return engine
 
     def engine_of(self, call: Call, mount: Mount) -> Engine:
         """The engine of a mount that is not the one the request came in by."""
-        return self.engine(call, Found(mount, engine_class(mount.family, mount.kind, mount.options.get("version", "")), None, (), ""))
+        kind = engine_class(mount.family, mount.kind, mount.options.get("version", ""))
+        return self.engine(call, Found(mount, kind, None, (), "", self.mounts.ttls(mount)))
 
     # -- run ----------------------------------------------------------------------------------------------------
 

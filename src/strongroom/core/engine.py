@@ -218,6 +218,9 @@ class Engine:
     variant: ClassVar[str]
     router: ClassVar[Router]
     help: ClassVar[str]
+    default_ttl: int
+    max_ttl: int
+    """Seconds that what this mount issues lasts where nobody says otherwise, and may last at all."""
     apart: ClassVar[bool] = False
     """Routes run on an object of the class that declares them: classes made into one engine do not meet in their helpers' names."""
 

@@ -15,7 +15,7 @@ from strongroom.core import areas
 from strongroom.core.ceremonies import handover_due, settle_due
 from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
-from strongroom.core.mounts import DrainJob, drain, max_ttl
+from strongroom.core.mounts import DrainJob, drain
 from strongroom.core.policies import PolicyEntry, PolicyJob
 from strongroom.core.request import Call
 from strongroom.core.rotation import rewrap_due, rotation_due
@@ -93,7 +93,7 @@ def _sweep_on(core: Core, transaction: Transaction, job: SweepJob, stone: Tombst
         job = SweepJob(job.era, "tokens")
     else:
         job = SweepJob(job.era, "remove")
-        when += max(max_ttl(mount) for mount in core.mounts.table(transaction).by_uuid.values()) * SECOND if logins else 0
+        when += max(core.mounts.ttls(mount).max for mount in core.mounts.table(transaction).by_uuid.values()) * SECOND if logins else 0
     transaction.view(areas.TOMBSTONES).at(when, "sweep", job)
 
 

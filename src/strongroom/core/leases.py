@@ -19,7 +19,7 @@ import msgspec
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
-from strongroom.core.mounts import Mounts, default_ttl, max_ttl
+from strongroom.core.mounts import Mounts
 from strongroom.core.request import LeaseInfo, LeaseTerms, Mount, Token
 from strongroom.core.tombstones import Tombstone, Tombstones
 from strongroom.core.transaction import Transaction
@@ -77,8 +77,8 @@ class Leases:
         """Stage a lease for what `path` just answered."""
         if token.entry.num_uses == 1:
             raise InvalidRequest("secret cannot be returned; the token had one use left, so its lease would end at once")
-        ceiling = min(limit for limit in (terms.max_ttl, max_ttl(mount)) if limit)
-        ttl = min(terms.ttl or default_ttl(mount), ceiling)
+        ttls = self._mounts.ttls(mount)
+        ttl = min(terms.ttl or ttls.default, terms.max_ttl or ttls.max, ttls.max)
         now = transaction.now
         expires, owner = now + ttl * SECOND, token.digest
         if token.entry.kind == "batch":
@@ -117,11 +117,12 @@ class Leases:
             raise InvalidRequest("lease is not renewable")
         if increment < 0:
             raise InvalidRequest("increment must not be negative")
-        ceiling = min(limit for limit in (terms.max_ttl, max_ttl(mount)) if limit)
+        ttls = self._mounts.ttls(mount)
+        ceiling = min(terms.max_ttl or ttls.max, ttls.max)
         left = (lease.issued + ceiling * SECOND - transaction.now) // SECOND
         if left <= 0:
             raise InvalidRequest("past the max TTL, cannot renew")
-        seconds = min(increment or terms.ttl or default_ttl(mount), left)
+        seconds = min(increment or terms.ttl or ttls.default, left)
         renewed = msgspec.structs.replace(lease, expires=transaction.now + seconds * SECOND, last_renewal=transaction.now, terms=terms)
         view = transaction.view(areas.LEASES)
         view.put(lease.id, renewed)

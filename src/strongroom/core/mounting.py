@@ -71,7 +71,7 @@ def enable(core: Core, call: Call, family: str, path: str, body: EnableBody) -> 
         seal_wrap=body.seal_wrap,
         external_entropy_access=body.external_entropy_access,
     )
-    mount = msgspec.structs.replace(mount, config=configured(mount, config))
+    mount = msgspec.structs.replace(mount, config=configured(mount, config, core.mounts.ttls(None).max))
     core.mounts.add(call.transaction, mount)
     engine = core.engine_of(call, mount)
     engine.check_mount()
@@ -106,7 +106,8 @@ def tune(core: Core, call: Call, mount: Mount, body: TuneBody) -> tuple[str, ...
     check_version(body.plugin_version)
     options = mount.options if body.options is UNSET else changed_options(mount, body.options)
     description = mount.description if body.description is UNSET else body.description
-    changed = msgspec.structs.replace(mount, config=configured(mount, body), options=options, description=description)
+    config = configured(mount, body, core.mounts.ttls(None).max)
+    changed = msgspec.structs.replace(mount, config=config, options=options, description=description)
     if changed == mount:
         return ()
     core.mounts.store(call.transaction, changed)

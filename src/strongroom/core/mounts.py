@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,6 +29,13 @@ PROTECTED = ("sys/", "cubbyhole/", "identity/", "auth/token/")
 _RESERVED = frozenset(("sys", "cubbyhole", "identity", "auth", "audit", "root", ".", ".."))
 _SEGMENT = re.compile(r"[A-Za-z0-9_.@-][A-Za-z0-9_.@ -]{0,126}[A-Za-z0-9_.@-]|[A-Za-z0-9_.@-]", re.ASCII)
 MAX_PATH = 512
+
+
+class Ttls(NamedTuple):
+    """Seconds that a token or lease lasts where nobody says otherwise, and may last at all."""
+
+    default: int = SYSTEM_MAX_TTL
+    max: int = SYSTEM_MAX_TTL
 
 
 class DrainJob(msgspec.Struct, frozen=True):
@@ -66,7 +74,8 @@ class MountTable:
 class Mounts:
     """Reads and changes the table."""
 
-    def __init__(self, committed: Committed) -> None:
+    def __init__(self, committed: Committed, default_ttl: int = 0, max_ttl: int = 0) -> None:
+        self._ttls = Ttls(default_ttl or SYSTEM_MAX_TTL, max_ttl or SYSTEM_MAX_TTL)
         self._table: MountTable | None = None
         committed.cache.watch(areas.MOUNTS, self._changed)
         self.listeners = [self._drop]
@@ -90,6 +99,13 @@ class Mounts:
         view = transaction.view(areas.MOUNTS)
         found = (view.settings(uuid, Mount) for uuid in view.digests(b""))
         return MountTable([mount for mount in found if mount is not None])
+
+    def ttls(self, mount: Mount | None) -> Ttls:
+        """How long what a mount issues lasts: as it is tuned, else as the server is configured."""
+        if mount is None:
+            return Ttls(min(self._ttls), self._ttls.max)
+        longest = mount.config.max_lease_ttl or self._ttls.max
+        return Ttls(min(mount.config.default_lease_ttl or self._ttls.default, longest), longest)
 
     def add(self, transaction: Transaction, mount: Mount) -> None:
         """Stage a new mount. Raises InvalidRequest where its path is taken."""
@@ -168,13 +184,3 @@ def drain(transaction: Transaction, area: bytes, below: str = "") -> bool:
 
 DRAIN_ROWS = 500
 """Rows that one step of a drain deletes: well below what a call may stage."""
-
-
-def default_ttl(mount: Mount | None) -> int:
-    """Seconds a lease of this mount lasts where nobody says otherwise."""
-    return (mount.config.default_lease_ttl if mount else 0) or SYSTEM_MAX_TTL
-
-
-def max_ttl(mount: Mount | None) -> int:
-    """Seconds a lease of this mount may last."""
-    return (mount.config.max_lease_ttl if mount else 0) or SYSTEM_MAX_TTL

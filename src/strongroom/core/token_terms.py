@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from strongroom.clock import SECOND
-from strongroom.core.mounts import default_ttl, max_ttl
+from strongroom.core.mounts import Ttls
 from strongroom.core.request import Grant, Mount, TokenEntry
 from strongroom.crypto.ids import BATCH_PREFIX, RECOVERY_PREFIX, SERVICE_PREFIX
 from strongroom.errors import InvalidRequest
@@ -72,9 +72,9 @@ def resolved_kind(grant: Grant, mount: Mount | None) -> str:
     return kind
 
 
-def ttl_of(grant: Grant, mount: Mount | None, warn: list[str] | None = None) -> int:
+def ttl_of(grant: Grant, ttls: Ttls, warn: list[str] | None = None) -> int:
     """Seconds a new token lives: its own wish or the mount's default, under every ceiling."""
-    ceiling = max_ttl(mount)
+    ceiling = ttls.max
     if grant.period:
         ttl = grant.period
         if grant.explicit_max_ttl:
@@ -83,7 +83,7 @@ def ttl_of(grant: Grant, mount: Mount | None, warn: list[str] | None = None) -> 
         for limit in (grant.max_ttl, grant.explicit_max_ttl):
             if limit:
                 ceiling = min(ceiling, limit)
-        ttl = grant.ttl or default_ttl(mount)
+        ttl = grant.ttl or ttls.default
     if ttl > ceiling:
         if grant.ttl or grant.period:
             _capped(ttl, ceiling, warn)
@@ -91,16 +91,16 @@ def ttl_of(grant: Grant, mount: Mount | None, warn: list[str] | None = None) -> 
     return ttl
 
 
-def renewal_ttl(entry: TokenEntry, increment: int, mount: Mount | None, now: int, warn: list[str] | None = None) -> int:
+def renewal_ttl(entry: TokenEntry, increment: int, ttls: Ttls, now: int, warn: list[str] | None = None) -> int:
     """Seconds from now that a renewal gives. Raises InvalidRequest past the ceiling."""
     if increment < 0:
         raise InvalidRequest("increment must not be negative")
     if entry.period:
         ceilings = [entry.explicit_max_ttl]
-        wanted = min(entry.period, max_ttl(mount))
+        wanted = min(entry.period, ttls.max)
     else:
-        ceilings = [max_ttl(mount), entry.max_ttl, entry.explicit_max_ttl]
-        wanted = increment or entry.ttl or default_ttl(mount)
+        ceilings = [ttls.max, entry.max_ttl, entry.explicit_max_ttl]
+        wanted = increment or entry.ttl or ttls.default
     ceiling = min(filter(None, ceilings), default=0)
     if not ceiling:
         return wanted

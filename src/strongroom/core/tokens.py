@@ -283,7 +283,7 @@ class Tokens:
         policies = granted_policies(grant)
         root = policies == ("root",)
         kind = resolved_kind(grant, mount)
-        ttl = grant.explicit_max_ttl if root and not (grant.ttl or grant.period) else ttl_of(grant, mount, warn)
+        ttl = grant.explicit_max_ttl if root and not (grant.ttl or grant.period) else ttl_of(grant, self._mounts.ttls(mount), warn)
         entity = self._identities.login(transaction, grant.alias, mount) if grant.alias is not None and mount is not None else ""
         entry = TokenEntry(
             accessor=accessor(),
@@ -400,7 +400,7 @@ class Tokens:
             entry = msgspec.structs.replace(
                 entry, ttl=terms.ttl or entry.ttl, max_ttl=terms.max_ttl, period=terms.period, explicit_max_ttl=terms.explicit_max_ttl
             )
-        seconds = renewal_ttl(entry, increment, mount, transaction.now, warn)
+        seconds = renewal_ttl(entry, increment, self._mounts.ttls(mount), transaction.now, warn)
         renewed = msgspec.structs.replace(entry, expires=transaction.now + seconds * SECOND, last_renewal=transaction.now)
         view = transaction.view(areas.TOKENS)
         view.put(token_row(digest), renewed)

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Texts, compile_fields, read_fields
-from strongroom.core.mounts import SYSTEM_MAX_TTL, default_ttl, max_ttl
+from strongroom.core.mounts import Ttls
 from strongroom.core.request import Mount, MountConfig
 from strongroom.errors import InvalidRequest
 from strongroom.types import parse_duration
@@ -92,12 +92,12 @@ def check_version(plugin_version: str) -> None:
         raise InvalidRequest("plugin_version must be left out: engines are built in and have the server's version")
 
 
-def configured(mount: Mount, body: ConfigBody) -> MountConfig:
-    """The settings of a mount after these changes. Raises InvalidRequest."""
+def configured(mount: Mount, body: ConfigBody, system_max: int) -> MountConfig:
+    """The settings of a mount after these changes, on a server whose leases last at most so long. Raises InvalidRequest."""
     sent = {name: getattr(body, name) for name in _CHANGES if getattr(body, name) is not UNSET}
     changes = {name: _CHANGES[name](mount, value) for name, value in sent.items()}
     config: MountConfig = msgspec.structs.replace(mount.config, **changes)
-    default, ceiling = config.default_lease_ttl, config.max_lease_ttl or SYSTEM_MAX_TTL
+    default, ceiling = config.default_lease_ttl, config.max_lease_ttl or system_max
     if default > ceiling:
         which = "backend max lease TTL" if config.max_lease_ttl else "system max lease TTL"
         raise InvalidRequest(f"backend default lease TTL of {default} seconds is greater than {which} of {ceiling} seconds")
@@ -230,11 +230,11 @@ def shown_mount(mount: Mount, version: str) -> dict[str, Any]:
     }
 
 
-def shown_tuning(mount: Mount) -> dict[str, Any]:
+def shown_tuning(mount: Mount, ttls: Ttls) -> dict[str, Any]:
     """A mount as `tune` shows it: durations in effect."""
     shown: dict[str, Any] = {
-        "default_lease_ttl": min(default_ttl(mount), max_ttl(mount)),
-        "max_lease_ttl": max_ttl(mount),
+        "default_lease_ttl": ttls.default,
+        "max_lease_ttl": ttls.max,
         "description": mount.description,
         "force_no_cache": mount.config.force_no_cache,
         **_optional(mount),

@@ -26,7 +26,8 @@ class AuthRoutes(Routes):
     @read("auth/{path...}/tune", sudo=True)
     def read_auth_tuning(self, path: str) -> Response:
         """Read the settings of an auth method, durations as they take effect."""
-        return Response(data=shown_tuning(self._method(path)), mirror=True)
+        mount = self._method(path)
+        return Response(data=shown_tuning(mount, self.core.mounts.ttls(mount)), mirror=True)
 
     @write("auth/{path...}/tune", body=TuneBody, sudo=True)
     def tune_auth(self, path: str, body: TuneBody) -> Response:

@@ -59,7 +59,8 @@ class MountRoutes(Routes):
     @read("mounts/{path...}/tune")
     def read_mount_tuning(self, path: str) -> Response:
         """Read the settings of a secrets engine, durations as they take effect."""
-        return Response(data=shown_tuning(self._secrets(path)), mirror=True)
+        mount = self._secrets(path)
+        return Response(data=shown_tuning(mount, self.core.mounts.ttls(mount)), mirror=True)
 
     @write("mounts/{path...}/tune", body=TuneBody)
     def tune_mount(self, path: str, body: TuneBody) -> Response:

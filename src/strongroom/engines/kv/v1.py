@@ -10,7 +10,6 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core.engine import ListBody, delete, list_, read, scan, write
-from strongroom.core.mounts import default_ttl
 from strongroom.core.request import Json, LeaseInfo, Response
 from strongroom.engines.kv.item import plain_head
 from strongroom.engines.kv.store import KeyValue
@@ -39,7 +38,7 @@ class Plain(KeyValue, kind="kv"):
                 return max(parse_duration(members["ttl"] if "ttl" in members else members["lease"]), 0)
             except (ValueError, KeyError):
                 pass
-        return default_ttl(self.mount)
+        return self.default_ttl
 
     @write("{path...}", exists="has", unchecked=True)
     def write_secret(self, path: str) -> None:
