@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 STUBBORN_ATTEMPTS = 6
 """Failed revocations after which operators see the lease as irrevocable; trying goes on."""
 
+MAX_ID = 1_200
+"""Characters of a lease id: the longest path and 25 more."""
+
 
 class Lease(msgspec.Struct, frozen=True, omit_defaults=True):
     """A secret that was handed out. Instants in ns since the epoch, durations in seconds.
@@ -98,9 +101,10 @@ class Leases:
 
     def find(self, transaction: Transaction, lease_id: str) -> Lease | None:
         """A lease that has not ended."""
-        if not lease_id or "//" in lease_id or len(lease_id) > 1_200:
+        lease_id = lease_id.strip("/")
+        if not lease_id or "//" in lease_id or len(lease_id) > MAX_ID:
             return None
-        lease = transaction.view(areas.LEASES).get(lease_id.strip("/"), Lease)
+        lease = transaction.view(areas.LEASES).get(lease_id, Lease)
         if lease is None or lease.ending or lease.expires <= transaction.now:
             return None
         if not self._mounts.live(transaction, lease.mount) or self._tombstones.covers(transaction, lease.id, lease.era):

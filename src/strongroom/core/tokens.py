@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from hmac import compare_digest
 
 import msgspec
 
@@ -361,7 +362,7 @@ class Tokens:
     def _seal_batch(self, transaction: Transaction, entry: TokenEntry) -> Secret:
         nonce = new_nonce()
         sealed = nonce + transaction.keys.batch.seal(nonce, msgspec.msgpack.encode(entry), _BATCH_AAD)
-        text = BATCH_PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        text = _batch_text(sealed)
         if len(text) > MAX_TEXT:
             raise InvalidRequest("a batch token carries its metadata and policies, too long here; ask for a service token")
         return Secret(text)
@@ -373,6 +374,8 @@ class Tokens:
             entry = msgspec.msgpack.decode(transaction.keys.batch.open(sealed[:24], sealed[24:], _BATCH_AAD), type=TokenEntry)
         except (binascii.Error, InvalidRecord, ValueError):
             raise PermissionDenied from None
+        if not compare_digest(_batch_text(sealed).encode(), credential.reveal().encode()):
+            raise PermissionDenied  # another spelling of the same bytes would be another token
         if not self._issuer_stands(transaction, entry):
             raise PermissionDenied
         digest = self.digest(transaction, credential.reveal())
@@ -475,6 +478,10 @@ class Tokens:
         rows = transaction.scan(head + (after or b"t"), head + b"u", PAGE)
         found = [(key[18:], decoder(TokenEntry).decode(value)) for key, value in rows]
         return [(digest, entry) for digest, entry in found if not entry.revoked], rows[-1][0][17:] + b"\0" if len(rows) == PAGE else b""
+
+
+def _batch_text(sealed: bytes) -> str:
+    return BATCH_PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def _row(digest: bytes) -> bytes:
