@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.fill import fill_over_http, warm_over_http
 from bench.load import Outcome, Target, cpu_seconds, load, resident_mib
 from bench.servers import ENTRY, Running, bare, call, environment, strongroom
 
@@ -61,8 +62,6 @@ def measured(pid: int, run: Callable[[], Outcome]) -> Figure:
 
 def fill(server: Running, keys: int) -> None:
     """Write every key once, through the API."""
-    from bench.fill import fill_over_http
-
     fill_over_http(server.url, server.token, keys)
 
 
@@ -146,6 +145,7 @@ def main() -> None:
             if "memory" in wanted:
                 print(f"resident at 1,000 secrets    {resident_mib(server.pid):8.1f} MiB   goal ≤ 80")
             fill(server, KEYS)
+            warm_over_http(server.url, server.token, KEYS)
             size = len(json.dumps(call(server.url, "GET", "kv/data/app1", server.token), separators=(",", ":")))
             with bare(directory, size, server_cpu) as floor:
                 for key, case in CASES.items():

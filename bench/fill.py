@@ -22,19 +22,23 @@ from strongroom.testing.room import QuietProcess
 
 def fill_over_http(url: str, token: str, keys: int, connections: int = 64) -> None:
     """Write `app0` … once each."""
-    asyncio.run(_fill(url, token, keys, connections))
+    asyncio.run(_each(url, token, keys, connections, "POST", json.dumps({"data": ENTRY})))
 
 
-async def _fill(url: str, token: str, keys: int, connections: int) -> None:
+def warm_over_http(url: str, token: str, keys: int, connections: int = 64) -> None:
+    """Read `app0` … once each, so that what is measured next is a read of a cached secret."""
+    asyncio.run(_each(url, token, keys, connections, "GET", ""))
+
+
+async def _each(url: str, token: str, keys: int, connections: int, method: str, body: str) -> None:
     host, _, port = url.partition("://")[2].partition(":")
     numbers = iter(range(keys))
-    body = json.dumps({"data": ENTRY})
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         for number in numbers:
             writer.write(
-                f"POST /v1/kv/data/app{number} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+                f"{method} /v1/kv/data/app{number} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
             )
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head
