@@ -14,7 +14,7 @@ from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.scrub import Report, scrub
 from strongroom.core import areas
 from strongroom.core.request import Operation
-from strongroom.errors import StorageTampered
+from strongroom.errors import InvalidRequest, StorageTampered
 from strongroom.storage.api import INDEX_KEY, Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.storage.sqlite import SqliteStorage
@@ -288,7 +288,14 @@ def test_an_edited_boot_row_is_found(room: Strongroom) -> None:
     config["wraps"][0]["share_set"]["threshold"] = 1
     edit(room.storage, {SEALS_KEY: boot_record(1, msgspec.msgpack.encode(config))})
     assert SEALS_KEY.hex() in {finding.row for finding in examine(room).findings}
-    edit(room.storage, {SEALS_KEY: stored[SEALS_KEY], INSTALLATION_KEY: b"short"})
+    other = Strongroom()
+    headers = (b"short", boot_record(1, b""), boot_record(1, b"\xc1"), boot_record(1, boot_payload(stored[INSTALLATION_KEY])[:-1]))
+    for header in headers:
+        edit(room.storage, {SEALS_KEY: stored[SEALS_KEY], INSTALLATION_KEY: header})
+        room.restart()
+        with pytest.raises(StorageTampered):
+            room.unseal()
+    edit(room.storage, {INSTALLATION_KEY: rows(other.storage)[INSTALLATION_KEY]})
     room.restart()
-    with pytest.raises(StorageTampered):
+    with pytest.raises(InvalidRequest):
         room.unseal()

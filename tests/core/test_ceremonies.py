@@ -357,7 +357,7 @@ def test_ten_thousand_strangers_leave_a_ceremony_as_it_is() -> None:
         nonces = {}
         for path, fields in (("rotate/root", {"secret_shares": 3, "secret_threshold": 2}), ("generate-root-token", {})):
             begin = "init" if path == "rotate/root" else "attempt"
-            nonces[path] = data(room, f"sys/{path}/{begin}", **fields)["nonce"]
+            nonces[path] = data(room, f"sys/{path}/{begin}", UPDATE, **fields)["nonce"]
             data(room, f"sys/{path}/update", key=room.unseal_keys[0], nonce=nonces[path])
         size = len(room.storage.scan(b"", b"\xff" * 9, -1))
         for _ in range(50 if settings.open_rekey else 2_500):

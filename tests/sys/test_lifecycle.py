@@ -284,16 +284,16 @@ OVERRIDES = "activecode standbycode sealedcode uninitcode drsecondarycode perfor
 @pytest.mark.parametrize("value", ["", "abc", "99", "600", "100", "2000", "-20", "²00", " 200", "1e2"])
 def test_an_unparsable_health_code_is_a_bad_request(name: str, value: str) -> None:
     with pytest.raises(InvalidRequest, match=name):
-        bare(empty(), "sys/health", **{name: value})
+        bare(empty(), "sys/health", READ, **{name: value})
 
 
 def test_health_flags_take_booleans_and_unknown_parameters_are_ignored() -> None:
     core = empty()
     for name in ("standbyok", "perfstandbyok"):
         for value in ("true", "1", "", "False"):
-            assert bare(core, "sys/health", **{name: value})[0] == 501
+            assert bare(core, "sys/health", READ, **{name: value})[0] == 501
         with pytest.raises(InvalidRequest, match=name):
-            bare(core, "sys/health", **{name: "yes"})
+            bare(core, "sys/health", READ, **{name: "yes"})
     assert bare(core, "sys/health", performance_standby_code="x", uninitialised="y")[0] == 501
 
 

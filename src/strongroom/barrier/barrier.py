@@ -89,7 +89,12 @@ class Barrier:
     def installation(self) -> Installation | None:
         """The public header of the store; None where `init` has not been run."""
         row = self.storage.get_many([INSTALLATION_KEY]).get(INSTALLATION_KEY)
-        return None if row is None else msgspec.msgpack.decode(boot_payload(row), type=Installation)
+        if row is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(boot_payload(row), type=Installation)
+        except (msgspec.MsgspecError, ValueError):
+            raise StorageTampered("the installation header") from None
 
     def unseal(self, root: bytes | bytearray) -> None:
         """Open the keyring with the root key and keep the keys. Raises InvalidRecord when it is not the root key."""

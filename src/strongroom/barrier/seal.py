@@ -33,7 +33,7 @@ from strongroom.storage.api import Storage
 SHAMIR = "shamir"
 
 
-class Wrap(msgspec.Struct, frozen=True):
+class Wrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """R under one seal. `share_set` is there where people hold the key, `key_id` where the seal names its key."""
 
     kind: str
@@ -46,7 +46,7 @@ class Wrap(msgspec.Struct, frozen=True):
         return f"Wrap({self.kind})"
 
 
-class Recovery(msgspec.Struct, frozen=True):
+class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Recovery shares authorise where a seal opens by itself; they open nothing. `check` recognises the combined key."""
 
     share_set: ShareSet
@@ -57,7 +57,7 @@ class Recovery(msgspec.Struct, frozen=True):
         return f"Recovery({self.share_set.threshold} of {self.share_set.shares})"
 
 
-class SealConfig(msgspec.Struct, frozen=True):
+class SealConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the boot row holds."""
 
     wraps: tuple[Wrap, ...]
@@ -179,7 +179,7 @@ def decoded_config(payload: bytes) -> SealConfig:
     """The configuration of a boot row's payload. Raises StorageTampered."""
     try:
         config = msgspec.msgpack.decode(payload, type=SealConfig)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError):
         raise StorageTampered("the seal configuration") from None
     if all(wrap.superseded for wrap in config.wraps):
         raise StorageTampered("the seal configuration")

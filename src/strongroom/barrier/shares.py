@@ -28,7 +28,7 @@ KEY_BYTES = 32
 TAG_BYTES = 16
 
 
-class ShareSet(msgspec.Struct, frozen=True):
+class ShareSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One split of one key: `size` bytes a share, a tag for each."""
 
     id: bytes
