@@ -2,7 +2,7 @@
 
 Rules of this file:
 - It decides nothing but form: verbs, headers, query or body, envelope, status. Access, routes and effects are the core's.
-- POST and PUT are the same; LIST is also `GET ?list=true`, SCAN `GET ?scan=true`; both get a trailing slash.
+- POST and PUT are the same; LIST is also `GET ?list=true`, SCAN `GET ?scan=true`; both get a trailing slash, reads and deletes lose it.
 - `Content-Type` of answers is exactly `application/json`; that of requests counts for PATCH and forms only.
 - Every refusal by policy or token is one constant body.
 """
@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hmac import compare_digest
 from typing import Any, NamedTuple
 
 from strongroom.api.wire import canonical_path, parse_form, parse_query, strict_json
@@ -17,6 +18,7 @@ from strongroom.core.envelope import encode, envelope
 from strongroom.core.request import NOTHING, Operation, Peer, Request, Response, Secret
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import (
+    InternalError,
     InvalidRequest,
     NotFound,
     PermissionDenied,
@@ -66,14 +68,14 @@ class Answer(NamedTuple):
 
 
 def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes, peer: Peer, prefix: int = 3) -> Request:
-    """The request in a message whose path begins with `v1/`. Raises StrongroomError; nothing is audited then but the refusal itself."""
+    """The request in a message whose path begins with `v1/`. Raises StrongroomError: what cannot be read is not audited."""
     path, query = canonical_path(target)
     operation = VERBS.get(verb)
     if operation is None:
         raise UnsupportedOperation
     parameters = parse_query(query) if query else None
-    if parameters and operation is Operation.READ:
-        operation = _asked(parameters)
+    if parameters:
+        operation = _asked(operation, parameters)
     path = path[prefix:]
     if path.endswith("/") != (operation is Operation.LIST or operation is Operation.SCAN):
         path = _slash(operation, path)
@@ -81,8 +83,6 @@ def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: byt
     raw = b""
     if operation in _BODIES:
         raw, data = _body(headers, body)
-        if parameters and operation is Operation.UPDATE and "help" in parameters:
-            operation = Operation.HELP
     merge_patch = operation is Operation.PATCH and _content_type(headers) == _MERGE_PATCH
     wrap = headers.get(b"x-vault-wrap-ttl")
     return Request(
@@ -100,8 +100,12 @@ def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: byt
     )
 
 
-def _asked(parameters: dict[str, str]) -> Operation:
-    """What a GET asks for by its query."""
+def _asked(operation: Operation, parameters: dict[str, str]) -> Operation:
+    """What a GET asks for by its query; a LIST or SCAN may say so twice."""
+    if operation is not Operation.READ:
+        if operation not in _BODIES:
+            parameters.pop(operation.value, None)
+        return operation
     chosen = [operation for name, operation in _BY_QUERY if name in parameters and _flag(name, parameters)]
     if len(chosen) > 1:
         raise InvalidRequest("a request can ask for one of list, scan and help only")
@@ -125,7 +129,7 @@ def _slash(operation: Operation, path: str) -> str:
         return path + "/"
     if operation in _BODIES:
         raise InvalidRequest("cannot write to a path ending in '/'")
-    return path
+    return path.removesuffix("/")
 
 
 def _content_type(headers: Mapping[bytes, bytes]) -> bytes:
@@ -148,9 +152,9 @@ def _credential(headers: Mapping[bytes, bytes]) -> str:
     authorization = headers.get(b"authorization")
     if authorization is not None and authorization[:7].lower() == b"bearer ":
         bearer = authorization[7:].strip()
-        if token and bearer != token:
+        if token and bearer and not compare_digest(bearer, token):
             raise InvalidRequest("X-Vault-Token and Authorization carry two different tokens; send one")
-        token = bearer
+        token = bearer or token
     return token.decode("latin-1")
 
 
@@ -210,6 +214,8 @@ def failure(error: StrongroomError, request: Request | None = None) -> Answer:
         body = Response(data=error.data, warnings=error.warnings)
         return Answer(404, envelope(body, request.id if request is not None else "") + b"\n")
     members: dict[str, Any] = {"errors": list(error.messages)}
+    if isinstance(error, InternalError) and request is not None:
+        members["errors"].append(f"request id {request.id}: the server's log says more")
     if isinstance(error, InvalidRequest) and error.data is not None:
         members["data"] = error.data
     headers: tuple[tuple[str, str], ...] = ()

@@ -124,6 +124,11 @@ class Acl:
             kept = [name for name in kept if self.capabilities(_filled(template, base, name)) != ["deny"]]
         return kept
 
+    def hides(self, operation: Operation, path: str) -> bool:
+        """Whether `visible` may leave names out."""
+        rule = self.rule(operation, path)
+        return not self.root and (operation is Operation.SCAN or bool(rule and rule.list_scan_response_keys_filter_path))
+
     def may_reach(self, prefix: str) -> bool:
         """Whether anything is granted at a mount path ("secret/") or below it."""
         if self.capabilities(prefix) != ["deny"]:

@@ -226,7 +226,7 @@ class Core:
         if response is NOTHING:
             return response
         if call.operation in LISTINGS and call.token is not None:
-            response = listing.shown(call.token.acl, call.operation, call.request.path, response)
+            response = listing.shown(call.token.acl, call.operation, call.request.path, call.request.data, response)
         return self._finish(call, response)
 
     def _route(self, call: Call, found: Found) -> Response:
@@ -242,7 +242,7 @@ class Core:
             if strange:
                 data = {**data, **dict(zip(route.holes, found.args, strict=True))}
             if call.operation in LISTINGS and call.token is not None:
-                data = listing.asked(call.token.acl, call.request.path, data)
+                data = listing.asked(call.token.acl, call.operation, call.request.path, data)
             response = route.method(engine, *found.args, read_fields(route.fields, data)) or NOTHING
         if strange and response is not NOTHING:
             response = warned(response, strange - frozenset(route.holes), strange & frozenset(route.holes))

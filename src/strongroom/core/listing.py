@@ -15,24 +15,28 @@ from strongroom.core.request import Operation, Response
 from strongroom.errors import NotFound
 
 
-def asked(acl: Acl, path: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The parameters of a listing, with a limit that keeps to the rule's; negative = all. Raises InvalidRequest."""
+def asked(acl: Acl, operation: Operation, path: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a listing, with a limit that keeps to the rule's; negative = all. Raises InvalidRequest.
+
+    Where names will be hidden the engine is asked for all: a page is cut from what may be shown, or it could end the listing too early.
+    """
     ceiling = acl.list_limit(path)
     if not ceiling and "limit" not in data:
         return data
-    return {**data, "limit": clamp_limit(data.get("limit"), ceiling) or -1}
+    limit = clamp_limit(data.get("limit"), ceiling)
+    return {**data, "limit": -1 if acl.hides(operation, path) else limit or -1}
 
 
-def shown(acl: Acl, operation: Operation, path: str, response: Response) -> Response:
+def shown(acl: Acl, operation: Operation, path: str, sent: Mapping[str, Any], response: Response) -> Response:
     """The answer without the names that the rule hides or that are too many. Raises NotFound where none is left."""
     data = response.data
     if not isinstance(data, Mapping) or not isinstance(data.get("keys"), list):
         return response
     names: list[str] = data["keys"]
     kept = acl.visible(operation, path, names)
-    ceiling = acl.list_limit(path)
-    if ceiling:
-        kept = kept[:ceiling]
+    limit = clamp_limit(sent.get("limit"), acl.list_limit(path))
+    if limit:
+        kept = kept[:limit]
     if len(kept) == len(names):
         return response
     if not kept:

@@ -54,14 +54,14 @@ class MountTable:
         self.by_accessor = {mount.accessor: mount for mount in mounts}
 
     def match(self, path: str) -> Mount | None:
-        """The mount that a request path lies in, the longest one where several could."""
+        """The mount that a request path lies in, the longest one where several could; a mount's own path needs no slash."""
         at = path.rfind("/")
         while at >= 0:
             mount = self.by_path.get(path[: at + 1])
             if mount is not None:
                 return mount
             at = path.rfind("/", 0, at)
-        return None
+        return self.by_path.get(path + "/")
 
     def conflict(self, path: str) -> str:
         """The path of a mount that is at, above or below `path`; "" for none."""

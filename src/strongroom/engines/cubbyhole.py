@@ -11,7 +11,6 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.acl import clamp_limit
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, scan, write
 from strongroom.core.request import Json, Response, Token
 from strongroom.core.transaction import entry_masks
@@ -99,7 +98,6 @@ class Cubbyhole(Engine, kind="cubbyhole"):
         return self._page([name for name in names if name > body.after], body)
 
     def _page(self, names: list[str], body: ListBody) -> Response:
-        limit = clamp_limit(body.limit, self._token().acl.list_limit(self.call.request.path))
         if not names:
             raise NotFound
-        return keys_response(names[:limit] if limit else names)
+        return keys_response(names[: body.limit] if body.limit > 0 else names)

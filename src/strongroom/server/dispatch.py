@@ -12,7 +12,7 @@ from collections.abc import Callable
 from strongroom.api import vault
 from strongroom.core.request import Request
 from strongroom.core.work import Work
-from strongroom.errors import NotFound, StrongroomError
+from strongroom.errors import InternalError, NotFound, StrongroomError
 from strongroom.server.http import Exchange, header, render
 
 Submit = Callable[[Work], None]
@@ -31,7 +31,11 @@ class VaultWork(Work):
 def finish(work: Work) -> None:
     """Send what became of a work."""
     assert isinstance(work, VaultWork)
-    _send(work.exchange, vault.answer(work.request, work.response, work.error))
+    try:
+        _send(work.exchange, vault.answer(work.request, work.response, work.error))
+    except Exception:  # what a route answered cannot be rendered: nobody waits in vain, and the committer reports it
+        _send(work.exchange, vault.failure(InternalError(), work.request))
+        raise
 
 
 def _send(exchange: Exchange, answer: vault.Answer) -> None:

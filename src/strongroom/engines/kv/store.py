@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from strongroom.core.acl import clamp_limit
 from strongroom.core.engine import Engine, ListBody, keys_response
 from strongroom.core.request import Response
 from strongroom.core.transaction import entry_masks
@@ -99,10 +98,8 @@ class KeyValue(Engine):
         return self.paged([name for name in names if name > body.after], body)
 
     def paged(self, names: list[str], body: ListBody) -> list[str]:
-        """As many names as were asked for and as policies allow."""
-        token = self.call.token
-        limit = clamp_limit(body.limit, token.acl.list_limit(self.call.request.path) if token is not None else 0)
-        return names[:limit] if limit else names
+        """As many names as were asked for; what policies allow of them is core/listing.py's to say."""
+        return names[: body.limit] if body.limit > 0 else names
 
     def names_response(self, names: list[str], info: dict[str, object] | None = None) -> Response:
         """The answer to LIST and SCAN. Raises NotFound when there is nothing."""
