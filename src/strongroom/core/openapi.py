@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ _METHODS = {
     Operation.PATCH: "patch",
     Operation.DELETE: "delete",
 }
+_BESIDE = re.compile(r"[^A-Za-z0-9]+", re.ASCII)
 _BODIES = (Operation.UPDATE, Operation.PATCH)
 
 _ENVELOPE: Final = {
@@ -76,10 +78,10 @@ def path_item(route: Route, mount: Mount) -> dict[str, Any]:
 
 
 def _operation(route: Route, operation: Operation, mount: Mount) -> dict[str, Any]:
-    name = f"{mount.path.strip('/').replace('/', '-')}-{route.name.replace('_', '-')}"
+    segments = f"{operation}/{mount.path}{route.pattern}".split("/")
     described: dict[str, Any] = {
         "summary": route.summary,
-        "operationId": name,
+        "operationId": "-".join(_BESIDE.sub("_", segment).strip("_") for segment in segments if segment),
         "tags": [mount.family],
         "responses": {
             "200": _answer("OK", "Envelope"),

@@ -55,9 +55,10 @@ def parse_password_policy(text: str) -> PasswordPolicy:
     for entry in body.entries:
         if entry.key not in ("length", "rule"):
             raise entry.error(f"unknown key {shown(entry.key)} in a password policy; it has length and rule blocks")
-    length = body.get("length")
+    lengths = [entry.value for entry in body.entries if entry.key == "length"]
+    length = lengths[0] if len(lengths) == 1 else None
     if type(length) is not int or not SHORTEST <= length <= LONGEST:
-        raise InvalidRequest(f"length must be a whole number from {SHORTEST} to {LONGEST}")
+        raise InvalidRequest(f"length must be given once, as a whole number from {SHORTEST} to {LONGEST}")
     rules = tuple(_rule(block) for block in body.blocks("rule", labels=1))
     if not rules:
         raise InvalidRequest('a password policy needs at least one rule "charset"')

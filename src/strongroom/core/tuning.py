@@ -70,6 +70,7 @@ class LockoutBody(msgspec.Struct, frozen=True, kw_only=True):
     lockout_threshold: int | UnsetType = UNSET
     lockout_duration: Any | UnsetType = UNSET
     lockout_counter_reset_duration: Any | UnsetType = UNSET
+    lockout_counter_reset: Any | UnsetType = UNSET
     lockout_disable: bool | UnsetType = UNSET
 
 
@@ -164,6 +165,8 @@ def _lockout(mount: Mount, value: Mapping[str, Any]) -> dict[str, Any] | None:
     if unknown:
         raise InvalidRequest(f"user_lockout_config knows {', '.join(sorted(_LOCKOUT.names))}; not {', '.join(unknown)}")
     sent: dict[str, Any] = {name: getattr(body, name) for name in sorted(_LOCKOUT.names) if getattr(body, name) is not UNSET}
+    if "lockout_counter_reset" in sent:  # the name in Vault's documentation; its Go client sends the other
+        sent["lockout_counter_reset_duration"] = sent.pop("lockout_counter_reset")
     for name in ("lockout_duration", "lockout_counter_reset_duration"):
         if name in sent:
             sent[name] = _ttl(mount, sent[name])
