@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from strongroom.core.request import Call, Grant
 from tests.engines.api_kit import Api
 from tests.sys.kit import allowed, enter, house, refused
 
@@ -54,7 +55,21 @@ def test_strangers_see_what_is_listed_for_everybody_and_little_of_it(api: Api) -
     assert api.get("sys/internal/ui/mounts", **NOBODY).data == expected
 
 
+def bound_token(api: Api, network: str) -> str:
+    """A token that may be used from there only."""
+    grant = Grant(policies=("default",), ttl=60, bound_cidrs=(network,))
+
+    def issue(call: Call) -> str:
+        return api.core.tokens.issue(call.transaction, grant, "auth/token/create", None).client_token.reveal()
+
+    return str(api.room.transact(issue))
+
+
 def test_a_token_bound_elsewhere_or_used_up_is_a_strangers(api: Api) -> None:
+    bound = bound_token(api, "10.0.0.0/8")
+    assert refused(api.get("sys/internal/ui/mounts/cubbyhole", token=bound))
+    assert api.get("sys/internal/ui/mounts", token=bound).data == {"auth": {}, "secret": {}}
+    assert api.get("sys/internal/ui/mounts/cubbyhole", token=bound_token(api, "127.0.0.0/8")).status == 200
     auth = api.post("auth/token/create", {"policies": ["default"], "num_uses": 1}).body["auth"]
     api.get("auth/token/lookup-self", token=auth["client_token"])
     assert refused(api.get("sys/internal/ui/mounts/cubbyhole", token=auth["client_token"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -146,6 +147,22 @@ def test_mounts_and_policies_are_not_on_it() -> None:
         found = [match[0] for operation in Operation if (match := router.find(operation, path)) is not None]
         assert found
         assert not any(route.sudo for route in found), path
+
+
+# -- T7.3 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["sys/health", "sys/seal-status", "sys/leader"])
+def test_what_strangers_are_told_names_no_address_host_mount_or_build(path: str) -> None:
+    room = Strongroom()
+    answer = room.request(Operation.READ, path, token="").response
+    assert answer is not None
+    assert answer.bare is not None
+    text = answer.bare.body.decode()
+    assert not re.search(r"\b\d{1,3}(\.\d{1,3}){3}\b", text), "no IP address"
+    assert not any(word in text for word in (platform.node(), "secret/", "sys/", "cubbyhole", platform.release()) if word)
+    version = msgspec.json.decode(answer.bare.body).get("version", "1.0.0")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version), "no more than the semantic version"
 
 
 # -- T14.2 --------------------------------------------------------------------------------------------------------

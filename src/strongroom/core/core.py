@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 import msgspec
 
@@ -31,6 +32,7 @@ from strongroom.core.policies import Policies
 from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
 from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
+from strongroom.core.token_terms import inside
 from strongroom.core.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Committed, NeedsCommit, Staged, Transaction
@@ -131,10 +133,11 @@ class Core:
 
     def _greet(self, call: Call) -> None:
         """Public routes take a token too, for audit and filtering; a bad one is no token."""
-        try:
-            call.token = self.tokens.find(call.transaction, call.request.credential)
-        except PermissionDenied:
-            call.token = None
+        call.token = None
+        with suppress(PermissionDenied):
+            token = self.tokens.find(call.transaction, call.request.credential)
+            if not token.entry.bound_cidrs or inside(call.request.peer.address, token.entry.bound_cidrs):
+                call.token = token
 
     def _authorise(self, call: Call, found: Found) -> None:
         request = call.request

@@ -12,7 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -205,15 +205,3 @@ def _mount_ref(transaction: Transaction, uuid: bytes, lease_id: str) -> bytes:
 
 def _stubborn(transaction: Transaction, lease_id: str) -> bytes:
     return b"i" + _lease_hash(transaction, lease_id)
-
-
-def described(lease: Lease, now: int) -> dict[str, Any]:
-    """The members of a lease look-up; instants stay integers."""
-    return {
-        "id": lease.id,
-        "issue_time": lease.issued,
-        "expire_time": lease.expires,
-        "last_renewal": lease.last_renewal,
-        "ttl": max(0, (lease.expires - now) // SECOND),
-        "renewable": lease.terms.renewable,
-    }
