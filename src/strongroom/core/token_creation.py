@@ -56,6 +56,7 @@ def holds_sudo(acl: Acl, operation: Operation, path: str) -> bool:
 
 
 def check_parent(caller: Token) -> None:
+    """Raises InvalidRequest where a token may have no children."""
     if caller.entry.kind == "batch":
         raise InvalidRequest("batch tokens cannot create more tokens")
     if caller.entry.num_uses:

@@ -43,6 +43,8 @@ class Tombstones:
 
     def __init__(self, committed: Committed) -> None:
         self._kept: tuple[Tombstone, ...] | None = None
+        self._era = -1
+        self._era: int | None = None
         self.listeners = [self._drop]
         committed.cache.watch(areas.TOMBSTONES, self._changed)
 
@@ -51,12 +53,17 @@ class Tombstones:
             heard()
 
     def _drop(self) -> None:
-        self._kept = None
+        self._kept = self._era = None
 
     def era(self, transaction: Transaction) -> int:
         """The present era, which what is issued now remembers."""
-        found = transaction.view(areas.TOMBSTONES).settings("era", Era)
-        return found.number if found is not None else 0
+        if self._era is None or transaction.touched(areas.TOMBSTONES):
+            found = transaction.view(areas.TOMBSTONES).settings("era", Era)
+            number = found.number if found is not None else 0
+            if transaction.touched(areas.TOMBSTONES):
+                return number
+            self._era = number
+        return self._era
 
     def standing(self, transaction: Transaction) -> tuple[Tombstone, ...]:
         """Those whose work is not done."""
@@ -93,6 +100,11 @@ class Tombstones:
     def remove(self, transaction: Transaction, stone: Tombstone) -> None:
         """Stage that nothing is left below it."""
         transaction.view(areas.TOMBSTONES).delete(f"stone/{stone.era}")
+
+
+def _era(transaction: Transaction) -> int:
+    found = transaction.view(areas.TOMBSTONES).settings("era", Era)
+    return found.number if found is not None else 0
 
 
 def covered(stone: Tombstone, path: str, era: int) -> bool:
