@@ -43,7 +43,6 @@ class Tombstones:
 
     def __init__(self, committed: Committed) -> None:
         self._kept: tuple[Tombstone, ...] | None = None
-        self._era = -1
         self._era: int | None = None
         self.listeners = [self._drop]
         committed.cache.watch(areas.TOMBSTONES, self._changed)
@@ -100,11 +99,6 @@ class Tombstones:
     def remove(self, transaction: Transaction, stone: Tombstone) -> None:
         """Stage that nothing is left below it."""
         transaction.view(areas.TOMBSTONES).delete(f"stone/{stone.era}")
-
-
-def _era(transaction: Transaction) -> int:
-    found = transaction.view(areas.TOMBSTONES).settings("era", Era)
-    return found.number if found is not None else 0
 
 
 def covered(stone: Tombstone, path: str, era: int) -> bool:
