@@ -123,8 +123,10 @@ def test_a_call_sees_what_a_dictionary_would_hold(
 
 
 def _clear(view: View) -> None:
-    for key in [*view.walk(), *view.digests(b"")]:
-        view.delete(key)
+    for name in list(view.walk()):
+        view.delete(name)
+    for digest in view.digests(b""):
+        view.delete(digest)
 
 
 def _committed(room: Strongroom) -> Model:
@@ -191,7 +193,11 @@ def test_a_directory_handed_out_is_the_callers_own(room: Strongroom) -> None:
 
 
 def test_paging_takes_names_after_one_and_no_more_than_asked(room: Strongroom) -> None:
-    room.transact(lambda call: [call.transaction.view(AREA).put(f"page/{name}", Value(1)) for name in "dabc"] and None)
+    def fill(call: Call) -> None:
+        for name in "dabc":
+            call.transaction.view(AREA).put(f"page/{name}", Value(1))
+
+    room.transact(fill)
     view = Transaction(room.core.committed, None, 1).view(AREA)
     assert view.list("page", "a", 2) == ["b", "c"]
     assert view.list("page", "", 0) == view.list("page", "", -5) == ["a", "b", "c", "d"]
