@@ -169,6 +169,7 @@ def test_a_login_gives_a_token_of_the_users_entity(room: Strongroom) -> None:
     assert first.entity_id == second.entity_id != ""
     found = room.json(room.read("auth/token/lookup-self", token=second.client_token.reveal()))
     assert (found["display_name"], found["orphan"], found["type"]) == ("userpass-alice", True, "service")
+    assert found["path"] == "auth/userpass/login/alice"
 
 
 @pytest.mark.parametrize("kind", ["batch", "default-batch"])

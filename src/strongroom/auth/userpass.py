@@ -176,9 +176,9 @@ class Userpass(Engine, kind="userpass", family="auth"):
             fresh = self.call.once("hash", body.password, fn=lambda: hash_password(body.password))
             self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=fresh))
         alias = Alias(name, {"username": name})
-        return Response(
-            grant=granted(user.token, self.call, alias, f"{self.mount.path.removeprefix('auth/')[:-1]}-{name}", {"username": name})
-        )
+        mount = self.mount.path
+        grant = granted(user.token, self.call, alias, f"{mount.removeprefix('auth/')[:-1]}-{name}", {"username": name})
+        return Response(grant=msgspec.structs.replace(grant, path=f"{mount}login/{name}"))
 
     def _matches(self, hashed: str, password: str) -> bool:
         """Whether the password belongs to the hash; worked out on the pool."""

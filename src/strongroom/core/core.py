@@ -257,7 +257,7 @@ class Core:
         assert mount is not None
         if response.grant is not None:
             warn: list[str] = []
-            path = call.request.path
+            path = response.grant.path or call.request.path
             auth = self.tokens.issue(transaction, response.grant, path, mount, warn=warn)
             response = msgspec.structs.replace(response, grant=None, auth=auth, warnings=(*response.warnings, *warn))
         if response.terms is not None:

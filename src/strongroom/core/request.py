@@ -168,6 +168,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     token_type: str = ""
     internal: dict[str, str] = {}
     """What the method wants back when the token is renewed; never shown."""
+    path: str = ""
+    """Where the token comes from, where the request's own path is one of several spellings of it."""
 
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
