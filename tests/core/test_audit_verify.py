@@ -392,3 +392,10 @@ def test_a_checkpoint_carries_the_stores_state(tmp_path: Path) -> None:
     last = verify([tmp_path / "a"], KEYS).last
     assert last is not None
     assert (last.gsn, last.sigma, last.count) == (42, "ab", 7)
+
+
+def test_a_line_moved_behind_the_head_of_the_next_stream_is_found(log: Log, tmp_path: Path) -> None:
+    lines = list(log.files["audit.log"])
+    at = max(number for number, line in enumerate(lines) if line.startswith(b'{"type":"stream"'))
+    lines[at - 1], lines[at] = lines[at], lines[at - 1]
+    assert not check(tmp_path, {**log.files, "audit.log": lines}, log.last).intact

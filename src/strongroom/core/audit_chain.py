@@ -76,12 +76,9 @@ class Stream:
         pieces: list[bytes] = []
         for body in bodies:
             seq += 1
-            end = b"%b%d" % (member, seq)
-            hashed = sha256(chain)
-            hashed.update(body)
-            hashed.update(end)
-            chain = hashed.hexdigest().encode()
-            pieces += (body, end, CHAIN, chain, b'"}\n')
+            line = b"%b%b%d" % (body, member, seq)
+            chain = sha256(chain + line).hexdigest().encode()
+            pieces += (line, CHAIN, chain, b'"}\n')
         return b"".join(pieces), seq, chain
 
     def accept(self, seq: int, chain: bytes) -> None:

@@ -20,7 +20,7 @@ from cryptography import x509
 
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.audit_mask import NONE, Mask, elide, encode, name_text
-from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Request, Response, Secret, Token, WrapInfo
+from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Peer, Request, Response, Secret, Token, WrapInfo
 from strongroom.errors import PermissionDenied, StrongroomError
 
 KEPT_CONTEXTS: Final = 4_096
@@ -31,7 +31,6 @@ KEPT_FRAGMENTS: Final = 64
 """Forms of one token: one per device and set of granting policies."""
 
 _ROOT: Final = b'"namespace":{"id":"root"}'
-_NO_DATA: Final = b""
 
 
 class Options(NamedTuple):
@@ -39,6 +38,19 @@ class Options(NamedTuple):
 
     hmac_accessor: bool = True
     elide_list_responses: bool = False
+
+
+class Repeated(NamedTuple):
+    """The lines of a read that is answered again and again: before the request id, between it and the peer, after the request."""
+
+    who: bytes
+    what: bytes
+    answer: bytes
+
+    def lines(self, time: bytes, request_id: bytes, peer: bytes) -> tuple[bytes, bytes]:
+        """Request line and response line."""
+        context = b'"time":"%b"%b%b%b%b}' % (time, self.who, request_id, self.what, peer)
+        return b'{"type":"request",' + context, b'{"type":"response",%b%b' % (context, self.answer)
 
 
 class _Place(NamedTuple):
@@ -73,14 +85,14 @@ class Formatter:
             if len(self._contexts) >= KEPT_CONTEXTS:
                 self._contexts.clear()
             self._contexts[call.request.id] = context, place
-        return b'{"type":"request","time":"%b"%b%b' % (time, _error(error), context)
+        return b'{"type":"request","time":"%b"%b%b' % (time, _error(error) if error is not None else b"", context)
 
     def response(self, call: Call, response: Response | None, error: BaseException | None, time: bytes) -> bytes:
         """The line that says what was answered."""
         kept: tuple[bytes, _Place] | None = self._contexts.pop(call.request.id, None)
         context, place = kept or self._again(call, error)
         answer = self._answer(call, response, error, place)
-        return b'{"type":"response","time":"%b"%b%b,"response":{%b}' % (time, _error(error), context, answer)
+        return b'{"type":"response","time":"%b"%b%b,"response":{%b}' % (time, _error(error) if error is not None else b"", context, answer)
 
     def _again(self, call: Call, error: BaseException | None) -> tuple[bytes, _Place]:
         place = self._place(call.mount)
@@ -96,26 +108,36 @@ class Formatter:
             who = self._stranger(request.credential, allowed)
         else:
             who = token.fragments.get((self._device, decision or allowed)) or self._known(token, decision, allowed)
-        peer = request.peer
-        return b'%b"id":"%b","operation":"%b",%b%b,"path":%b%b,"remote_address":%b,"remote_port":%d%b}' % (
+        return b'%b"id":"%b",%b%b%b%b}' % (
             who,
             request.id.encode(),
+            self._what(call, place),
+            self._data(request, place.request_clear) if request.raw or request.data else b"",
+            peer_text(request.peer),
+            self._extras(request) if request.wrap_ttl or request.peer.leaf is not None or self.headers else b"",
+        )
+
+    def _what(self, call: Call, place: _Place) -> bytes:
+        """Operation, mount, namespace and path."""
+        request = call.request
+        return b'"operation":"%b",%b%b,"path":%b' % (
             call.operation.encode(),
             place.members,
             _namespace(request.namespace) if request.namespace else _ROOT,
             name_text(request.path),
-            self._data(request, place.request_clear),
-            name_text(peer.address),
-            peer.port,
-            self._extras(request) if request.wrap_ttl or peer.leaf is not None or self.headers else b"",
         )
 
+    def repeated(self, call: Call, response: Response) -> Repeated:
+        """What the lines of this read, of a known token and without a body, have in common with those of the same read later."""
+        place = self._place(call.mount)
+        token, decision = call.token, call.decision
+        assert token is not None
+        who = token.fragments.get((self._device, decision or True)) or self._known(token, decision, True)
+        return Repeated(who + b'"id":"', b'",' + self._what(call, place), b',"response":{%b}' % self._answer(call, response, None, place))
+
     def _data(self, request: Request, clear: frozenset[str]) -> bytes:
-        if request.raw:
-            return b',"data":%b' % self.mask.json(request.raw, clear)
-        if request.data:
-            return b',"data":%b' % self.mask.value(request.data, clear)
-        return _NO_DATA
+        """The body as it came; without one the parameters of the query."""
+        return b',"data":%b' % (self.mask.json(request.raw, clear) if request.raw else self.mask.value(request.data, clear))
 
     def _stranger(self, credential: Secret, allowed: bool) -> bytes:
         """Nobody we know; what was presented is masked."""
@@ -173,10 +195,9 @@ class Formatter:
             data = b'"data":%b' % self._listing(call, shown, place) if isinstance(shown, Mapping) else b""
             return b",".join(filter(None, (members, data)))
         data = b"" if response.data is None else b'"data":%b' % self._shown(call, response.data, place)
-        rarities = self._rarities(response)
-        if members and data and not rarities:
-            return b"%b,%b" % (members, data)
-        return b",".join(filter(None, (members, data, *rarities)))
+        if response.auth or response.lease or response.wrap or response.bare or response.warnings:
+            return b",".join(filter(None, (members, data, *self._rarities(response))))
+        return place.members + data if data else members
 
     def _shown(self, call: Call, data: Mapping[str, object] | Json, place: _Place) -> bytes:
         """The masked data of an answer; that of stored text is kept with the text."""
@@ -261,6 +282,11 @@ class Formatter:
         return place
 
 
+def peer_text(peer: Peer) -> bytes:
+    """The members that say where a request came from."""
+    return b',"remote_address":%b,"remote_port":%d' % (name_text(peer.address), peer.port)
+
+
 def timestamp(now: int, second: int, prefix: bytes) -> tuple[bytes, int, bytes]:
     """An instant with nine decimals, and the second and prefix to hand in next time: most calls are in the second of the one before."""
     whole, fraction = divmod(now, SECOND)
@@ -294,9 +320,7 @@ def _present(members: Mapping[bytes, object]) -> list[bytes]:
     return [b'"%b":%b' % (name, encode(value)) for name, value in members.items() if value]
 
 
-def _error(error: BaseException | None) -> bytes:
-    if error is None:
-        return b""
+def _error(error: BaseException) -> bytes:
     text = "; ".join(error.messages) or type(error).__name__ if isinstance(error, StrongroomError) else "internal error"
     return b',"error":%b' % name_text(text)
 

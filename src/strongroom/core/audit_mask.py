@@ -4,15 +4,15 @@ Rules of this file:
 - Names, numbers, booleans, null and instants stay; every text becomes `hmac-sha256:` and the hex HMAC-SHA-256 of its UTF-8 under the
   device's key. Bytes, and whatever this file does not know, count as text.
 - A text stays only under a name that the mount's `audit_non_hmac_*_keys` lists, at any depth, as in Vault.
-- JSON text is masked without parsing it. What comes out is checked to be JSON; what is not becomes one HMAC of the whole.
+- Text that should be JSON and is not becomes one HMAC of the whole.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from decimal import Decimal
+from types import NoneType
 from typing import Final
 
 import msgspec
@@ -22,10 +22,9 @@ from strongroom.crypto.mac import Mac
 
 NONE: Final[frozenset[str]] = frozenset()
 
-_TEXT: Final = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?', re.DOTALL)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _EXACT: Final = msgspec.json.Decoder(float_hook=Decimal)
-_WELL_FORMED: Final = msgspec.json.Decoder(msgspec.Raw)
+_CLEAR: Final = frozenset({bool, int, float, Decimal, datetime, NoneType})
 
 _LISTED: Final = frozenset({"keys", "key_info"})
 
@@ -50,31 +49,27 @@ class Mask:
 
     def json(self, text: bytes, clear: frozenset[str] = NONE) -> bytes:
         """The masked form of JSON text, on one line."""
-        if clear:
-            return self._parsed(text, clear)
-        masked = _TEXT.sub(self._replace, text).translate(None, b"\r\n")
-        return masked if _is_json(masked) else self.quoted(text)
-
-    def _replace(self, found: re.Match[bytes]) -> bytes:
-        """A string that a colon follows is a name. Escapes are undone first: equal texts have equal HMACs however they are written."""
-        if found[2] is not None:
-            return found[0]
-        text = found[1]
-        return self.quoted(_unescape(text) if b"\\" in text else text)
-
-    def _parsed(self, text: bytes, clear: frozenset[str]) -> bytes:
         try:
             return self.value(_EXACT.decode(text), clear)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self.quoted(text)
 
     def value(self, value: object, clear: frozenset[str] = NONE, name: str = "") -> bytes:
-        """The masked form of a value under the innermost name it stands below."""
+        """The masked form of a value under the innermost name it stands below. What JSON consists of is looked for first."""
+        if isinstance(value, str):
+            return name_text(value) if name in clear else self.quoted(_utf8(value))
+        if type(value) in _CLEAR:
+            return encode(value)
+        if isinstance(value, dict):
+            return self._members(value.items(), clear)
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return b"[%b]" % b",".join([self.value(item, clear, name) for item in value])
+        return self._rarely(value, clear, name)
+
+    def _rarely(self, value: object, clear: frozenset[str], name: str) -> bytes:
         match value:
-            case None | bool() | int() | float() | Decimal() | date():
+            case date() | int():
                 return encode(value)
-            case str():
-                return encode(value) if name in clear else self.quoted(_utf8(value))
             case Secret():
                 return self.quoted(_utf8(value.reveal()))
             case Json():
@@ -85,15 +80,13 @@ class Mask:
                 return self._members(value.items(), clear)
             case bytes() | bytearray() | memoryview():
                 return self.quoted(bytes(value))
-            case Sequence() | set() | frozenset():
-                return b"[%b]" % b",".join([self.value(item, clear, name) for item in value])
             case msgspec.Struct():
                 return self._members(((field, getattr(value, field)) for field in value.__struct_fields__), clear)
         return self.quoted(_utf8(repr(value)))
 
     def _members(self, members: Iterable[tuple[object, object]], clear: frozenset[str]) -> bytes:
-        pairs = [(str(name), value) for name, value in members]
-        return b"{%b}" % b",".join([b"%b:%b" % (name_text(name), self.value(value, clear, name)) for name, value in pairs])
+        named = [(name if isinstance(name, str) else str(name), value) for name, value in members]
+        return b"{%b}" % b",".join([b"%b:%b" % (name_text(name), self.value(value, clear, name)) for name, value in named])
 
 
 def name_text(name: str) -> bytes:
@@ -106,21 +99,6 @@ def name_text(name: str) -> bytes:
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _unescape(text: bytes) -> bytes:
-    try:
-        return msgspec.json.decode(b'"%b"' % text, type=str).encode()
-    except (msgspec.DecodeError, UnicodeError):
-        return text
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        _WELL_FORMED.decode(text)
-    except msgspec.DecodeError:
-        return False
-    return True
 
 
 def elide(value: Mapping[str, object]) -> dict[str, object]:

@@ -220,7 +220,7 @@ class _Verifier:
             return
         stream = here.get(link.stream)
         if stream is None:
-            self._report.find(place, f"a line of stream {link.stream}, which does not begin in this file before it")
+            self._report.find(place, f"a line of stream {link.stream}, which has not begun in this file or has ended")
             return
         if link.seq != stream.seq + 1:
             self._report.find(place, _gap(stream.seq, link.seq))
@@ -241,8 +241,11 @@ class _Verifier:
         if link.stream in self._streams:
             self._report.find(place, f"stream {link.stream} begins twice")
             return
-        if head.owner.kind == "file" and any(_writer(other.head.owner) != _writer(head.owner) for other in here.values()):
-            self._report.find(place, "another worker's or device's stream begins in this file")
+        for name, other in list(here.items()):
+            if _writer(other.head.owner) == _writer(head.owner):
+                del here[name]  # it has ended: nothing of it may come behind this head
+            elif head.owner.kind == "file":
+                self._report.find(place, "another worker's or device's stream begins in this file")
         if head.missed:
             self._report.note(place, f"the device missed {head.missed} lines before this one")
         here[link.stream] = self._streams[link.stream] = _Stream(place, head, link.seq, link.chain)
