@@ -37,6 +37,10 @@ class ShareSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int
     tags: tuple[bytes, ...]
 
+    def same(self, other: ShareSet | None) -> bool:
+        """Whether this is that set; ids are public."""
+        return other is not None and self.id == other.id
+
 
 class Split(NamedTuple):
     """A fresh key, its shares to hand out once, and what the store may know about them."""

@@ -196,7 +196,7 @@ class Ceremonies:
     def _prove(self, quorum: Quorum) -> None:
         """Raises InvalidRequest unless the key opens the root key, or is the recovery key."""
         config, keys = self.config(), self.core.barrier.keys
-        wrap = next((wrap for wrap in config.wraps if wrap.share_set == quorum.share_set), None)
+        wrap = next((wrap for wrap in config.wraps if quorum.share_set.same(wrap.share_set)), None)
         if wrap is None:
             require_recovery(self.core, config, quorum.share_set, quorum.key)
             self.core.sealing.used.add(quorum.share_set.id)
@@ -282,7 +282,9 @@ class Ceremonies:
         config, keys = self.config(), self.core.barrier.keys
         if name == RECOVERY:
             assert new is not None
-            kept = [msgspec.structs.replace(part, superseded=True) for part in config.recoveries if old and part.share_set == old.share_set]
+            kept = [
+                msgspec.structs.replace(part, superseded=True) for part in config.recoveries if old and part.share_set.same(old.share_set)
+            ]
             fresh = Recovery(new.share_set, recovery_check(new.key, keys.installation))
             self._put_config(SealConfig(config.wraps, (fresh, *kept)), keys.root)
         else:

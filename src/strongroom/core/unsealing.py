@@ -197,7 +197,7 @@ def submit(core: Core, text: str, *, accept_rollback: bool = False) -> str:
 
 
 def _open_with(core: Core, config: SealConfig, share_set: ShareSet, key: bytearray, accepted: bool) -> None:
-    wrap = next((wrap for wrap in config.wraps if wrap.share_set == share_set), None)
+    wrap = next((wrap for wrap in config.wraps if share_set.same(wrap.share_set)), None)
     if wrap is None:
         require_recovery(core, config, share_set, key)
         _open_by_seal(core, config, accepted)
@@ -215,7 +215,7 @@ def require_recovery(core: Core, config: SealConfig, share_set: ShareSet, key: b
     """Raises InvalidRequest unless the combined key is the recovery key of this set."""
     check = recovery_check(key, _installation(core))
     for recovery in config.recoveries:
-        if recovery.share_set == share_set and secrets.compare_digest(recovery.check, check):
+        if recovery.share_set.same(share_set) and secrets.compare_digest(recovery.check, check):
             return
     raise InvalidRequest("the recovery keys do not combine to the recovery key of this installation")
 
