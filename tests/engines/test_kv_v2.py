@@ -47,7 +47,7 @@ def test_numbers_stay_exact(api: Api, text: str) -> None:
     assert str(patched["number"]) == str(Decimal(text)) or Decimal(text) == int(Decimal(text))
 
 
-NOT_FOUND = [
+NOT_FOUND: list[tuple[str, str, object]] = [
     ("GET", "secret/data/none", None),
     ("GET", "secret/data/a?version=9", None),
     ("GET", "secret/data/bare", None),
@@ -90,7 +90,7 @@ def test_a_deleted_or_destroyed_version_is_a_404_with_the_whole_envelope(api: Ap
     assert api.get("secret/metadata/a").data["current_version"] == 1
 
 
-WRONG = [("GET", None), ("POST", {"data": {"a": 1}}), ("DELETE", None), ("LIST", None), ("PATCH", {"data": {}})]
+WRONG: list[tuple[str, object]] = [("GET", None), ("POST", {"data": {"a": 1}}), ("DELETE", None), ("LIST", None), ("PATCH", {"data": {}})]
 
 
 @pytest.mark.parametrize(("verb", "body"), WRONG)
@@ -101,7 +101,7 @@ def test_a_path_without_data_says_what_is_wrong(api: Api, verb: str, body: objec
     assert reply.data is None
 
 
-BAD = [
+BAD: list[tuple[str, str, object, str]] = [
     ("POST", "secret/data/a", {}, "no data provided"),
     ("POST", "secret/data/a", {"data": None}, "no data provided"),
     ("POST", "secret/data/a", {"data": "text"}, "field 'data' takes an object"),
@@ -173,7 +173,7 @@ def test_patch_merges_as_rfc_7396_says(api: Api) -> None:
     assert plain.status == 415
 
 
-RFC_7396 = [
+RFC_7396: list[tuple[object, object, object]] = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),
     ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
     ({"a": "b"}, {"a": None}, {}),

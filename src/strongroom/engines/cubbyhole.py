@@ -8,6 +8,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 
 from strongroom.core import areas
@@ -83,7 +85,7 @@ class Cubbyhole(Engine, kind="cubbyhole"):
     @list_("{path...}", body=ListBody)
     def list_names(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path; those that end in "/" have more below them."""
-        return self._page(self.store.list(self._key(path), body.after), body)
+        return _keys(self.store.list(self._key(path), body.after, body.limit))
 
     @scan("", body=ListBody)
     def scan_root(self, body: ListBody) -> Response:
@@ -95,9 +97,10 @@ class Cubbyhole(Engine, kind="cubbyhole"):
         """List every name below a path."""
         below = self._key(path)
         names = (name[len(below) :] for name in self.store.walk(below))
-        return self._page([name for name in names if name > body.after], body)
+        return _keys(list(islice((name for name in names if name > body.after), body.limit if body.limit >= 0 else None)))
 
-    def _page(self, names: list[str], body: ListBody) -> Response:
-        if not names:
-            raise NotFound
-        return keys_response(names[: body.limit] if body.limit > 0 else names)
+
+def _keys(names: list[str]) -> Response:
+    if not names:
+        raise NotFound
+    return keys_response(names)

@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import msgspec
 
@@ -29,7 +30,7 @@ ROWS_AT_ONCE = 100
 VERSIONS = ("", "1", "2")
 
 _encode = msgspec.msgpack.Encoder().encode
-_heads = msgspec.msgpack.Decoder(Head)
+decoded_head = msgspec.msgpack.Decoder(Head).decode
 
 
 class Leftovers(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ class KeyValue(Engine):
     def head(self, row: bytes) -> Head | None:
         """The row of a secret."""
         plaintext = self.call.transaction.get(row)
-        return None if plaintext is None else _heads.decode(plaintext)
+        return None if plaintext is None else decoded_head(plaintext)
 
     def masks(self, row: bytes) -> dict[object, bytes] | None:
         """Audit's place beside the row of a secret."""
@@ -88,18 +89,13 @@ class KeyValue(Engine):
 
     def listed(self, path: str, body: ListBody) -> list[str]:
         """Names directly below a path."""
-        return self.paged(self.store.list(ITEM + path, body.after), body)
+        return self.store.list(ITEM + path, body.after, body.limit)
 
     def scanned(self, path: str, body: ListBody) -> list[str]:
         """Names of all secrets below a path, relative to it, in order."""
         below = ITEM + path
-        skip = len(below) if path else len(ITEM)
-        names = (name[skip:] for name in self.store.walk(below))
-        return self.paged([name for name in names if name > body.after], body)
-
-    def paged(self, names: list[str], body: ListBody) -> list[str]:
-        """As many names as were asked for; what policies allow of them is core/listing.py's to say."""
-        return names[: body.limit] if body.limit > 0 else names
+        names = (name[len(below) :] for name in self.store.walk(below))
+        return list(islice((name for name in names if name > body.after), body.limit if body.limit >= 0 else None))
 
     def names_response(self, names: list[str], info: dict[str, object] | None = None) -> Response:
         """The answer to LIST and SCAN. Raises NotFound when there is nothing."""

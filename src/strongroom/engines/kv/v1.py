@@ -10,11 +10,15 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core.engine import ListBody, delete, list_, read, scan, write
-from strongroom.core.request import Json, LeaseInfo, Response
+from strongroom.core.request import Json, LeaseInfo, Response, RowText
 from strongroom.engines.kv.item import plain_head
-from strongroom.engines.kv.store import KeyValue
+from strongroom.engines.kv.store import KeyValue, decoded_head
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.types import parse_duration
+
+
+def _data(plaintext: bytes) -> bytes:
+    return decoded_head(plaintext).data
 
 
 class Plain(KeyValue, kind="kv"):
@@ -28,7 +32,8 @@ class Plain(KeyValue, kind="kv"):
         if head is None or not head.data:
             raise NotFound
         masks = None if head.metadata else self.masks(row)
-        return Response(data=Json(head.data, masks), lease=LeaseInfo(duration=self._lease(head.data)))
+        source = RowText(row, _data) if masks is not None else None
+        return Response(data=Json(head.data, masks), lease=LeaseInfo(duration=self._lease(head.data)), source=source)
 
     def _lease(self, data: bytes) -> int:
         """Seconds after which a reader should look again."""

@@ -17,11 +17,12 @@ import msgspec
 from strongroom.core.engine import delete, patch, read, write
 from strongroom.core.envelope import encode as encode_json
 from strongroom.core.fields import READERS
-from strongroom.core.request import Json, Response
+from strongroom.core.request import Json, Response, RowText
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item, Kept
 from strongroom.engines.kv.merge import merged, subkeys
 from strongroom.engines.kv.metadata import Metadata
+from strongroom.engines.kv.store import decoded_head
 from strongroom.errors import InvalidRequest, NotFound
 
 UNSET = msgspec.UNSET
@@ -71,6 +72,12 @@ _sent = msgspec.json.Decoder(_Sent)
 _exact = msgspec.json.Decoder(float_hook=Decimal)
 
 
+def _current(plaintext: bytes) -> bytes:
+    """The answer to a read of the current version, which does not end by itself, from its row."""
+    head = decoded_head(plaintext)
+    return b'{"data":%b,"metadata":%b}' % (head.data, head.metadata)
+
+
 class Versioned(Metadata, kind="kv", variant="2"):
     """Key/value secrets that keep their earlier versions."""
 
@@ -90,7 +97,8 @@ class Versioned(Metadata, kind="kv", variant="2"):
             raise NotFound
         ends = head.ends
         if head.data and head.metadata and body.version in (0, head.number) and not 0 < ends <= self.call.transaction.now:
-            return Response(data=Json(b'{"data":%b,"metadata":%b}' % (head.data, head.metadata), self.masks(row)))
+            text = Json(b'{"data":%b,"metadata":%b}' % (head.data, head.metadata), self.masks(row))
+            return Response(data=text, source=RowText(row, _current) if not ends else None)
         item, number, data = self._version(head, body.version)
         if not data:
             raise NotFound(data={"data": None, "metadata": model.version_members(item, number)})
