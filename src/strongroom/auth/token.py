@@ -162,8 +162,9 @@ class Tokens(SystemEngine, kind="token", family="system"):
 
     def _shown(self, digest: bytes, entry: TokenEntry, text: str) -> Response:
         tokens, transaction = self.core.tokens, self.call.transaction
-        fresh = tokens.entry(transaction, digest) if entry.kind != "batch" else entry
-        return Response(data=described(fresh or entry, transaction.now, text, tokens.identity_policies(transaction, entry)))
+        entry = (tokens.entry(transaction, digest) if entry.kind != "batch" else None) or entry
+        orphan, extra = tokens.is_orphan(transaction, entry), tokens.identity_policies(transaction, entry)
+        return Response(data=described(entry, orphan, transaction.now, text, extra))
 
     def _by_accessor(self, name: str) -> tuple[bytes, TokenEntry]:
         if not name:
@@ -336,7 +337,7 @@ def _regrant(entry: TokenEntry) -> Grant:
     )
 
 
-def described(entry: TokenEntry, now: int, text: str, identity_policies: tuple[str, ...]) -> dict[str, Any]:
+def described(entry: TokenEntry, orphan: bool, now: int, text: str, identity_policies: tuple[str, ...]) -> dict[str, Any]:
     """The members of a look-up."""
     members: dict[str, Any] = {
         "id": text,
@@ -346,7 +347,7 @@ def described(entry: TokenEntry, now: int, text: str, identity_policies: tuple[s
         "meta": entry.metadata,
         "display_name": entry.display_name,
         "num_uses": max(entry.num_uses, 0),
-        "orphan": not entry.parent,
+        "orphan": orphan,
         "creation_time": entry.created // SECOND,
         "creation_ttl": entry.ttl,
         "expire_time": rfc3339(entry.expires) or None,

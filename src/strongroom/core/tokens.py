@@ -204,7 +204,7 @@ class Tokens:
         deadline = entry.expires
         while entry.parent:
             chain.append(entry.parent)
-            if self._let_go_of(transaction, entry.parent):
+            if self.is_orphan(transaction, entry):
                 break
             parent = self.entry(transaction, entry.parent)
             if parent is None or len(chain) > MAX_DEPTH:
@@ -214,10 +214,10 @@ class Tokens:
                 deadline = entry.expires
         return tuple(chain), deadline
 
-    def _let_go_of(self, transaction: Transaction, digest: bytes) -> bool:
-        """Whether a parent ended and let its children live on; a job is about to make orphans of them."""
-        parent = transaction.value(_row(digest), TokenEntry)
-        return parent is not None and parent.revoked and parent.spares_children
+    def is_orphan(self, transaction: Transaction, entry: TokenEntry) -> bool:
+        """Whether it hangs below no other token, or below one that ended and let it live on (a job is about to write that down)."""
+        parent = transaction.value(_row(entry.parent), TokenEntry) if entry.parent else None
+        return not entry.parent or (parent is not None and parent.revoked and parent.spares_children)
 
     def entry(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
         """A token's row, None where it is revoked or absent. Says nothing about its ancestors."""
@@ -359,7 +359,7 @@ class Tokens:
             renewable=entry.renewable,
             entity_id=entry.entity_id,
             token_type=entry.kind,
-            orphan=not entry.parent,
+            orphan=self.is_orphan(transaction, entry),
             num_uses=max(entry.num_uses, 0),
         )
 
