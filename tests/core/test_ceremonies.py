@@ -21,6 +21,7 @@ from strongroom.crypto.ids import TOKEN_LENGTH
 from strongroom.errors import InvalidRequest, Sealed, StorageTampered, StrongroomError, UnsupportedOperation
 from strongroom.storage.memory import MemoryGroup, MemoryStorage
 from strongroom.testing import Strongroom
+from tests.core.audit_kit import Memory, broker, device
 
 READ, UPDATE, DELETE = Operation.READ, Operation.UPDATE, Operation.DELETE
 
@@ -414,6 +415,29 @@ def test_ceremonies_take_sudo(operation: Operation, path: str) -> None:
         error = room.request(operation, path, {}, token=token).error
         assert isinstance(error, StrongroomError)
         assert error.status == 403
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_ceremonies_are_audited_and_no_share_password_or_token_is_in_the_log(old: bool) -> None:
+    sink = Memory()
+    room = three(broker=broker(device(sink)))
+    kept = set(room.unseal_keys)
+    rotate, generate = ("sys/rekey", "sys/generate-root") if old else ("sys/rotate/root", "sys/generate-root-token")
+    nonce = data(room, f"{rotate}/init", secret_shares=3, secret_threshold=2)["nonce"]
+    for key in quorum(room):
+        done = data(room, f"{rotate}/update", key=key, nonce=nonce)
+    kept |= {*done["keys"], *done["keys_base64"]}
+    room.unseal_keys = done["keys"]
+    started = data(room, f"{generate}/attempt")
+    for key in quorum(room):
+        made = data(room, f"{generate}/update", key=key, nonce=started["nonce"])
+    token = data(room, "sys/decode-token", encoded_token=made["encoded_token"], otp=started["otp"])["token"]
+    kept |= {started["otp"], made["encoded_token"], token}
+    assert [secret for secret in kept if secret.encode() in sink.taken] == []
+    paths = [line["request"]["path"] for line in sink.lines if line["type"] == "request"]
+    assert paths.count(f"{rotate}/update") == paths.count(f"{generate}/update") == 2
+    room.request(DELETE, f"{rotate}/init", token="")
+    assert sink.lines[-1]["request"]["path"] == f"{rotate}/init", "whoever cancels is in the log too"
 
 
 # -- F29: a crash at every step -----------------------------------------------------------------------------------------

@@ -28,8 +28,9 @@ CHECK_EVERY = 3_600 * SECOND
 """Between looks at age and use of the current epoch."""
 ROWS_PER_STEP = 500
 """Rows that one step of the walk looks at."""
+MOVED_PER_STEP = 50
 BYTES_PER_STEP = 1 << 20
-"""Plaintext that one step seals anew, well below what a call may stage."""
+"""Rows and plaintext that one step seals anew: some milliseconds, well below what a call may stage."""
 ROWS_PER_SECOND = 200
 """Rows sealed anew per second, so that requests hardly notice."""
 PAGE = 50
@@ -135,7 +136,7 @@ def _step(core: Core, transaction: Transaction, job: RewrapJob) -> tuple[bytes, 
             if int.from_bytes(record[2:6], "big") < job.below:
                 moved += 1
                 size += _renew(transaction, key)
-            if size >= BYTES_PER_STEP:
+            if size >= BYTES_PER_STEP or moved >= MOVED_PER_STEP:
                 return cursor, moved
         if len(rows) < PAGE:
             return b"", moved
