@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from strongroom.core.mounts import new_mount
 from strongroom.core.request import Mount, Operation
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Head, Kept
@@ -131,13 +130,11 @@ def test_names_and_values_are_not_in_the_store() -> None:
 
 def test_enabling_versions_makes_every_secret_its_own_version_1() -> None:
     room = Strongroom()
-    mount = new_mount("kv/", "kv", "secrets", options={"version": "1"})
-    room.transact(lambda call: room.core.mounts.add(call.transaction, mount))
+    room.write("sys/mounts/kv", {"type": "kv", "options": {"version": "1"}})
     room.write("kv/a/b", {"n": 1, "text": "x"})
     room.read("kv/a/b")
     room.clock.advance(60)
-    versioned = new_mount("kv/", "kv", "secrets", uuid=mount.uuid, accessor=mount.accessor, options={"version": "2"})
-    room.transact(lambda call: room.core.mounts.store(call.transaction, versioned))
+    room.write("sys/mounts/kv/tune", {"options": {"version": "2"}})
     metadata = {"created_time": "2026-01-01T00:00:00Z", "custom_metadata": None, "deletion_time": "", "destroyed": False, "version": 1}
     for version in ("0", "1"):
         found = room.read("kv/data/a/b", {"version": version})
