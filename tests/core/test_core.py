@@ -143,6 +143,9 @@ def message(work: Work) -> tuple[Any, ...]:
     return answer(work.request, work.response, work.error)
 
 
+PATHS = "shown/things/a shown/things/raises shown/zzz shown nowhere/x gone/x sys/mounts sys/nothing x".split()
+
+
 @pytest.mark.parametrize("operation", [READ, UPDATE, LIST, SCAN, PATCH, DELETE, HELP])
 @pytest.mark.parametrize("token", ["", "srs_unknown", "x" * 5_000, "\xff\xe9"])
 def test_without_rights_every_path_looks_the_same(api: Api, operation: Operation, token: str) -> None:
@@ -150,18 +153,8 @@ def test_without_rights_every_path_looks_the_same(api: Api, operation: Operation
     api.room.transact(lambda call: api.core.mounts.add(call.transaction, new_mount("gone/", "nosuchengine", "secrets")))
     limited = api.policy('path "cubbyhole/*" { capabilities = ["read"] }')
     answers = set()
-    for presented in (token, limited):
-        for path in (
-            "shown/things/a",
-            "shown/things/raises",
-            "shown/zzz",
-            "shown",
-            "nowhere/x",
-            "gone/x",
-            "sys/mounts",
-            "sys/nothing",
-            "x",
-        ):
+    for presented in (token, limited) if operation is not HELP else (token,):  # help is for everybody with a token, as in Vault
+        for path in PATHS:
             answers.add(message(api.ask(operation, path, {"size": "no number"}, token=presented)))
         elsewhere = Request(uuid4_text(), operation, "shown/things/a", {}, b"", Secret(presented), Peer(), namespace="other")
         answers.add(message(perform(api.core, Work(elsewhere, lambda _work: None), _raise)))
@@ -217,14 +210,12 @@ def test_public_routes_ask_for_no_token_and_a_bad_one_is_none(api: Api) -> None:
 
 
 def test_existence_tells_create_from_update(api: Api) -> None:
-    creates = api.policy('path "shown/*" { capabilities = ["create"] }')
-    updates = api.policy('path "shown/*" { capabilities = ["update"] }')
-    creates = api.policy('path "shown/things/new" { capabilities = ["create"] } path "shown/things/old" { capabilities = ["create"] }')
-    assert api.ok(UPDATE, "shown/things/new", {}, token=creates).data["as"] == "create"  # type: ignore[call-overload,index]
-    assert isinstance(api.error(UPDATE, "shown/things/old", {}, token=creates), PermissionDenied)
-    assert isinstance(api.error(UPDATE, "shown/things/new", {}, token=updates), PermissionDenied) is False or True
-    root = api.ok(UPDATE, "shown/things/old", {})
-    assert root.data["as"] == "update"  # type: ignore[call-overload,index]
+    for capability, new, old in (("create", 200, 403), ("update", 403, 200)):
+        token = api.policy(f'path "shown/*" {{ capabilities = ["{capability}"] }}')
+        assert statuses(api.ask(UPDATE, "shown/things/new", {}, token=token)) == [new]
+        assert statuses(api.ask(UPDATE, "shown/things/old", {}, token=token)) == [old]
+    assert api.ok(UPDATE, "shown/things/new", {}).data["as"] == "create"  # type: ignore[index]
+    assert api.ok(UPDATE, "shown/things/old", {}).data["as"] == "update"  # type: ignore[index]
 
 
 # ---- bodies and warnings
@@ -236,7 +227,7 @@ def test_members_without_effect_are_named_as_vault_does(api: Api) -> None:
         "Endpoint ignored these unrecognized parameters: [a b]",
         "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [name]",
     )
-    assert response.data["body"] == "x", "the path's name counts"  # type: ignore[call-overload,index]
+    assert response.data["body"] == "x", "the path's name counts"  # type: ignore[index]
     assert api.ok(READ, "shown/bare", {"q": "1"}).warnings == ("Endpoint ignored these unrecognized parameters: [q]",)
     assert api.ok(LIST, "shown/things", {"q": "1", "limit": "2"}).warnings == ("Endpoint ignored these unrecognized parameters: [q]",)
 
@@ -248,7 +239,7 @@ def test_an_answer_of_nothing_stays_nothing(api: Api) -> None:
 
 def test_requests_share_no_defaults(api: Api) -> None:
     for _ in range(2):
-        assert api.ok(UPDATE, "shown/things/x", {}).data["tags"] == {"seen": True}  # type: ignore[call-overload,index]
+        assert api.ok(UPDATE, "shown/things/x", {}).data["tags"] == {"seen": True}  # type: ignore[index]
     assert next(route for route in Shown.router.routes if route.name == "write_thing").fields.defaults["tags"] == {}  # type: ignore[union-attr]
 
 
@@ -276,8 +267,8 @@ def test_a_limit_of_the_rule_is_never_exceeded(api: Api) -> None:
     token = api.policy('path "shown/things/*" { capabilities = ["list"] pagination_limit = 3 }')
     for limit in (None, "0", "-1", "max", "3", "8"):
         data = {} if limit is None else {"limit": limit}
-        assert api.ok(LIST, "shown/things", data, token=token).data["keys"] == ["a", "b", "c"]  # type: ignore[call-overload,index]
-    assert api.ok(LIST, "shown/things", {"limit": "2", "after": "b"}, token=token).data["keys"] == ["c", "d"]  # type: ignore[call-overload,index]
+        assert api.ok(LIST, "shown/things", data, token=token).data["keys"] == ["a", "b", "c"]  # type: ignore[index]
+    assert api.ok(LIST, "shown/things", {"limit": "2", "after": "b"}, token=token).data["keys"] == ["c", "d"]  # type: ignore[index]
     for limit in ("9223372036854775808", "1e9", "x"):
         assert isinstance(api.error(LIST, "shown/things", {"limit": limit}, token=token), InvalidRequest)
 
@@ -291,7 +282,7 @@ def test_a_scan_hides_what_is_denied_and_still_fills_its_page(api: Api) -> None:
     assert isinstance(data, Mapping)
     assert data["keys"] == ["c", "d"]
     assert set(data["key_info"]) == {"c", "d"}
-    assert api.ok(SCAN, "shown/things", {"limit": "2"}).data["keys"] == ["a", "b"]  # type: ignore[call-overload,index]
+    assert api.ok(SCAN, "shown/things", {"limit": "2"}).data["keys"] == ["a", "b"]  # type: ignore[index]
 
 
 # ---- wrapping, leases, durations
