@@ -17,7 +17,7 @@ from pathlib import Path
 
 from strongroom.barrier.seal import configured_seal
 from strongroom.clock import Clock
-from strongroom.core.audit import Broker, Device, DeviceEntry
+from strongroom.core.audit import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
 from strongroom.core.unsealing import try_open
@@ -34,7 +34,6 @@ from strongroom.server.listeners import Listening, open_socket
 from strongroom.server.logs import Log
 from strongroom.server.metrics import Metrics
 from strongroom.server.scheduler import Scheduler
-from strongroom.sinks.file import make as file_sink
 from strongroom.storage.api import Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.storage.sqlite import SqliteStorage
@@ -129,9 +128,10 @@ class Worker:
     def unsealed(self) -> None:
         """The barrier was opened: load audit devices, start timers."""
         try:
-            self._open_devices()
+            self.core.devices.load((each.kind, each.path, each.description, each.options) for each in self.config.audit)
         except StrongroomError as error:
             self.core.barrier.seal()
+            self.core.audit.close()
             self.log.error("sealed again: an audit device could not be opened", reason="; ".join(error.messages))
             raise
         if not self.core.audit.enabled:
@@ -164,15 +164,6 @@ class Worker:
         self.committer.after_answers(action)
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _open_devices(self) -> None:
-        """Open the audit devices of the configuration."""
-        keys = self.core.barrier.keys
-        for stanza in self.config.audit:
-            name = keys.purpose(b"audit device " + stanza.path.encode(), 16).hex()
-            entry = DeviceEntry(stanza.path, stanza.kind, name, stanza.description, stanza.options)
-            sink = file_sink(stanza.options, 0, "")
-            self.core.audit.enable(Device(entry, keys.purpose(b"audit " + name.encode()), sink))
 
     def open_by_itself(self) -> None:
         """Open the store with a configured seal, and go on trying while that fails."""

@@ -110,7 +110,7 @@ class AuditRoutes(Routes):
         """Hash a text as a device does, to look for it in its log."""
         device = self.core.audit.device(device_path(path))
         if device is None:
-            raise InvalidRequest(f"unknown audit device {device_path(path)}")
+            raise InvalidRequest(f"unknown audit backend {device_path(path)}; GET sys/audit lists those there are")
         return Response(data={"hash": audit_hash(device, body.input)}, mirror=True)
 
     # -- headers --------------------------------------------------------------------------------------------------
