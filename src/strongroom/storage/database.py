@@ -8,7 +8,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import apsw
 
 from strongroom.errors import StorageUnusable
-from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock, create_private, open_private, prepare, sync_directory
+from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock, create_private, make_private, prepare, sync_directory
 
 FORMAT = 1
 BUSY_MS = 5_000
@@ -95,8 +94,7 @@ def _make_private(directory: Path) -> None:
     prepare(directory)
     create_private(directory / DATABASE)
     for name in (f"{DATABASE}-wal", f"{DATABASE}-shm"):  # SQLite gives new ones the mode of the database
-        if (directory / name).exists():
-            os.close(open_private(directory / name))
+        make_private(directory / name)
 
 
 def _recognise(connection: apsw.Connection, path: Path) -> bool:

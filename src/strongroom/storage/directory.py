@@ -3,6 +3,7 @@
 Rules of this file:
 - Directories are 0700 and files 0600 whatever the umask; a looser mode found on the way is tightened, never accepted. Only a
   directory that is empty or already holds a store is touched: pointing the server at `/tmp` must not change `/tmp`.
+- The database's own files are never opened here once they exist: see `make_private`.
 - Locks are `flock` on a descriptor of their own. A forked child shares its parent's descriptor and is excluded from nothing, so
   every process opens its locks itself, after the fork. `server.lock` is the exception: the supervisor takes it before forking.
 """
@@ -48,6 +49,8 @@ def open_private(path: Path, flags: int = os.O_RDWR) -> int:
     """Open a file of ours, creating it with mode 0600; the caller owns the descriptor."""
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise  # only where the caller wants to be the first
     except OSError as error:
         raise StorageUnusable(f"{path} cannot be opened: {error.strerror}; check its owner and mode") from error
     try:
@@ -61,10 +64,32 @@ def open_private(path: Path, flags: int = os.O_RDWR) -> int:
 
 def create_private(path: Path) -> None:
     """Make sure that the file exists with mode 0600 and that its name survives a power loss."""
-    fresh = not path.exists()
-    os.close(open_private(path))
-    if fresh:
-        sync_directory(path.parent)
+    if make_private(path):
+        return
+    try:
+        os.close(open_private(path, os.O_RDWR | os.O_EXCL))
+    except FileExistsError:
+        return  # another process or thread was faster
+    sync_directory(path.parent)
+
+
+def make_private(path: Path) -> bool:
+    """Tighten the mode of a file of ours that may be in use; False where there is none.
+
+    By its name, because closing a descriptor of a file drops every POSIX lock that this process holds on it. Without SQLite's locks any
+    foreign reader would believe that it is the last one, and delete the log under us.
+    """
+    try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            raise StorageUnusable(f"{path} is not a regular file; move it away or name another directory")
+        if mode & OTHERS:
+            path.chmod(0o600)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageUnusable(f"{path} can be read by others and is not ours to change: {error.strerror}; make it mode 0600") from error
+    return True
 
 
 def sync_directory(directory: Path) -> None:
