@@ -1,4 +1,4 @@
-"""A server that answers before its commit is on the disk: the negative control of F1. Nothing in the package can be configured to do this."""
+"""A server that answers before its commit is on the disk: the negative control of F1. No configuration can ask for this."""
 
 from __future__ import annotations
 

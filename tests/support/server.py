@@ -1,7 +1,7 @@
 """The real server as a process of its own, on a store in a directory, with a static seal so that restarts open by themselves.
 
 Rules of this file:
-- The process is `python -m strongroom server -config=…`, with a plain and a TLS listener and a file audit device, unless a test says otherwise.
+- It is `python -m strongroom server -config=…`, with a plain and a TLS listener and a file audit device, unless a test says otherwise.
 - Whatever is started is killed by its own id when the test ends; a server that dies on its own shows its output.
 """
 
@@ -65,7 +65,7 @@ class Server:
         self.seal_key = directory / "seal.key"
         self.entry = tuple(entry)
         self.port, self.tls_port = free_port(), free_port()
-        self.token = ""
+        self.token = self.recovery_key = ""
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[Client] = []
         self.authority: Authority = make_authority(directory / "tls", ["localhost"], ["127.0.0.1"], SystemClock().now())
@@ -155,7 +155,9 @@ class Server:
         made = client.write("sys/init", {"recovery_shares": 1, "recovery_threshold": 1})
         assert made.status == 200, made
         self.token = client.token = made.json["root_token"]
-        assert client.write("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}).status == 204
+        self.recovery_key = made.json["recovery_keys"][0]
+        mounted = client.write("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+        assert mounted.status == 204, mounted
         return client
 
     def client(self, token: str | None = None, *, tls: bool = False) -> Client:

@@ -25,6 +25,7 @@ from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualSigner
 from strongroom.errors import ConfigError, StrongroomError
+from strongroom.server.anchors import newest_anchor
 from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
 from strongroom.server.connections import Connections
@@ -89,6 +90,7 @@ class Worker:
         self.core = Core(storage, clock, broker, settings, self, Outbound())
         self.core.public.update(PUBLIC)
         self.core.sealing.seals = tuple(seal for seal in (configured_seal(stanza.kind, stanza.options) for stanza in config.seals) if seal)
+        self.core.sealing.anchor = lambda: newest_anchor(config.audit, self.core.barrier)
         self.committer = Committer(self.core, self.loop, self.log.report)
         self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report)
         self.committer.on_commit = self.scheduler.heard
