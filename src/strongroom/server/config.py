@@ -10,15 +10,17 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from strongroom.core import hcl
-from strongroom.core.fields import Lines, Names, Seconds, Texts, compile_fields, read_fields
-from strongroom.errors import ConfigError, InvalidRequest, StrongroomError
+from strongroom.core.fields import Names, Seconds, Texts, compile_fields
+from strongroom.errors import ConfigError, InvalidRequest
+from strongroom.server import config_ignored
+from strongroom.server.config_reader import PREFIX, Reader, read, text_of
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -57,12 +59,18 @@ class Store(msgspec.Struct, frozen=True):
     path: str = ""
     connection_url: str = ""
 
+    def __repr__(self) -> str:
+        return f"Store({self.kind}, {self.path!r})"
+
 
 class SealStanza(msgspec.Struct, frozen=True):
     """How the root key is protected; `options` are the kind's own."""
 
     kind: str
     options: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"SealStanza({self.kind}, {sorted(self.options)})"
 
 
 class AuditStanza(msgspec.Struct, frozen=True):
@@ -125,7 +133,7 @@ class _Audit(msgspec.Struct, frozen=True):
 class _Outbound(msgspec.Struct, frozen=True):
     """Body of the outbound stanza."""
 
-    allow: Lines = Lines()
+    allow: Names = Names()
 
 
 _TOP = compile_fields(_Top)
@@ -136,188 +144,149 @@ _OUTBOUND = compile_fields(_Outbound)
 
 STANZAS = frozenset(("listener", "storage", "backend", "seal", "audit", "outbound", "telemetry"))
 
-MEANINGLESS = frozenset(
-    (
-        "cluster_addr", "disable_mlock", "ui", "disable_cache", "cache_size", "ha_storage", "ha_backend", "service_registration",
-        "plugin_directory", "plugin_file_uid", "plugin_file_permissions", "plugin_tmpdir", "disable_clustering", "enable_ui",
-        "disable_performance_standby", "disable_sealwrap", "disable_printable_check", "disable_sentinel_trace", "license_path",
-        "raw_storage", "introspection_endpoint", "log_requests_level", "log_rotate_bytes", "log_rotate_duration",
-        "log_rotate_max_files", "entropy", "replication", "sentinel", "user_lockout", "reporting", "experiments", "enable_response_header_hostname",
-        "enable_response_header_raft_node_id", "detect_deadlocks", "imprecise_lease_role_tracking", "kms_library", "initialize",
-        "disable_standby_reads", "plugin", "plugin_download_behavior", "plugin_auto_download", "plugin_auto_register",
-        "allow_unimplemented_seal", "administrative_namespace_path", "default_max_request_duration",
-    )
-)  # fmt: skip
-"""Keys of Vault and OpenBao that need no counterpart here."""
-
-_LISTENER_MEANINGLESS = frozenset(
-    (
-        "cluster_address", "proxy_protocol_behavior", "proxy_protocol_authorized_addrs", "tls_cipher_suites",
-        "tls_prefer_server_cipher_suites", "telemetry", "profiling", "inflight_requests_logging", "custom_response_headers",
-        "agent_api", "proxy_api", "role", "redact_addresses", "redact_cluster_name", "redact_version", "socket_user", "socket_group",
-        "chroot_namespace", "max_request_json_memory", "max_request_json_strings", "disable_replication_status_endpoints",
-        "tls_acme_ca_directory", "tls_acme_ca_root", "tls_acme_cache_path", "tls_acme_eab_key_id", "tls_acme_eab_mac_key", "tls_acme_email",
-        "tls_acme_domains", "tls_acme_disable_http_challenge", "tls_acme_disable_alpn_challenge", "cors_allowed_origins",
-        "max_json_depth", "max_json_string_value_length", "max_json_object_entry_count", "max_json_array_element_count",
-    )
-)  # fmt: skip
-
 STORES = {"file": "sqlite", "raft": "sqlite", "sqlite": "sqlite", "inmem": "inmem", "postgresql": "postgresql"}
-_STORE_MEANINGLESS = frozenset(
-    (
-        "node_id", "retry_join", "performance_multiplier", "trailing_logs", "snapshot_threshold", "max_entry_size", "autopilot_reconcile_interval",
-        "autopilot_update_interval", "retry_join_as_non_voter", "snapshot_interval", "table", "ha_enabled", "ha_table", "max_parallel",
-        "max_idle_connections", "max_connect_retries", "skip_create_table", "max_batch_entries", "max_batch_size", "raft_wal", "raft_log_verifier_enabled",
-        "max_mount_and_namespace_table_entry_size", "max_transaction_size", "non_voter",
-    )
-)  # fmt: skip
-
-
-class _Reader:
-    """Collects warnings while a config is read."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def members(self, where: str, body: hcl.Body, known: Iterable[str], ignored: frozenset[str]) -> dict[str, Any]:
-        """The attributes of a stanza that mean something."""
-        found: dict[str, Any] = {}
-        names = frozenset(known)
-        for entry in body.entries:
-            if entry.key in names:
-                found[entry.key] = hcl.plain(entry.value)
-            elif entry.key in ignored:
-                self.warn(f"{where}: the key {entry.key!r} has no meaning here and is ignored")
-            else:
-                raise ConfigError(f"line {entry.line}: {where} has no key {hcl.shown(entry.key)}; check its spelling")
-        return found
-
-    def warn(self, text: str) -> None:
-        """Say it once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+"""Vault's names for a store, and which of ours it is."""
 
 
 def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Config:
     """Read one configuration. Raises ConfigError naming line and key."""
     try:
-        body = hcl.parse(text)
+        return _config(hcl.parse(text), Reader(environment or {}))
     except InvalidRequest as error:
         raise ConfigError(*error.messages) from None
-    return _config(body, dict(environment or {}))
 
 
 def load_config(paths: Iterable[Path], environment: Mapping[str, str]) -> Config:
     """Read one file, or all `.hcl` and `.json` files of a directory, as one configuration. Raises ConfigError."""
+    files = [file for path in paths for file in _files(path)]
     entries: list[hcl.Entry] = []
-    for path in paths:
-        files = sorted(file for file in path.iterdir() if file.suffix in (".hcl", ".json")) if path.is_dir() else [path]
-        for file in files:
-            try:
-                entries += hcl.parse(file.read_text(encoding="utf-8")).entries
-            except InvalidRequest as error:
-                raise ConfigError(f"{file}: {error.messages[0]}") from None
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"{file} cannot be read: {error}") from None
-    return _config(hcl.Body(tuple(entries)), dict(environment))
+    for file in files:
+        try:
+            entries += hcl.parse(file.read_text(encoding="utf-8")).entries
+        except InvalidRequest as error:
+            raise ConfigError(f"{file}: {error.messages[0]}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read: {error}") from None
+    try:
+        return _config(hcl.Body(tuple(entries)), Reader(environment))
+    except (InvalidRequest, ConfigError) as error:
+        raise ConfigError(f"{', '.join(map(str, files))}: {'; '.join(error.messages)}") from None
 
 
-def _config(body: hcl.Body, environment: dict[str, str]) -> Config:
-    reader = _Reader()
-    top_entries = tuple(entry for entry in body.entries if entry.key not in STANZAS)
-    members = reader.members("the configuration", hcl.Body(top_entries), _TOP.names, MEANINGLESS)
-    for name in _TOP.names:
-        override = environment.get(f"STRONGROOM_{name.upper()}")
-        if override is not None:
-            members[name] = override
-    top = _read("the configuration", _TOP, members)
-    telemetry = [block.body for block in body.blocks("telemetry")]
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix in (".hcl", ".json"))
+    if not files:
+        raise ConfigError(f"{path} holds no .hcl or .json file")
+    return files
+
+
+def _config(body: hcl.Body, reader: Reader) -> Config:
+    entries = tuple(entry for entry in body.entries if entry.key not in STANZAS)
+    members = reader.members("the configuration", hcl.Body(entries), _TOP.names, config_ignored.TOP)
+    top: _Top = read("the configuration", _TOP, reader.overridden("", _TOP.names, members))
+    if min(top.default_lease_ttl, top.max_lease_ttl) < 0 or 0 < top.max_lease_ttl < top.default_lease_ttl:
+        raise ConfigError("the configuration: default_lease_ttl and max_lease_ttl are positive, and the first is not the longer one")
+    listeners = list(body.blocks("listener", 1))
+    seals = list(body.blocks("seal", 1))
     return Config(
-        listeners=tuple(_listener(reader, block) for block in body.blocks("listener", 1)),
-        storage=_storage(reader, body, environment),
-        seals=tuple(_seal(block, environment) for block in body.blocks("seal", 1)),
-        audit=tuple(_audit(reader, block) for block in _labelled(body, "audit")),
+        listeners=tuple(_listener(reader, block, alone=len(listeners) == 1) for block in listeners),
+        storage=_storage(reader, body),
+        seals=tuple(_seal(reader, block, alone=len(seals) == 1) for block in seals),
+        audit=tuple(_audit(block) for block in _labelled(body, "audit")),
         outbound_allow=_outbound(reader, body),
-        unauthenticated_metrics_access=any(hcl.plain(part.get("unauthenticated_metrics_access")) is True for part in telemetry),
+        unauthenticated_metrics_access=any(_opens_metrics(block.body) for block in body.blocks("telemetry")),
         warnings=tuple(reader.warnings),
         **{field.name: getattr(top, field.name) for field in msgspec.structs.fields(_Top)},
     )
 
 
-def _read(where: str, fields: Any, members: dict[str, Any]) -> Any:
-    try:
-        return read_fields(fields, members)
-    except StrongroomError as error:
-        raise ConfigError(f"{where}: {'; '.join(error.messages)}") from None
+class _Telemetry(msgspec.Struct, frozen=True):
+    """The one key of a telemetry stanza that means something."""
+
+    unauthenticated_metrics_access: bool = False
 
 
-def _listener(reader: _Reader, block: hcl.Block) -> Listener:
+_TELEMETRY = compile_fields(_Telemetry)
+
+
+def _opens_metrics(telemetry: hcl.Body) -> bool:
+    """Whether metrics may be read without a token; the other keys of telemetry say where to push them, which is not done."""
+    members = {name: hcl.plain(entry.value) for name, entry in telemetry.unique().items() if name in _TELEMETRY.names}
+    found: _Telemetry = read("telemetry", _TELEMETRY, members)
+    return found.unauthenticated_metrics_access
+
+
+def _listener(reader: Reader, block: hcl.Block, *, alone: bool) -> Listener:
     kind = block.labels[0]
     if kind not in ("tcp", "unix"):
-        raise ConfigError(f"line {block.line}: a listener is tcp or unix, not {hcl.shown(kind)}")
-    nested = [inner.body for inner in block.body.blocks("telemetry")]
-    members = reader.members(f'listener "{kind}"', block.body, _LISTENER.names - {"kind"}, _LISTENER_MEANINGLESS | {"telemetry"})
-    listener: Listener = _read(f'listener "{kind}"', _LISTENER, members)
-    opened = any(hcl.plain(body.get("unauthenticated_metrics_access")) is True for body in nested)
-    return msgspec.structs.replace(listener, kind=kind, unauthenticated_metrics_access=listener.unauthenticated_metrics_access or opened)
+        raise block.error(f"a listener is tcp or unix, not {hcl.shown(kind)}")
+    where = f'listener "{kind}"'
+    names = _LISTENER.names - {"kind"}
+    members = reader.members(where, block.body, names | {"telemetry"}, config_ignored.LISTENER)
+    members.pop("telemetry", None)
+    if alone:
+        members = reader.overridden("listener", names, members)
+    listener: Listener = read(where, _LISTENER, members)
+    opened = [_opens_metrics(inner.body) for inner in block.body.blocks("telemetry")]
+    opens = any((*opened, listener.unauthenticated_metrics_access))
+    return msgspec.structs.replace(listener, kind=kind, unauthenticated_metrics_access=opens)
 
 
-def _storage(reader: _Reader, body: hcl.Body, environment: dict[str, str]) -> Store:
+def _storage(reader: Reader, body: hcl.Body) -> Store:
     blocks = [*body.blocks("storage", 1), *body.blocks("backend", 1)]
     if len(blocks) > 1:
-        raise ConfigError(f"line {blocks[1].line}: there is a second storage stanza; keep one")
+        raise blocks[1].error("there is a second storage stanza; keep one")
+    names = _STORE.names - {"kind"}
     if not blocks:
-        return Store(path=environment.get("STRONGROOM_STORAGE_PATH", ""))
+        alone: Store = read("storage", _STORE, reader.overridden("storage", names, {}))
+        return alone
     label = blocks[0].labels[0]
+    where = f'storage "{label}"'
     if label not in STORES:
-        raise ConfigError(f"line {blocks[0].line}: storage {hcl.shown(label)} is not one of {', '.join(sorted(STORES))}")
-    members = reader.members(f'storage "{label}"', blocks[0].body, _STORE.names - {"kind"}, _STORE_MEANINGLESS)
-    for name in ("path", "connection_url"):
-        override = environment.get(f"STRONGROOM_STORAGE_{name.upper()}")
-        if override is not None:
-            members[name] = override
-    store: Store = _read(f'storage "{label}"', _STORE, members)
+        raise blocks[0].error(f"storage {hcl.shown(label)} is not one of {', '.join(sorted(STORES))}")
+    members = reader.members(where, blocks[0].body, names, config_ignored.STORE)
+    store: Store = read(where, _STORE, reader.overridden("storage", names, members))
     if label in ("file", "raft"):
-        reader.warn(f'storage "{label}": the embedded store is used, in that directory')
+        reader.warn(f"{where}: the embedded store is used, in that directory")
     return msgspec.structs.replace(store, kind=STORES[label])
 
 
-def _seal(block: hcl.Block, environment: dict[str, str]) -> SealStanza:
-    kind = block.labels[0]
-    options = {key: _text(hcl.plain(entry.value)) for key, entry in block.body.unique().items()}
-    prefix = "STRONGROOM_SEAL_"
-    for name, value in environment.items():
+def _seal(reader: Reader, block: hcl.Block, *, alone: bool) -> SealStanza:
+    options = {key: text_of(entry, hcl.plain(entry.value)) for key, entry in block.body.unique().items()}
+    prefix = f"{PREFIX}_SEAL_"
+    for name, value in reader.environment.items() if alone else ():
         if name.startswith(prefix):
             options[name[len(prefix) :].lower()] = value
-    return SealStanza(kind, options)
+    return SealStanza(block.labels[0], options)
 
 
-def _labelled(body: hcl.Body, name: str) -> list[hcl.Block]:
+def _labelled(body: hcl.Body, name: str) -> Iterator[hcl.Block]:
     """`audit "file" "main" { }` and `audit "file" { }`."""
-    found: list[hcl.Block] = []
     for entry in body.entries:
         if entry.key == name:
-            found += hcl.Body((entry,)).blocks(name, len(entry.labels) or 1)
-    return found
+            yield from hcl.Body((entry,)).blocks(name, len(entry.labels) or 1)
 
 
-def _audit(reader: _Reader, block: hcl.Block) -> AuditStanza:
+def _audit(block: hcl.Block) -> AuditStanza:
+    """Options stand in `options`, or beside `description` as older configurations have them."""
     kind = block.labels[0]
     path = block.labels[1] if len(block.labels) > 1 else kind
-    own = {entry.key for entry in block.body.entries} - _AUDIT.names
-    members = reader.members(f'audit "{kind}"', block.body, {*_AUDIT.names, *own}, frozenset())
-    extra = {key: _text(members.pop(key)) for key in own}
-    read: _Audit = _read(f'audit "{kind}"', _AUDIT, members)
-    return AuditStanza(kind, path.strip("/") + "/", read.description, {**read.options, **extra})
+    entries = block.body.unique()
+    members = {name: hcl.plain(entry.value) for name, entry in entries.items() if name in _AUDIT.names}
+    extra = {name: text_of(entry, hcl.plain(entry.value)) for name, entry in entries.items() if name not in _AUDIT.names}
+    found: _Audit = read(f'audit "{kind}"', _AUDIT, members)
+    return AuditStanza(kind, path.strip("/") + "/", found.description, {**found.options, **extra})
 
 
-def _outbound(reader: _Reader, body: hcl.Body) -> tuple[str, ...]:
+def _outbound(reader: Reader, body: hcl.Body) -> tuple[str, ...]:
+    blocks = list(body.blocks("outbound"))
+    stanzas = [reader.members("outbound", block.body, _OUTBOUND.names) for block in blocks]
+    if len(stanzas) < 2:
+        stanzas = [reader.overridden("outbound", _OUTBOUND.names, stanzas[0] if stanzas else {})]
     allowed: list[str] = []
-    for block in body.blocks("outbound"):
-        read: _Outbound = _read("outbound", _OUTBOUND, reader.members("outbound", block.body, _OUTBOUND.names, frozenset()))
-        allowed += read.allow
+    for members in stanzas:
+        found: _Outbound = read("outbound", _OUTBOUND, members)
+        allowed += found.allow
     return tuple(allowed)
-
-
-def _text(value: object) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
