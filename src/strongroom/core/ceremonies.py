@@ -215,9 +215,8 @@ class Ceremonies:
 
     def start_rekey(self, name: str, shares: int, threshold: int, *, verify: bool) -> Ceremony:
         """Begin a rekey. Raises InvalidRequest for numbers or a target that do not fit the seal."""
+        self.require_supported(name)
         config = self.config()
-        if name == RECOVERY and config.unseal_sets:
-            raise InvalidRequest("recovery rekeying not supported: this store is opened by key shares")
         if name == ROOT and not config.unseal_sets:
             if verify:
                 raise InvalidRequest("requiring verification not supported: this seal hands out no shares")
@@ -227,6 +226,11 @@ class Ceremonies:
         except InvalidRequest as error:
             raise InvalidRequest(f"invalid rekey seal configuration: {error.messages[0]}") from None
         return self.start(name, shares=shares, threshold=threshold, verify=verify)
+
+    def require_supported(self, name: str) -> None:
+        """Raises InvalidRequest for recovery keys where key shares open the store."""
+        if name == RECOVERY and self.config().unseal_sets:
+            raise InvalidRequest("recovery rekeying not supported: this store is opened by key shares")
 
     def rekey(self, name: str, ceremony: Ceremony, text: str, split: Callable[[], Split]) -> Rekeyed | None:
         """Take a share of the present set in; with the last one the new shares are made. Raises InvalidRequest."""

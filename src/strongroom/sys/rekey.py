@@ -193,6 +193,7 @@ def _start(ceremonies: Ceremonies, name: str, body: RekeyBody) -> dict[str, Any]
 
 
 def _status(ceremonies: Ceremonies, name: str) -> dict[str, Any]:
+    ceremonies.require_supported(name)
     return _members(ceremonies, ceremonies.find(name))
 
 
