@@ -51,9 +51,24 @@ class Dispatch:
         self._submit = submit
         self.roots: dict[bytes, Callable[[Exchange], None]] = {}
         self.requests = 0
+        self._held: list[Exchange] | None = None
+
+    def hold(self) -> None:
+        """Keep what comes in until `release`: who was told that the server is sealed finds it so with his next request."""
+        if self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Take in what was kept."""
+        held, self._held = self._held or [], None
+        for exchange in held:
+            self(exchange)
 
     def __call__(self, exchange: Exchange) -> None:
         """Take in one exchange."""
+        if self._held is not None:
+            self._held.append(exchange)
+            return
         self.requests += 1
         target = exchange.target
         if target[:4] == b"/v1/":

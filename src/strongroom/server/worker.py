@@ -144,7 +144,8 @@ class Worker:
         self.log.info("unsealed")
 
     def seal(self) -> None:
-        """Seal once the present answers are out."""
+        """Seal once the present answers are out; later requests wait for it."""
+        self.dispatch.hold()
         self.committer.after_answers(lambda: self._spawn(self._seal()))
 
     def reload(self) -> None:
@@ -187,13 +188,16 @@ class Worker:
             self.log.report(task.exception() or RuntimeError())
 
     async def _seal(self) -> None:
-        await self.committer.idle()
-        await self._last_checkpoint()
-        self.scheduler.stop()
-        self.core.barrier.seal()
-        self.core.committed.forget(None, None)
-        self.core.audit.close()
-        self.log.info("sealed")
+        try:
+            await self.committer.idle()
+            await self._last_checkpoint()
+        finally:
+            self.scheduler.stop()
+            self.core.barrier.seal()
+            self.core.committed.forget(None, None)
+            self.core.audit.close()
+            self.log.info("sealed")
+            self.dispatch.release()
 
     def _index(self) -> tuple[int, str, int]:
         index = self.core.barrier.index()
