@@ -96,6 +96,10 @@ class Acl:
             _check_conditions(verdict.rule, operation, data or {}, wrap_ttl, sudo)
         return decision
 
+    def unconditional(self, operation: Operation, path: str) -> bool:
+        """Whether the answer of `check` depends on nothing but operation and path."""
+        return self.root or not self._find(operation, path).conditional
+
     def rule(self, operation: Operation, path: str) -> Rule | None:
         """The rule that decides, merged over the policies; None where none matches and for root."""
         verdict = NOTHING if self.root else self._find(operation, path)

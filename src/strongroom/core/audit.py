@@ -18,7 +18,7 @@ from strongroom.core import audit_checkpoint as checkpoints
 from strongroom.core.audit_chain import Owner
 from strongroom.core.audit_checkpoint import Checkpoint, Draft, IndexState, Last, Seen
 from strongroom.core.audit_device import Device, DeviceEntry
-from strongroom.core.audit_format import timestamp
+from strongroom.core.audit_format import Repeated, timestamp
 from strongroom.core.audit_mask import encode
 from strongroom.core.request import Call, Response
 from strongroom.errors import AuditFailed, InvalidRequest
@@ -141,6 +141,19 @@ class Broker:
         self._uncovered += 1
         for device in self.devices:
             device.lines.append(device.format.response(call, response, error, time))
+
+    def repeated(self, call: Call, response: Response) -> tuple[Repeated, ...] | None:
+        """For each device what later repetitions of this read have in common; None where its lines may differ every time."""
+        if self._headers:
+            return None
+        return tuple(device.format.repeated(call, response) for device in self.devices)
+
+    def repeat(self, lines: tuple[Repeated, ...], request_id: bytes, peer: bytes) -> None:
+        """Buffer both lines of a repeated read."""
+        time = self._tick or self._begin_tick()
+        self._uncovered += 2
+        for device, each in zip(self.devices, lines, strict=True):
+            device.lines += each.lines(time, request_id, peer)
 
     def flush(self, since: int | None = None) -> None:
         """Write what is buffered, one write a device. Raises AuditFailed when there is a device and none took it.

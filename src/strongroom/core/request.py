@@ -235,6 +235,16 @@ class Json:
         return f"Json({len(self.text)} bytes)"
 
 
+class RowText(msgspec.Struct, frozen=True):
+    """Says that `Json` data is a pure function of one stored row and of nothing else: neither of time nor of who asks.
+
+    `show` makes the text of the row's plaintext. With it the same read can be answered again without asking the engine.
+    """
+
+    row: bytes
+    show: Callable[[bytes], bytes]
+
+
 class Bare(msgspec.Struct, frozen=True):
     """An answer without an envelope: sys/health, PEM files, metrics, documents."""
 
@@ -263,6 +273,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     wrap_ttl: int = 0
     warnings: tuple[str, ...] = ()
     bare: Bare | None = None
+    source: RowText | None = None
     mirror: bool = False
     status: int = 0
 

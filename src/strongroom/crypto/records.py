@@ -15,6 +15,8 @@ Rules of this file:
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -119,6 +121,12 @@ class RecordCipher:
         upper, lower, rest = _NONCE.unpack(nonce)
         aad = self._prefix + _LENGTH.pack(len(row_key)) + row_key + header
         return header + nonce + self._derived(upper, lower).encrypt(rest, plaintext, aad)
+
+    def opener(self, row_key: bytes, record: bytes) -> Callable[[], bytes]:
+        """Opens this record again and again: its key is derived once. For records that were opened before; about 3 KiB each."""
+        _, _, _, upper, lower, rest = _FRONT.unpack_from(record)
+        aad = self._prefix + _LENGTH.pack(len(row_key)) + row_key + record[:HEADER_BYTES]
+        return partial(self._derived(upper, lower).decrypt, rest, record[_BODY:], aad)
 
     def open(self, row_key: bytes, record: bytes) -> bytes:
         """The plaintext of a record found at this row key. Raises InvalidRecord."""

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any, Protocol
 
 from strongroom.core.core import Core
 from strongroom.core.group import GroupRun, record, work_out
-from strongroom.core.request import Rerun
+from strongroom.core.request import Call, Rerun
 from strongroom.core.transaction import NeedsCommit
 from strongroom.core.work import Reported, Work
 from strongroom.errors import AuditFailed, InternalError, StorageUnusable, StrongroomError, Unavailable
@@ -27,8 +28,22 @@ from strongroom.storage.api import Group
 MAX_PARKED = 4_096
 """Calls waiting in one worker; beyond it callers are told to come back."""
 POOL_THREADS = 2
+MAX_SLOW = 64
+"""Requests on the pool or waiting for it: at 30 ms a password hash the last one waits a second."""
 SLICE_SECONDS = 0.002
 """How long a group keeps the loop before reads get a turn."""
+
+
+class Answer(Protocol):
+    """What waits to be sent: a finished work, or a read that was repeated without one."""
+
+    call: Call | None
+
+    @property
+    def done(self) -> Callable[[Any], None]: ...
+    @property
+    def recorded(self) -> bool: ...
+    def failed(self, error: StrongroomError) -> None: ...
 
 
 class Committer:
@@ -39,7 +54,7 @@ class Committer:
         self._loop = loop
         self._report = report
         self._queue: deque[Work] = deque()
-        self._ready: list[Work] = []
+        self._ready: list[Answer] = []
         self._flushing = False
         self._busy = False
         self._slow = 0
@@ -74,9 +89,17 @@ class Committer:
         self._record(work)
         self._park(work)
 
-    def _record(self, work: Work) -> None:
+    def park(self, answer: Answer) -> None:
+        """Take in an answer whose audit lines are buffered since `recording`; it leaves with the others of the tick."""
+        self._park(answer)
+
+    def recording(self) -> None:
+        """Audit lines of this tick are about to be buffered."""
         if self._lost is None:
             self._lost = self.core.audit.lost
+
+    def _record(self, work: Work) -> None:
+        self.recording()
         record(self.core, work, self._report)
 
     def enqueue(self, work: Work) -> None:
@@ -92,7 +115,7 @@ class Committer:
 
     # -- answers ------------------------------------------------------------------------------------------------
 
-    def _park(self, work: Work) -> None:
+    def _park(self, work: Answer) -> None:
         self._ready.append(work)
         self._schedule()
 
@@ -119,12 +142,12 @@ class Committer:
             self._guarded(action)
         self._settled()
 
-    def _unrecorded(self, works: list[Work], error: StrongroomError) -> None:
+    def _unrecorded(self, works: Sequence[Answer], error: StrongroomError) -> None:
         for work in works:
             if work.recorded:
                 work.failed(error)
 
-    def _send(self, works: list[Work]) -> None:
+    def _send(self, works: Sequence[Answer]) -> None:
         for work in works:
             try:
                 work.done(work)
@@ -140,6 +163,11 @@ class Committer:
     # -- slow things --------------------------------------------------------------------------------------------
 
     def _later(self, work: Work, rerun: Rerun) -> None:
+        if self._slow >= MAX_SLOW and work.audited:
+            work.failed(Unavailable("too many slow requests, such as logins, are waiting; try again in a second"))
+            self._record(work)
+            self._park(work)
+            return
         self._slow += 1
         self._pool.submit(self._work_out, work, rerun)
 

@@ -14,6 +14,7 @@ from strongroom.core.request import Request
 from strongroom.core.work import Work
 from strongroom.errors import InternalError, NotFound, StrongroomError
 from strongroom.server.http import Exchange, header, render
+from strongroom.server.repeats import Repeats
 
 Submit = Callable[[Work], None]
 
@@ -21,18 +22,22 @@ Submit = Callable[[Work], None]
 class VaultWork(Work):
     """Work that came in as an exchange of the Vault dialect."""
 
-    __slots__ = ("exchange",)
+    __slots__ = ("exchange", "repeats")
 
-    def __init__(self, request: Request, exchange: Exchange) -> None:
+    def __init__(self, request: Request, exchange: Exchange, repeats: Repeats) -> None:
         super().__init__(request, finish)
         self.exchange = exchange
+        self.repeats = repeats
 
 
 def finish(work: Work) -> None:
     """Send what became of a work."""
     assert isinstance(work, VaultWork)
     try:
-        _send(work.exchange, vault.answer(work.request, work.response, work.error))
+        answer = vault.answer(work.request, work.response, work.error)
+        _send(work.exchange, answer)
+        if work.response is not None and work.response.source is not None and answer.status == 200:
+            work.repeats.keep(work.exchange, work, answer.body)
     except Exception:  # what a route answered cannot be rendered: nobody waits in vain, and the committer reports it
         _send(work.exchange, vault.failure(InternalError(), work.request))
         raise
@@ -47,8 +52,9 @@ def _send(exchange: Exchange, answer: vault.Answer) -> None:
 class Dispatch:
     """The handler of every connection of a worker."""
 
-    def __init__(self, submit: Submit) -> None:
+    def __init__(self, submit: Submit, repeats: Repeats) -> None:
         self._submit = submit
+        self._repeats = repeats
         self.roots: dict[bytes, Callable[[Exchange], None]] = {}
         self.requests = 0
         self._held: list[Exchange] | None = None
@@ -70,6 +76,8 @@ class Dispatch:
             self._held.append(exchange)
             return
         self.requests += 1
+        if self._repeats.answer(exchange):
+            return
         target = exchange.target
         if target[:4] == b"/v1/":
             try:
@@ -77,7 +85,7 @@ class Dispatch:
             except StrongroomError as error:
                 _send(exchange, vault.failure(error))
                 return
-            self._submit(VaultWork(request, exchange))
+            self._submit(VaultWork(request, exchange, self._repeats))
             return
         other = self.roots.get(target[1:].partition(b"/")[0].partition(b"?")[0])
         if other is not None:

@@ -4,11 +4,13 @@ Rules of this file:
 - An event is a constant sentence plus named values; values are numbers, booleans and short texts of the server's own making.
 - Bytes, Secrets, structs and anything else are shown by type and size only. Names that sound secret are dropped whatever they hold.
 - An exception is logged as its type and the places it passed, never its text or locals: either may hold what a caller sent.
+- What could move the cursor or begin a line of its own is escaped.
 - Nothing on the request path logs.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -20,29 +22,45 @@ import structlog
 from strongroom.core.request import Call
 from strongroom.errors import ConfigError
 
-LEVELS = {"trace": 5, "debug": 10, "info": 20, "notice": 20, "warn": 30, "warning": 30, "error": 40, "err": 40}
+LEVELS = {"trace": 10, "debug": 10, "info": 20, "notice": 20, "warn": 30, "warning": 30, "error": 40, "err": 40}
 MAX_TEXT = 400
-_SECRET_WORDS = ("token", "secret", "password", "key", "share", "passphrase", "credential", "authorization", "cookie")
-_HARMLESS = frozenset(("key_status", "token_type", "keys", "secret_shares", "secret_threshold"))
+MAX_ITEMS = 40
+_SECRET_WORDS = frozenset(
+    """
+    token secret password passwd passphrase key share credential authorization cookie otp nonce body data jwt pin bearer connection
+    """.split()
+)
+_HARMLESS = frozenset(("token_type", "secret_shares", "secret_threshold"))
+_RAISED = ("exc_info", "exception", "stack_info", "stack")
+"""Names by which a renderer would print tracebacks with texts and locals."""
+_WORD = re.compile(r"[^a-z]+")
 
 Event = MutableMapping[str, Any]
 
 
 def _redact(_logger: object, _method: str, event: Event) -> Event:
     for name, value in list(event.items()):
-        if name not in _HARMLESS and any(word in name.lower().split("_") for word in _SECRET_WORDS):
+        if name in _RAISED:
+            del event[name]
+        elif name not in _HARMLESS and _sounds_secret(name):
             event[name] = "…"
         else:
             event[name] = _shown(value)
     return event
 
 
+def _sounds_secret(name: str) -> bool:
+    words = _WORD.split(name.lower())
+    return not _SECRET_WORDS.isdisjoint(words) or not _SECRET_WORDS.isdisjoint(word.removesuffix("s") for word in words)
+
+
 def _shown(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
-    if isinstance(value, list | tuple) and len(value) <= 40:
+        text = str.__str__(value) if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
+        return text if text.isprintable() else text.encode("unicode_escape").decode()
+    if isinstance(value, list | tuple) and len(value) <= MAX_ITEMS and not any(isinstance(item, list | tuple) for item in value):
         return [_shown(item) for item in value]
     size = f", {len(value)}" if isinstance(value, bytes | dict | set | list | tuple) else ""
     return f"<{type(value).__name__}{size}>"
@@ -67,8 +85,7 @@ class Log:
             ],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level.lower()]),
             context_class=dict,
-            **bound,
-        )
+        ).bind(**bound)
 
     def info(self, event: str, **values: object) -> None:
         """Something worth knowing."""

@@ -34,6 +34,7 @@ from strongroom.server.limits import DEFAULT_LIMITS
 from strongroom.server.listeners import Listening, open_socket
 from strongroom.server.logs import Log
 from strongroom.server.metrics import Metrics
+from strongroom.server.repeats import Repeats
 from strongroom.server.scheduler import Scheduler
 from strongroom.storage.api import Storage
 from strongroom.storage.memory import MemoryStorage
@@ -94,7 +95,7 @@ class Worker:
         self.committer = Committer(self.core, self.loop, self.log.report)
         self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report)
         self.committer.on_commit = self.scheduler.heard
-        self.dispatch = Dispatch(self.committer.submit)
+        self.dispatch = Dispatch(self.committer.submit, Repeats(self.core, self.committer))
         self.connections = Connections(clock, DEFAULT_LIMITS)
         self.listening: list[Listening] = []
         self._checkpoints: asyncio.TimerHandle | None = None

@@ -1,0 +1,177 @@
+"""Reads that were answered before: the same request is answered again without deciding anew what cannot have changed.
+
+Rules of this file:
+- A read is kept only if its answer depends on the token, the path and one stored row alone: no query, no body, no conditions in its
+  policy, no counted or address-bound token, no wrapping, no special header. What is kept: token, row, masked audit lines, envelope.
+  The secret is not: it is decrypted anew each time, and both audit lines are written each time.
+- A kept read counts while the very objects it was made of stand: the token as `core.tokens` keeps it (any change of tokens, policies,
+  mounts, identities or tombstones drops that), the row as the cache keeps it (any commit of it drops that), the audit devices, the keys.
+  One that does not count any more is forgotten and takes the long way.
+- This is the one place where a request does not pass `resolve`; whatever `resolve` comes to decide by, `_kept_by` must refuse or compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from strongroom.api import vault
+from strongroom.barrier.cache import Entry
+from strongroom.core.audit_format import Repeated, peer_text
+from strongroom.core.core import Core
+from strongroom.core.request import Call, Json, Operation, Peer, Response, Token
+from strongroom.core.work import Work
+from strongroom.crypto.ids import uuid4_text
+from strongroom.errors import StrongroomError
+from strongroom.server.committer import Committer
+from strongroom.server.http import Exchange, render
+
+LIMIT = 16_384
+"""Reads kept per worker, about 5 KiB each; beyond it the older half is forgotten."""
+
+SPECIAL = frozenset((b"x-vault-wrap-ttl", b"x-vault-namespace", b"authorization", b"x-vault-wrap-format", b"x-vault-mfa"))
+"""Headers that make a request something else than token and path."""
+_TOKEN = b"x-vault-token"
+
+Key = tuple[bytes, bytes]
+"""Request target and token, as they were sent."""
+
+
+class Kept(NamedTuple):
+    """One read that can be repeated."""
+
+    token: Token
+    deadline: int
+    row: bytes
+    entry: Entry
+    opened: Callable[[], bytes]
+    show: Callable[[bytes], bytes]
+    lines: tuple[Repeated, ...]
+    devices: tuple[object, ...]
+    keys: object
+    before: bytes
+    between: bytes
+    after: bytes
+    fixed: int
+
+
+class RepeatedRead:
+    """An answer on its way (`committer.Answer`)."""
+
+    __slots__ = ("_exchange", "_message")
+    call: Call | None = None
+    recorded = True
+
+    def __init__(self, exchange: Exchange, message: bytes) -> None:
+        self._exchange = exchange
+        self._message = message
+
+    def done(self, _answer: object) -> None:
+        """Send it."""
+        self._exchange.answer(self._message)
+
+    def failed(self, error: StrongroomError) -> None:
+        """No audit device took the lines."""
+        answer = vault.failure(error)
+        self._message = render(answer.status, answer.body)
+
+
+class Repeats:
+    """The reads of one worker that can be repeated."""
+
+    def __init__(self, core: Core, committer: Committer) -> None:
+        self._core = core
+        self._committer = committer
+        self._kept: dict[Key, Kept] = {}
+        self._tails: dict[int, tuple[Peer, bytes]] = {}
+
+    def answer(self, exchange: Exchange) -> bool:
+        """Answer an exchange if it repeats a read that is kept and still counts."""
+        headers = exchange.headers
+        key = (exchange.target, headers.get(_TOKEN))
+        kept = self._kept.get(key)  # type: ignore[arg-type]  # no kept read has no token
+        if kept is None or exchange.verb != b"GET" or not SPECIAL.isdisjoint(headers):
+            return False
+        core = self._core
+        token, deadline, row, entry, opened, show, lines, devices, keys, before, between, after, fixed = kept
+        if (
+            core.tokens.kept.get(token.digest) is not token
+            or core.committed.cache.rows.get(row) is not entry
+            or core.audit.devices is not devices
+            or core.barrier.held is not keys
+            or (deadline and core.clock.now() >= deadline)
+            or exchange.peer.leaf is not None
+        ):
+            del self._kept[key]  # type: ignore[arg-type]
+            return False
+        text = show(opened())
+        request_id = uuid4_text().encode()
+        if lines:
+            self._committer.recording()
+            core.audit.repeat(lines, request_id, self._tail(exchange.peer))
+        message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, fixed + len(text), before, request_id, between, text, after)
+        self._committer.park(RepeatedRead(exchange, message))
+        return True
+
+    def _tail(self, peer: Peer) -> bytes:
+        """The peer in audit lines, worked out once for each connection."""
+        found = self._tails.get(id(peer))
+        if found is not None and found[0] is peer:
+            return found[1]
+        if len(self._tails) >= LIMIT:
+            self._tails.clear()
+        tail = peer_text(peer)
+        self._tails[id(peer)] = (peer, tail)
+        return tail
+
+    def keep(self, exchange: Exchange, work: Work, body: bytes) -> None:
+        """Keep a read that was just answered with `body`, if it can be repeated."""
+        call, response = work.call, work.response
+        if call is None or response is None or not self._repeatable(exchange, call, response):
+            return
+        kept = self._made(call, response, body)
+        if kept is not None:
+            if len(self._kept) >= LIMIT:
+                for key in list(self._kept)[: LIMIT // 2]:
+                    del self._kept[key]
+            self._kept[exchange.target, exchange.headers[_TOKEN]] = kept
+
+    def _repeatable(self, exchange: Exchange, call: Call, response: Response) -> bool:
+        request, token = call.request, call.token
+        return (
+            exchange.verb == b"GET"
+            and _TOKEN in exchange.headers
+            and SPECIAL.isdisjoint(exchange.headers)
+            and request.operation is Operation.READ
+            and not (request.data or request.raw or request.namespace or request.wrap_ttl)
+            and request.peer.leaf is None
+            and token is not None
+            and not token.entry.num_uses
+            and not token.entry.bound_cidrs
+            and token.acl.unconditional(request.operation, request.path)
+            and not (response.warnings or response.auth or response.wrap or response.bare)
+            and self._core.tokens.kept.get(token.digest) is token
+        )
+
+    def _made(self, call: Call, response: Response, body: bytes) -> Kept | None:
+        core, source, token, data = self._core, response.source, call.token, response.data
+        assert token is not None
+        assert source is not None
+        entry = core.committed.cache.rows.get(source.row)
+        lines = core.audit.repeated(call, response)
+        parts = body.split(call.request.id.encode())
+        if entry is None or entry.record is None or lines is None or not isinstance(data, Json) or len(parts) != 2:
+            return None
+        between, found, after = parts[1].partition(data.text)
+        if not found:
+            return None
+        deadline = min((instant for instant in (token.deadline, token.acl.until) if instant), default=0)
+        opened = core.barrier.opener(source.row, entry.record)
+        fixed = len(body) - len(data.text)
+        return Kept(
+            token, deadline, source.row, entry, opened, source.show, lines, core.audit.devices, core.barrier.held,
+            parts[0], between, after, fixed,
+        )  # fmt: skip
+
+
+_HEAD = render(200, b"").partition(b"Content-Length: ")[0] + b"Content-Length: "
