@@ -101,7 +101,13 @@ class Server:
                 time.sleep(0.01)
 
     def spawn(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": "1"}
+        (self.directory / "tmp").mkdir(exist_ok=True)
+        environment = {
+            **os.environ,
+            "TMPDIR": str(self.directory / "tmp"),
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+            "PYTHONUNBUFFERED": "1",
+        }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.entry, f"-config={self.config}"],
