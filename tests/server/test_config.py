@@ -168,10 +168,8 @@ WORDS = st.sampled_from(
 @given(st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=25).map(" ".join)))
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
     for each in (text, "{" + text, '{"listener": ' + text + "}"):
-        try:
+        with suppress(ConfigError):
             parse_config(each)
-        except ConfigError as error:
-            assert error.messages
 
 
 @given(

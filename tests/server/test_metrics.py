@@ -1,0 +1,21 @@
+"""Metrics are numbers under fixed names."""
+
+from __future__ import annotations
+
+from strongroom.server.metrics import Metrics
+
+
+def test_numbers_are_read_when_somebody_asks() -> None:
+    metrics = Metrics()
+    value = [1.0]
+    metrics.gauge("a_gauge", "A gauge.", lambda: value[0])
+    metrics.counter("a_counter", "A counter.", lambda: value[0])
+    value[0] = 7.0
+    text = metrics.text().decode()
+    assert "# HELP a_gauge A gauge." in text
+    assert "a_gauge 7.0" in text
+    assert "a_counter_total 7.0" in text
+    gauges, counters = metrics.values()
+    assert gauges["a_gauge"] == counters["a_counter"] == 7.0
+    assert gauges["process_max_resident_memory_kib"] > 1_000
+    assert "{" not in text, "no label comes from anywhere"
