@@ -39,7 +39,7 @@ def parse_duration(value: object) -> int:
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise ValueError("a duration is a number of seconds or a text such as 90s, 30m, 1h30m, 2d")
     seconds = _text_seconds(value.strip()) if isinstance(value, str) else Decimal(value)
-    if not abs(seconds) <= MAX_SECONDS:
+    if not seconds.is_finite() or abs(seconds) > MAX_SECONDS:
         raise ValueError("the duration is longer than ten years")
     return int(seconds)
 
