@@ -84,6 +84,7 @@ class Broker:
         self._headers = {name.lower().encode("latin-1"): masked for name, masked in headers.items()}
         for device in self.devices:
             device.format.headers = self._headers
+        self.devices = (*self.devices,)  # another object: what was made for lines without these headers does not count any more
 
     def device(self, path: str) -> Device | None:
         """The device at a path."""

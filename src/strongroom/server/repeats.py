@@ -162,6 +162,8 @@ class Repeats:
         parts = body.split(call.request.id.encode())
         if entry is None or entry.record is None or lines is None or not isinstance(data, Json) or len(parts) != 2:
             return None
+        if data.masks is not entry.masks:  # the row was written anew since it was read: what it holds now was not decided on
+            return None
         between, found, after = parts[1].partition(data.text)
         if not found:
             return None
