@@ -71,7 +71,7 @@ def file_broker(path: Path, clock: FakeClock | None = None, boot: str = "boot") 
 def token(**fields: Any) -> Token:
     """A service token with the policies `default` and `app`."""
     given = {"accessor": ACCESSOR, "policies": ("default", "app"), "path": "auth/approle/login", "metadata": {"role_name": "app"}, **fields}
-    return Token(Secret(TOKEN), b"d" * 32, TokenEntry(**given), Acl.__new__(Acl))
+    return Token(Secret(TOKEN), b"d" * 32, TokenEntry(**given), Acl(()))
 
 
 def mount(**config: Any) -> Mount:

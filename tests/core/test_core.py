@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from strongroom.api.vault import answer
-from strongroom.core import registry
+from strongroom.core import areas, registry
+from strongroom.core.audit import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import CLASSES, Engine, ListBody, keys_response, list_, patch, read, scan, write
 from strongroom.core.group import GroupRun, perform
@@ -25,7 +26,8 @@ from strongroom.errors import (
     UnsupportedMediaType,
     UnsupportedOperation,
 )
-from strongroom.testing.room import Strongroom
+from strongroom.testing.room import FakeClock, Strongroom
+from tests.core.audit_kit import Memory, device
 
 READ, UPDATE, LIST, SCAN, PATCH, DELETE, HELP = (
     Operation.READ,
@@ -247,17 +249,22 @@ def test_requests_share_no_defaults(api: Api) -> None:
 
 
 def test_help_shows_what_is_declared(api: Api) -> None:
-    data = api.ok(HELP, "shown/things/x").data
-    assert isinstance(data, Mapping)
+    data = shown_help(api, "shown/things/x")
     assert "a thing" in data["help"]
-    whole = api.ok(HELP, "shown").data
-    assert isinstance(whole, Mapping)
+    whole = shown_help(api, "shown")
     assert "An engine that shows what reached it." in whole["help"]
     assert "/shown/things/{name}" in whole["openapi"]["paths"]
     assert isinstance(api.error(HELP, "shown/zzz"), NotFound)
     assert isinstance(api.error(HELP, "nowhere/x"), NotFound)
     token = api.policy('path "shown/things/*" { capabilities = ["read"] }')
-    assert api.ok(HELP, "shown/things/x", token=token).data
+    assert api.ok(HELP, "shown/things/x", token=token).bare
+
+
+def shown_help(api: Api, path: str) -> dict[str, Any]:
+    """Help has no envelope: the Go client reads its members at the top."""
+    bare = api.ok(HELP, path).bare
+    assert bare is not None
+    return msgspec.json.decode(bare.body, type=dict[str, Any])
 
 
 # ---- listings
@@ -455,3 +462,30 @@ def test_two_routes_for_one_thing_are_refused() -> None:
 
 def _raise(error: BaseException, _call: Call | None) -> None:
     raise error
+
+
+def test_a_rule_dropped_for_the_callers_own_value_is_in_the_audit_line() -> None:
+    """T5.1: the rule is gone, the login works, and auditors see why."""
+    sink = Memory()
+    broker = Broker(FakeClock(), "test")
+    broker.enable(device(sink))
+    room = Strongroom(broker=broker)
+    room.write("sys/auth/userpass", {"type": "userpass"})
+    text = 'path "secret/data/{{identity.entity.metadata.team}}/*" { capabilities = ["read"] }'
+    room.write("sys/policies/acl/team", {"policy": text})
+    room.write("auth/userpass/users/u", {"password": "a long password", "token_policies": "team"})
+    auth = room.login("auth/userpass/login/u", {"password": "a long password"})
+
+    def rename(call: Call) -> None:
+        entity = room.core.identities.entity(call.transaction, auth.entity_id)
+        assert entity is not None
+        changed = msgspec.structs.replace(entity, metadata={"team": "a/../*"})
+        call.transaction.view(areas.IDENTITY).put(f"entity/{auth.entity_id}", changed)
+
+    room.transact(rename)
+    assert isinstance(room.request(READ, "secret/data/a/x", token=auth.client_token.reveal()).error, PermissionDenied)
+    line = sink.lines[-1]
+    assert line["auth"]["template_value_rejected"] == [{"policy": "team", "path": "secret/data/{{identity.entity.metadata.team}}/*"}]
+    assert "a/../*" not in sink.taken.decode()
+    room.read("sys/mounts")
+    assert "template_value_rejected" not in sink.lines[-1]["auth"]

@@ -21,6 +21,7 @@ from cryptography import x509
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.audit_mask import NONE, Mask, elide, encode, name_text
 from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Peer, Request, Response, Secret, Token, WrapInfo
+from strongroom.core.templates import REJECTED
 from strongroom.errors import PermissionDenied, StrongroomError
 
 KEPT_CONTEXTS: Final = 4_096
@@ -162,6 +163,9 @@ class Formatter:
             b"entity_id": entry.entity_id,
             b"num_uses": entry.num_uses,
             b"remaining_uses": entry.num_uses,
+            b"template_value_rejected": [
+                {"policy": one.policy, "path": one.pattern} for one in token.acl.dropped if one.reason == REJECTED
+            ],
         }
         members += _present(optional)
         client = b'"client_id":%b,' % name_text(entry.entity_id) if entry.entity_id else b""
