@@ -466,10 +466,9 @@ def test_the_peer_is_the_forwarded_client() -> None:
 
 
 def test_the_content_type_is_exactly_application_json() -> None:
-    assert render(200, b"{}") == (
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\n{}"
-    )
-    assert render(204, b"", extra=header("X-A", "b")) == b"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\nX-A: b\r\n\r\n"
+    always = b"Cache-Control: no-store\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
+    assert render(200, b"{}") == (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: 2\r\n\r\n{}" % always)
+    assert render(204, b"", extra=header("X-A", "b")) == b"HTTP/1.1 204 No Content\r\n%bX-A: b\r\n\r\n" % always
     assert render(473, b"").startswith(b"HTTP/1.1 473 ")
 
 

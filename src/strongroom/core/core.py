@@ -31,7 +31,7 @@ from strongroom.core.openapi import path_item
 from strongroom.core.policies import Policies
 from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
-from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
+from strongroom.core.request import NOTHING, Bare, Call, LeaseInfo, Mount, Operation, Request, Response
 from strongroom.core.token_terms import inside
 from strongroom.core.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
@@ -334,7 +334,7 @@ def help_response(engine: type[Engine], mount: Mount, relative: str) -> Response
         )
         text = f"Request:        {relative}\nMatching Route: ^{route.pattern}$\n\n{route.summary}\n\n## PARAMETERS\n\n{names}"
     document = {"openapi": "3.0.2", "paths": {f"/{mount.path}{route.pattern}": path_item(route, mount) for route in routes}}
-    return Response(data={"help": text, "see_also": [], "openapi": document}, status=200)
+    return Response(bare=Bare(msgspec.json.encode({"help": text, "see_also": "", "openapi": document})))
 
 
 __all__ = ["Core", "Found", "Settings"]

@@ -79,10 +79,12 @@ _LOCKOUT = compile_fields(LockoutBody)
 
 
 def read_config(members: Mapping[str, Any]) -> tuple[ConfigBody, tuple[str, ...]]:
-    """The `config` object of an enable, and a warning for members nobody knows. Raises InvalidRequest."""
-    members = {name: value for name, value in members.items() if not (name in ("plugin_name", "plugin_version") and not value)}
-    unknown = sorted(members.keys() - _CONFIG.names)
-    warnings = (f"Endpoint ignored these unrecognized parameters: {unknown}",) if unknown else ()
+    """The `config` object of an enable, and a warning for members nobody knows. Raises InvalidRequest.
+
+    The Go client sends every member it has, so one that says nothing is no reason for a warning.
+    """
+    unknown = sorted(name for name, value in members.items() if name not in _CONFIG.names and value)
+    warnings = (f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]",) if unknown else ()
     body: ConfigBody = read_fields(_CONFIG, members)
     return body, warnings
 

@@ -339,11 +339,12 @@ class HttpProtocol(asyncio.Protocol):
 @functools.lru_cache(maxsize=256)
 def _head(status: int, content_type: bytes) -> bytes:
     phrase = HTTPStatus(status).phrase.encode() if status in _STATUSES else b"Unknown"
-    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nCache-Control: no-store\r\nContent-Length: " % (status, phrase, content_type)
+    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%bContent-Length: " % (status, phrase, content_type, _ALWAYS)
 
 
 _STATUSES = frozenset(status.value for status in HTTPStatus)
-_NO_CONTENT = b"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n"
+_ALWAYS = b"Cache-Control: no-store\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
+_NO_CONTENT = b"HTTP/1.1 204 No Content\r\n" + _ALWAYS
 
 
 def render(status: int, body: bytes, content_type: bytes = b"application/json", extra: bytes = b"") -> bytes:

@@ -58,14 +58,14 @@ class MountRoutes(Routes):
 
     @read("mounts/{path...}/tune")
     def read_mount_tuning(self, path: str) -> Response:
-        """Read the settings of a secrets engine, durations as they take effect."""
-        mount = self._secrets(path)
+        """Read the settings of a secrets engine, or of the auth method at auth/PATH, durations as they take effect."""
+        mount = self._tunable(path)
         return Response(data=shown_tuning(mount, self.core.mounts.ttls(mount)), mirror=True)
 
     @write("mounts/{path...}/tune", body=TuneBody)
     def tune_mount(self, path: str, body: TuneBody) -> Response:
-        """Change settings of a secrets engine."""
-        return Response(warnings=mounting.tune(self.core, self.call, self._secrets(path), body))
+        """Change settings of a secrets engine, or of the auth method at auth/PATH."""
+        return Response(warnings=mounting.tune(self.core, self.call, self._tunable(path), body))
 
     @read("mounts/{path...}")
     def read_mount(self, path: str) -> Response:
@@ -81,6 +81,16 @@ class MountRoutes(Routes):
     def disable_mount(self, path: str) -> None:
         """Unmount a secrets engine: its secrets are gone, its leases end."""
         mounting.remove(self.core, self.call, "secrets", path)
+
+    def _tunable(self, path: str) -> Mount:
+        """`vault auth tune` names auth methods here too: the way that needs no sudo."""
+        name = path.strip("/").removeprefix("auth/")
+        if name == path.strip("/"):
+            return self._secrets(path)
+        mount = mounting.existing(self.core, self.call, "auth", name)
+        if mount is None:
+            raise InvalidRequest(f"No auth engine at {name}/")
+        return mount
 
     def _secrets(self, path: str) -> Mount:
         mount = mounting.existing(self.core, self.call, "secrets", path)
