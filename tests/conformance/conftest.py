@@ -73,14 +73,16 @@ def name() -> str:
 @pytest.fixture
 def v2_mount(client: hvac.Client, name: str) -> Iterator[str]:
     """A fresh KV version 2 mount."""
-    client.sys.enable_secrets_engine("kv", path=name, options={"version": "2"})
-    yield name
-    client.sys.disable_secrets_engine(name)
+    mount = f"{name}v2"
+    client.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"})
+    yield mount
+    client.sys.disable_secrets_engine(mount)
 
 
 @pytest.fixture
 def v1_mount(client: hvac.Client, name: str) -> Iterator[str]:
     """A fresh KV version 1 mount."""
-    client.sys.enable_secrets_engine("kv", path=name, options={"version": "1"})
-    yield name
-    client.sys.disable_secrets_engine(name)
+    mount = f"{name}v1"
+    client.sys.enable_secrets_engine("kv", path=mount, options={"version": "1"})
+    yield mount
+    client.sys.disable_secrets_engine(mount)
