@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from strongroom.core.audit import Broker
+from strongroom.core.group import MAX_GROUP_BYTES, GroupRun
 from strongroom.core.request import Operation
 from strongroom.core.work import Work
 from strongroom.errors import AuditFailed, InternalError, OutcomeUnknown, StorageUnusable, Unavailable
@@ -18,7 +19,7 @@ from strongroom.server import committer as module
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.testing.room import FakeClock
 from tests.core.audit_kit import Memory, device
-from tests.server.loop_kit import LOOPS, RAISES, Faulty, House, here, on_loop, room
+from tests.server.loop_kit import LOOPS, RAISES, Faulty, FaultyGroup, House, here, on_loop, room
 
 UPDATE, READ, DELETE, LIST = Operation.UPDATE, Operation.READ, Operation.DELETE, Operation.LIST
 
@@ -394,3 +395,41 @@ def test_with_and_without_a_loop_the_answer_is_the_same(verb: Operation, path: s
     assert type(answers[0].error) is type(alone.error)
     assert (answers[0].response and answers[0].response.data) == (alone.response and alone.response.data)
     assert not isinstance(alone.error, InternalError) or alone.error.messages == ("internal error",)
+
+
+def test_until_a_commit_is_known_every_row_of_it_reads_as_before(loop: str) -> None:
+    """The store has the new rows while the loop does not know yet: a reader must not see one of them new and another one old."""
+    store = Faulty()
+    made = room(store)
+
+    async def scene(house: House) -> None:
+        for name in ("a", "b"):
+            await house.ask(UPDATE, f"probe/count/{name}")
+        house.core.committed.forget(None, None)
+        await house.read("probe/count/a")  # one row is cached, the other is not
+        committed, go_on = threading.Event(), threading.Event()
+        plain = FaultyGroup.commit
+
+        def slow(group: FaultyGroup) -> None:
+            plain(group)
+            committed.set()
+            assert go_on.wait(10)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FaultyGroup, "commit", slow)
+            answered = house.send(*[house.work(UPDATE, f"probe/count/{name}") for name in ("a", "b")])
+            await asyncio.to_thread(committed.wait, 10)
+            seen = [await house.read(f"probe/count/{name}") for name in ("a", "b", "a")]
+            go_on.set()
+            await answered
+        assert seen == [{"n": 1}] * 3
+        assert [await house.read(f"probe/count/{name}") for name in ("a", "b")] == [{"n": 2}] * 2
+
+    on_loop(loop, made, scene)
+
+
+def test_a_group_takes_no_more_bytes_than_its_share() -> None:
+    run = GroupRun(room().core, Faulty().begin(0, ()), lambda _error, _call: None)
+    assert not run.full
+    run.size = MAX_GROUP_BYTES
+    assert run.full

@@ -65,7 +65,10 @@ class Committed:
         return kept
 
     def old_records(self, keys: list[bytes]) -> dict[bytes, bytes]:
-        """The records now standing at these rows, for the index."""
+        """The records now standing at these rows, for the index.
+
+        All of them are cached from here on: until the commit is known, whoever reads several rows sees all of them as they were before.
+        """
         found: dict[bytes, bytes] = {}
         missing = []
         for key in keys:
@@ -75,7 +78,10 @@ class Committed:
             elif entry.record is not None:
                 found[key] = entry.record
         if missing:
-            found.update(self.storage.get_many(missing))
+            records = self.storage.get_many(missing)
+            for key in missing:
+                self.cache.keep(key, records.get(key))
+            found.update(records)
         return found
 
     def names(self, prefix: bytes) -> list[str]:
