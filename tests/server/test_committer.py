@@ -433,3 +433,38 @@ def test_a_group_takes_no_more_bytes_than_its_share() -> None:
     assert not run.full
     run.size = MAX_GROUP_BYTES
     assert run.full
+
+
+@pytest.mark.parametrize("where", ["asyncio", "uvloop", "alone"])
+def test_what_an_answer_that_was_not_given_issued_is_taken_back(where: str) -> None:
+    sink = Memory()
+    made = room(broker=audited(sink))
+    kept = made.create_token("default", ttl="1h")
+    made.clock.advance(1)
+    before = set(made.core.tokens.accessors(made.core.transaction(None)))
+    plain = made.core.audit.response
+
+    def response(*arguments: Any) -> None:
+        sink.failing = True
+        plain(*arguments)
+
+    asked = ("auth/token/create", made.token), ("auth/token/renew-self", kept), ("auth/token/lookup-self", kept)
+
+    async def scene(house: House) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(house.core.audit, "response", response)
+            await house.send(*[house.work(UPDATE, path, {"policies": "default"}, token) for path, token in asked])
+            sink.failing = False
+        await house.committer.idle()
+
+    if where == "alone":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(made.core.audit, "response", response)
+            for path, token in asked:
+                made.request(UPDATE, path, {"policies": "default"}, token=token)
+                sink.failing = False
+    else:
+        on_loop(where, made, scene)
+    made.run_due()
+    assert set(made.core.tokens.accessors(made.core.transaction(None))) == before
+    assert made.read("auth/token/lookup-self", token=kept).data

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from strongroom.core.core import Core
 from strongroom.core.request import Call, Raised, Rerun
+from strongroom.core.takeback import Unsaid, issues, take_back
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import AuditFailed, InternalError, OutcomeUnknown, StorageUnusable, StrongroomError
@@ -29,6 +30,8 @@ class GroupRun:
         self.staged = Staged()
         self.works: list[Work] = []
         self.size = 0
+        self.unsaid: list[Unsaid] = []
+        """Answers that issued something and were not given; who commits takes back what they issued."""
         self._report = report
         self._lost = core.audit.lost
         self._puts: dict[bytes, bytes] = {}
@@ -148,6 +151,8 @@ class GroupRun:
             if not work.recorded:
                 continue
             if work.error is None:
+                if work.response is not None and work.call is not None and issues(work.response):
+                    self.unsaid.append((work.response, work.call.transaction.now))
                 work.failed(AuditFailed(STORED_UNRECORDED))
             elif work.error.status < 500:
                 work.failed(AuditFailed(UNRECORDED))
@@ -231,6 +236,8 @@ def _commit_alone(core: Core, work: Work, report: Reported) -> Rerun | None:
         group.abandon()
         raise
     run.settle(wrote, run.end(wrote))
+    if run.unsaid:
+        perform(core, Internal(take_back(core, run.unsaid)), report)
     return rerun
 
 

@@ -20,8 +20,9 @@ from typing import Any, Protocol
 from strongroom.core.core import Core
 from strongroom.core.group import GroupRun, record, work_out
 from strongroom.core.request import Call, Rerun
+from strongroom.core.takeback import take_back
 from strongroom.core.transaction import NeedsCommit
-from strongroom.core.work import Reported, Work
+from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import AuditFailed, InternalError, StorageUnusable, StrongroomError, Unavailable
 from strongroom.storage.api import Group
 
@@ -252,6 +253,8 @@ class Committer:
 
     def _committed(self, run: GroupRun, wrote: bool, error: StrongroomError | None) -> None:
         self._guarded(lambda: run.settle(wrote, error))
+        if run.unsaid:
+            self._queue.append(Internal(take_back(self.core, run.unsaid)))
         if self._queue:
             self._begin()
         else:
