@@ -152,6 +152,11 @@ class Server:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def peak(self) -> int:
+        """Most bytes of memory in use since it started."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return 1_024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
     # -- talking to it -------------------------------------------------------------------------------------------
 
     def begin(self) -> Client:

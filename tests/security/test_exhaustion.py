@@ -1,0 +1,280 @@
+"""T15 and F14–F17: clients that send too much, too deep, too slow or nothing at all, while a good client goes on being answered."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.http import Client, raw_exchange, request, statuses
+from tests.support.server import Server, serving
+
+MIB = 1 << 20
+LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
+ATTACKERS, BODIES = 50, 500
+GROWTH = 64 * MIB
+LOOSE = ("-m", "tests.support.loose_server")
+
+HOSTILE: dict[str, bytes] = {
+    "many empty objects": b"[" + b"{}," * 300_000 + b"{}]",
+    "many members": b"{" + b",".join(b'"%d":0' % number for number in range(80_000)) + b"}",
+    "deep lists": b"[" * 500_000 + b"]" * 500_000,
+    "deep objects": b'{"a":' * 150_000 + b"1" + b"}" * 150_000,
+    "unclosed": b"[" * 1_000_000,
+    "a long number": b'{"a":' + b"9" * 1_000_000 + b"}",
+    "a large exponent": b'{"a":1e999999999}',
+    "a long name": b'{"' + b"k" * 1_000_000 + b'":1}',
+    "the same name": b'{"a":1' + b',"a":1' * 100_000 + b"}",
+    "many strings": b'{"a":[' + b'"x",' * 250_000 + b'"x"]}',
+    "many escapes": b'{"a":"' + b"\\u0041" * 150_000 + b'"',
+    "a lone surrogate": b'{"a":"\\ud800"}',
+    "NaN": b'{"a":NaN}',
+    "bad UTF-8": b'{"a":"' + b"\xff" * 1_000_000 + b'"}',
+    "two megabytes": b'{"a":"' + b"x" * 2 * MIB + b'"}',
+}
+
+
+class Good(threading.Thread):
+    """A client that reads and writes all the while and notes how long it waits."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self.client = server.client()
+        self.stopping = threading.Event()
+        self.waits: list[float] = []
+        self.wrong: list[str] = []
+
+    def run(self) -> None:
+        number = 0
+        while not self.stopping.wait(0.002):
+            began, number = time.monotonic(), number + 1
+            try:
+                reply = self.client.read("secret/data/good")
+                if number % 10 == 0:
+                    reply = self.client.write("secret/data/good", {"data": {"n": 1}})
+            except ConnectionError as error:
+                self.wrong.append(str(error))
+                continue
+            if reply.status != 200:
+                self.wrong.append(f"{reply.status} {reply.text}")
+            self.waits.append(time.monotonic() - began)
+
+    def slowest(self, share: float = 0.99) -> float:
+        return sorted(self.waits)[int(len(self.waits) * share)]
+
+
+@contextmanager
+def good_client(server: Server) -> Iterator[Good]:
+    """Runs beside the attack and must not notice it."""
+    with server.client() as client:
+        assert client.write("secret/data/good", {"data": {"n": 0}}).status == 200
+    good = Good(server)
+    good.start()
+    try:
+        yield good
+    finally:
+        good.stopping.set()
+        good.join()
+    assert not good.wrong, good.wrong[:5]
+    assert len(good.waits) > 5
+    assert good.slowest() < 2.0
+
+
+def together(count: int, job: Callable[[int], None]) -> None:
+    threads = [threading.Thread(target=job, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own, with deadlines short enough to see them pass."""
+    limits = 'http_read_header_timeout = "2s" http_read_timeout = "3s" http_idle_timeout = "3s" http_write_timeout = "2s"'
+    lines = limits.replace(" http_", "\n  http_")
+    with serving(tmp_path_factory.mktemp("hostile"), listener=lines) as (made, _):
+        yield made
+
+
+# -- T15.1, T15.2, F17 ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_each_hostile_body_is_refused_at_once(server: Server, kind: str) -> None:
+    with server.client() as client:
+        for token in (server.token, ""):
+            began = time.monotonic()
+            reply = client.write("secret/data/hostile", HOSTILE[kind], token=token)
+            took = time.monotonic() - began
+            assert reply.status in (400, 413), reply.text
+            assert len(reply.body) < 400
+            assert took < 1.0
+
+
+def test_five_hundred_hostile_bodies_on_fifty_connections_cost_little(server: Server) -> None:
+    answers: list[int] = []
+    bodies = list(HOSTILE.values())
+
+    def attack(number: int) -> None:
+        for turn in range(BODIES // ATTACKERS):
+            with Client(server.port) as client, contextlib.suppress(ConnectionError):
+                answers.append(client.write("secret/data/x", bodies[(number + turn) % len(bodies)]).status)
+
+    together(4, attack)
+    before = server.peak()
+    with good_client(server):
+        together(ATTACKERS, attack)
+    assert len(answers) > BODIES * 0.9
+    assert set(answers) <= {400, 403, 413}, "no 5xx"
+    assert server.peak() - before <= GROWTH
+
+
+def test_without_limits_before_parsing_one_body_costs_more(tmp_path: Path) -> None:
+    """The negative control: 6 MiB of empty objects, taken and parsed."""
+    with serving(tmp_path, entry=LOOSE, listener="max_request_size = 16777216") as (server, client):
+        before = server.peak()
+        client.write("secret/data/x", b'{"data":[' + b"{}," * 2_000_000 + b"{}]}")
+        assert server.peak() - before > GROWTH
+
+
+# -- F16 ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_gigabyte_is_refused_by_its_length(server: Server) -> None:
+    before, began = server.resident(), time.monotonic()
+    head = b"POST /v1/secret/data/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n"
+    answer = raw_exchange(server.port, head + b"x" * 65_536)
+    assert statuses(answer) == [413]
+    assert time.monotonic() - began < 2.5
+    assert server.resident() - before < GROWTH
+
+
+def test_an_endless_body_in_chunks_is_cut(server: Server) -> None:
+    before, began, sent = server.resident(), time.monotonic(), 0
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"POST /v1/secret/data/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - began < 10:
+                client.sendall(chunk)
+                sent += len(chunk)
+    assert time.monotonic() - began < 4, "it is refused, and after a second of grace cut"
+    assert sent > MIB
+    assert server.resident() - before < GROWTH
+
+
+# -- F14 ------------------------------------------------------------------------------------------------------------------
+
+
+def dripping(server: Server, first: bytes, drip: bytes, count: int) -> tuple[list[socket.socket], float]:
+    """Open many connections, send a little on each now and then; how long until all were closed."""
+    sockets = []
+    for _ in range(count):
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        client.sendall(first)
+        client.setblocking(False)
+        sockets.append(client)
+    began, waiting = time.monotonic(), list(sockets)
+    while waiting and time.monotonic() - began < 20:
+        time.sleep(0.25)
+        waiting = [client for client in waiting if not _ended(client, drip)]
+    took = time.monotonic() - began
+    for client in sockets:
+        client.close()
+    return waiting, took
+
+
+def _ended(client: socket.socket, drip: bytes) -> bool:
+    try:
+        if client.recv(65_536) == b"":
+            return True
+    except BlockingIOError:
+        pass
+    except ConnectionError:
+        return True
+    try:
+        client.send(drip)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+    return False
+
+
+SLOW = {
+    "a head that never ends": (b"GET /v1/sys/health HTTP/1.1\r\nHost: a\r\n", b"X-A: b\r\n"),
+    "a body that never ends": (b"POST /v1/sys/unseal HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n{", b" "),
+}
+
+
+@pytest.mark.parametrize("how", SLOW)
+def test_slow_clients_are_cut_and_others_do_not_notice(server: Server, how: str) -> None:
+    with good_client(server):
+        left, took = dripping(server, *SLOW[how], count=500 if LONG else 150)
+    assert left == []
+    assert took < 8
+
+
+def test_a_client_that_does_not_read_is_cut(server: Server) -> None:
+    with server.client() as root:
+        assert root.write("secret/data/large", {"data": {"text": "x" * 500_000}}).status == 200
+    before = server.resident()
+    wanted = request(b"GET", b"/v1/secret/data/large", None, {"X-Vault-Token": server.token})
+    with good_client(server):
+        sockets = []
+        for _ in range(60 if LONG else 30):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(wanted * 20)
+            sockets.append(client)
+        time.sleep(3)
+        assert server.resident() - before < GROWTH
+        for client in sockets:
+            client.settimeout(5)
+            received = 0
+            with contextlib.suppress(ConnectionError):
+                while piece := client.recv(1 << 20):
+                    received += len(piece)
+            assert received < 20 * 500_000, "it was not sent everything"
+            client.close()
+
+
+# -- F15 ------------------------------------------------------------------------------------------------------------------
+
+
+def test_idle_connections_cost_little_and_are_closed(tmp_path: Path, server: Server) -> None:
+    count = 9_000 if LONG else 1_000
+    before = server.resident()
+    sockets = []
+    with good_client(server):
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            sockets.append(client)
+        assert server.resident() - before < 300 * MIB * count // 9_000 + 16 * MIB
+    end = time.monotonic() + 15
+    for client in sockets:
+        client.settimeout(max(0.1, end - time.monotonic()))
+        with contextlib.suppress(ConnectionError):
+            assert client.recv(1) == b"", "idle connections are closed"
+        client.close()
+
+
+# -- T15.3 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_server_that_went_through_all_of_this_is_the_same_process(server: Server) -> None:
+    assert server.running
+    with server.client() as client:
+        assert client.read("sys/health").status == 200
+        assert client.read("secret/data/good").status == 200
+    assert "unexpected exception" not in server.output()
+    assert "Traceback" not in server.output()

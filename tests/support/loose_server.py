@@ -1,0 +1,13 @@
+"""A server that parses whatever it is sent, without the checks of api/wire.py: the negative control of T15.2."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from strongroom.api import vault
+from strongroom.server.serve import run
+
+if __name__ == "__main__":
+    vault.strict_json = lambda body, *_: json.loads(body)  # type: ignore[assignment]
+    sys.exit(run(sys.argv[1:]))
