@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -65,6 +66,13 @@ class Keys:
 
     def __repr__(self) -> str:
         return "Keys()"
+
+
+class Written(NamedTuple):
+    """What a group wrote: the records by row key, and what each counts in the index."""
+
+    puts: dict[bytes, bytes]
+    terms: dict[bytes, int]
 
 
 class Barrier:
@@ -178,8 +186,15 @@ class Barrier:
             raise StorageTampered(f"the sequence number of the store ({group.gsn - 1}, the index says {index.gsn})")
         return index
 
-    def write(self, group: Group, rows: dict[bytes, bytes | None], old: dict[bytes, bytes], min_epoch: int = 0) -> dict[bytes, bytes]:
-        """Seal plaintext `rows` (None = delete) and apply them with the index that accounts for them; returns the records.
+    def write(
+        self,
+        group: Group,
+        rows: dict[bytes, bytes | None],
+        old: dict[bytes, bytes],
+        min_epoch: int = 0,
+        known: Mapping[bytes, int] | None = None,
+    ) -> Written:
+        """Seal plaintext `rows` (None = delete) and apply them with the index that accounts for them.
 
         `old` holds the records that the rows replace. Boot rows are not sealed: their payload is, where it must be.
         `min_epoch`: from this commit on no record of an older epoch is taken. Raises StorageTampered when ours is one.
@@ -195,11 +210,11 @@ class Barrier:
             else:
                 records[key] = boot_record(gsn, plaintext) if key[:17] == BOOT else seal(key, gsn, plaintext)
         account = Account(self.keys.terms, self.locked_index(group))
-        account.replace(old, records.items())
+        terms = account.replace(old, records.items(), known or {})
         puts = {key: record for key, record in records.items() if record is not None}
         sealed_index = seal(INDEX_KEY, gsn, msgspec.msgpack.encode(account.close(gsn)))
         group.apply({**puts, INDEX_KEY: sealed_index}, [key for key, record in records.items() if record is None and key in old])
-        return puts
+        return Written(puts, terms)
 
     def _need_epoch(self, epoch: int) -> None:
         if self.keys.current.epoch < epoch:

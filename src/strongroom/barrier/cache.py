@@ -23,13 +23,17 @@ AREA = 16
 
 
 class Entry:
-    """One row as it was read: `masks` is audit's place (core/request.py, Json), `value` the decoded form where that may be kept."""
+    """One row as it was read: `masks` is audit's place (core/request.py, Json), `value` the decoded form where that may be kept.
 
-    __slots__ = ("masks", "record", "value")
+    `term` is what the row counts in the index, 0 where it was not worked out here. It never leaves the process.
+    """
+
+    __slots__ = ("masks", "record", "term", "value")
 
     def __init__(self, record: bytes | None) -> None:
         self.record = record
         self.value: Any = None
+        self.term = 0
         self.masks: dict[Any, bytes] = {}
 
 

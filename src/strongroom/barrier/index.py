@@ -40,6 +40,9 @@ def record_generation(record: bytes) -> int:
     return int.from_bytes(record[_GENERATION], "big")
 
 
+_NONE_KNOWN: Mapping[bytes, int] = {}
+
+
 class Account:
     """Adds up the effect of one group on the index."""
 
@@ -49,18 +52,27 @@ class Account:
         self._count = index.count
         self._sealed = index.sealed + 1
 
-    def replace(self, old: Mapping[bytes, bytes], new: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Rows `new` (None = deleted) take the place of `old`, which holds those among them that existed."""
+    def replace(
+        self, old: Mapping[bytes, bytes], new: Iterable[tuple[bytes, bytes | None]], known: Mapping[bytes, int] = _NONE_KNOWN
+    ) -> dict[bytes, int]:
+        """Rows `new` (None = deleted) take the place of `old`, which holds those among them that existed; returns the new rows' terms.
+
+        `known` are terms of old rows that need not be worked out again.
+        """
         term = self._terms.term
+        total, terms = 0, {}
         for key, record in new:
             before = old.get(key)
             if before is not None:
-                self._sum -= term(key, record_generation(before), before)
+                total -= known.get(key) or term(key, record_generation(before), before)
                 self._count -= 1
             if record is not None:
-                self._sum += term(key, record_generation(record), record)
+                added = terms[key] = term(key, record_generation(record), record)
+                total += added
                 self._count += 1
                 self._sealed += 1
+        self._sum += total
+        return terms
 
     def close(self, gsn: int) -> Index:
         """The index row to write with commit `gsn`."""

@@ -17,6 +17,7 @@ import msgspec
 from strongroom.barrier.barrier import Keys
 from strongroom.clock import Clock
 from strongroom.crypto.ids import RandomPool
+from strongroom.crypto.rowkeys import RowNames
 from strongroom.errors import InvalidRequest
 from strongroom.storage.api import Child
 
@@ -80,10 +81,14 @@ class View:
         """The row key of a name path or an opaque digest."""
         if isinstance(key, bytes):
             return self._area + DIGESTS + key
+        names = self._rows.keys.names
+        return names.known.get((self._names, key)) or self._spelled(names, key)
+
+    def _spelled(self, names: RowNames, key: str) -> bytes:
         segments = key.split("/")
         if "" in segments:
             raise InvalidRequest("a name cannot be empty")
-        return self._rows.keys.names.key(self._names, segments)
+        return names.path(self._names, key, segments)
 
     def get(self, key: str | bytes, kind: type[T]) -> T | None:
         """The value at a key, decrypted anew: for secrets."""

@@ -137,8 +137,8 @@ class Formatter:
         return Repeated(who + b'"id":"', b'",' + self._what(call, place), b',"response":{%b}' % self._answer(call, response, None, place))
 
     def _data(self, request: Request, clear: frozenset[str]) -> bytes:
-        """The body as it came; without one the parameters of the query."""
-        return b',"data":%b' % (self.mask.json(request.raw, clear) if request.raw else self.mask.value(request.data, clear))
+        """The members of the body, or the parameters of the query."""
+        return b',"data":%b' % (self.mask.value(request.data, clear) if request.data else self.mask.json(request.raw, clear))
 
     def _stranger(self, credential: Secret, allowed: bool) -> bytes:
         """Nobody we know; what was presented is masked."""

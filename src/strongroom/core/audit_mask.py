@@ -45,7 +45,7 @@ class Mask:
 
     def quoted(self, text: bytes) -> bytes:
         """The same as a JSON string."""
-        return b'"hmac-sha256:%b"' % self._mac.hex(text).encode()
+        return f'"hmac-sha256:{self._mac.hex(text)}"'.encode()
 
     def json(self, text: bytes, clear: frozenset[str] = NONE) -> bytes:
         """The masked form of JSON text, on one line."""
@@ -56,12 +56,13 @@ class Mask:
 
     def value(self, value: object, clear: frozenset[str] = NONE, name: str = "") -> bytes:
         """The masked form of a value under the innermost name it stands below. What JSON consists of is looked for first."""
-        if isinstance(value, str):
-            return name_text(value) if name in clear else self.quoted(_utf8(value))
-        if type(value) in _CLEAR:
+        kind = type(value)
+        if kind is str:
+            return name_text(value) if name in clear else self.quoted(value.encode("utf-8", "surrogatepass"))  # type: ignore[attr-defined]
+        if kind in _CLEAR:
             return encode(value)
-        if isinstance(value, dict):
-            return self._members(value.items(), clear)
+        if kind is dict:
+            return self._members(value.items(), clear)  # type: ignore[attr-defined]
         if isinstance(value, (list, tuple, set, frozenset)):
             return b"[%b]" % b",".join([self.value(item, clear, name) for item in value])
         return self._rarely(value, clear, name)
@@ -85,12 +86,33 @@ class Mask:
         return self.quoted(_utf8(repr(value)))
 
     def _members(self, members: Iterable[tuple[object, object]], clear: frozenset[str]) -> bytes:
-        named = [(name if isinstance(name, str) else str(name), value) for name, value in members]
-        return b"{%b}" % b",".join([b"%b:%b" % (name_text(name), self.value(value, clear, name)) for name, value in named])
+        parts = []
+        for key, value in members:
+            name = key if type(key) is str else str(key)
+            parts.append(b"%b:%b" % (_NAMES.get(name) or name_text(name), self.value(value, clear, name)))
+        return b"{%b}" % b",".join(parts)
+
+
+_NAMES: Final[dict[str, bytes]] = {}
+"""JSON strings of the names and paths that come again and again; none is secret."""
+_KEPT_NAMES: Final = 8_192
+_LONGEST_KEPT: Final = 128
 
 
 def name_text(name: str) -> bytes:
     """A text in the clear as a JSON string; what is not Unicode is escaped."""
+    known = _NAMES.get(name)
+    if known is not None:
+        return known
+    text = _escaped(name)
+    if len(name) <= _LONGEST_KEPT:
+        if len(_NAMES) >= _KEPT_NAMES:
+            _NAMES.clear()
+        _NAMES[name] = text
+    return text
+
+
+def _escaped(name: str) -> bytes:
     try:
         return encode(name)
     except UnicodeEncodeError:

@@ -36,8 +36,7 @@ def install(core: Core, installation: Installation, root: bytes, boot: Mapping[b
         call = Call(request, request.operation, transaction)
         first_rows(core, call)
         made.append(root_token(core, call, token_id))
-        transaction.charges.take(transaction.effects)
-        return transaction.charges
+        return transaction.outcome()
 
     core.barrier.initialise(installation, root, core.clock.now(), dict(boot), rows)
     core.committed.forget(None, None)

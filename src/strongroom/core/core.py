@@ -176,6 +176,11 @@ class Core:
             raise no_handler(request.path)
         raise NotFound(f'unsupported path "{found.relative}"', warnings=engine.unmatched(found.relative))
 
+    def commits(self, request: Request) -> bool:
+        """Whether it is already known that this request has to run in a group."""
+        found = self._found.get((request.operation, request.path))
+        return found is not None and found.route is not None and found.route.writes and not request.namespace
+
     def find(self, transaction: Transaction, operation: Operation, path: str) -> Found:
         """The mount, route and names of a path."""
         fresh = transaction.touched(areas.MOUNTS)
@@ -203,6 +208,8 @@ class Core:
 
     def engine(self, call: Call, found: Found) -> Engine:
         """The engine object of this call."""
+        if call.engine is not None and found.mount is call.mount:
+            return call.engine
         mount = found.mount
         kind = (found.route.owner if found.route is not None else None) or found.engine
         assert kind is not None
@@ -211,6 +218,8 @@ class Core:
         engine.default_ttl, engine.max_ttl = found.ttls
         if isinstance(engine, SystemEngine):
             engine.core = self
+        if mount is call.mount and found.route is not None:
+            call.engine = engine
         return engine
 
     def engine_of(self, call: Call, mount: Mount) -> Engine:

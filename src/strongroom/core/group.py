@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from strongroom.barrier.barrier import Written
 from strongroom.core.core import Core
 from strongroom.core.request import Call, Raised, Rerun
 from strongroom.core.takeback import Unsaid, issues, take_back
@@ -34,7 +35,7 @@ class GroupRun:
         """Answers that issued something and were not given; who commits takes back what they issued."""
         self._report = report
         self._lost = core.audit.lost
-        self._puts: dict[bytes, bytes] = {}
+        self._written = Written({}, {})
         self._old: dict[bytes, bytes] = {}
         if group.feed.keys is None:
             core.committed.forget(None, None)
@@ -81,8 +82,9 @@ class GroupRun:
         if not self.staged:
             return False
         committed = self.core.committed
-        self._old = committed.old_records([key for key in self.staged if key not in self.staged.fresh])
-        self._puts = self.core.barrier.write(self.group, self.staged, self._old, self.staged.min_epoch)
+        replaced = [key for key in self.staged if key not in self.staged.fresh]
+        self._old = committed.old_records(replaced)
+        self._written = self.core.barrier.write(self.group, self.staged, self._old, self.staged.min_epoch, committed.terms(replaced))
         return True
 
     def end(self, wrote: bool) -> StrongroomError | None:
@@ -124,13 +126,13 @@ class GroupRun:
     def _committed(self) -> None:
         committed = self.core.committed
         committed.gsn = self.group.gsn
-        old, puts = self._old, self._puts
+        old, (puts, terms) = self._old, self._written
         kept = committed.cache.rows
         keep = [key for key in puts if key in kept]
         came_or_went = [key for key in self.staged if (key in old) != (key in puts)]
         committed.forget(list(self.staged), came_or_went)
         for key in keep:
-            committed.cache.keep(key, puts[key])
+            committed.cache.keep(key, puts[key]).term = terms[key]
 
     def _answer(self) -> None:
         """Write the response lines; where no device took them, every answer becomes an error that says so."""

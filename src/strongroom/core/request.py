@@ -17,7 +17,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from strongroom.core.acl import Acl
-    from strongroom.core.engine import Route
+    from strongroom.core.engine import Engine, Route
     from strongroom.core.transaction import Transaction
 
 
@@ -394,6 +394,7 @@ class Call(msgspec.Struct, eq=False):
     args: tuple[Any, ...] = ()
     decision: Decision | None = None
     remembered: dict[Any, Any] = {}
+    engine: Engine | None = None
 
     @property
     def id(self) -> str:

@@ -114,7 +114,7 @@ def rewrap_due(core: Core, call: Call, payload: bytes) -> None:
     keyring = core.barrier.keys.keyring
     if keyring.current.number != job.below:
         return  # a newer rotation walks over the same rows
-    transaction.effects.min_epoch = job.below
+    transaction.require_epoch(job.below)
     cursor, moved = _step(core, transaction, job)
     view = transaction.view(areas.CEREMONIES)
     if cursor:

@@ -84,6 +84,11 @@ class Committed:
             found.update(records)
         return found
 
+    def terms(self, keys: list[bytes]) -> dict[bytes, int]:
+        """What rows count in the index, as far as it is known here."""
+        rows = self.cache.rows
+        return {key: entry.term for key in keys if (entry := rows.get(key)) is not None and entry.term}
+
     def names(self, prefix: bytes) -> list[str]:
         """The sorted directory of a prefix, kept until a name in it comes or goes."""
         kept = self._directories.get(prefix)
@@ -160,6 +165,10 @@ class Staged(dict[bytes, "bytes | None"]):
             self.min_epoch = max(self.min_epoch, other.min_epoch)
 
 
+_NONE = Staged()
+"""What a call that staged nothing has staged; never written to."""
+
+
 class Transaction:
     """The rows one call sees (`barrier.view.Rows`)."""
 
@@ -170,8 +179,8 @@ class Transaction:
         self.keys = committed.barrier.keys
         self.group = group
         self.now = now
-        self.effects = Staged()
-        self.charges = Staged()
+        self.effects = _NONE
+        self.charges = _NONE
         self._bytes = 0
 
     @property
@@ -218,22 +227,40 @@ class Transaction:
         """Stage a row. Raises NeedsCommit outside a group, TooLarge over the bounds of one call."""
         if self.group is None:
             raise NeedsCommit
-        layer = self.effects
         if charge:
+            if self.charges is _NONE:
+                self.charges = Staged()
             layer = self.charges
             self.effects.pop(key, None)  # the later of two puts counts, whichever layer it is in
+        else:
+            if self.effects is _NONE:
+                self.effects = Staged()
+            layer = self.effects
         layer[key] = plaintext
         layer.areas.add(key[:16])
         if fresh:
             layer.fresh.add(key)
         self._bytes += len(key) + (len(plaintext) if plaintext else 0)
-        if len(self.effects) > MAX_KEYS or self._bytes > MAX_BYTES:
+        if self._bytes > MAX_BYTES or len(self.effects) > MAX_KEYS:
             raise TooLarge(f"the request changes more than {MAX_KEYS} rows or {MAX_BYTES} bytes at once; split it")
 
     def drop_effects(self) -> None:
         """The call failed: only its charges stay."""
-        self.effects = Staged()
+        self.effects = _NONE
         self._bytes = 0
+
+    def require_epoch(self, epoch: int) -> None:
+        """No record of an older epoch may be committed from this commit on."""
+        if self.effects is _NONE:
+            self.effects = Staged()
+        self.effects.min_epoch = epoch
+
+    def outcome(self) -> Staged:
+        """What commits where the call succeeded: charges and effects."""
+        if not self.charges:
+            return self.effects
+        self.charges.take(self.effects)
+        return self.charges
 
     def view(self, area: bytes) -> View:
         """The rows of one mount or table."""

@@ -53,8 +53,7 @@ class Work:
             transaction = core.transaction(group)
             call = self.call = Call(self.request, self.request.operation, transaction, remembered=self.remembered)
             self._attempt(core, call)
-            transaction.charges.take(transaction.effects)
-            return transaction.charges
+            return transaction.outcome()
         except Rerun:
             if len(self.remembered) < MAX_RERUNS:
                 raise

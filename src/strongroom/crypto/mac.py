@@ -31,10 +31,11 @@ class _Hash(Protocol):
     def copy(self) -> _Hash: ...
     def update(self, data: bytes, /) -> None: ...
     def digest(self) -> bytes: ...
+    def hexdigest(self) -> str: ...
 
 
 class _Keyed:
-    """HMAC (RFC 2104) over the hash that a subclass names."""
+    """HMAC (RFC 2104) over the hash that a subclass names. `inner` and `outer` have absorbed the key; copy them, never update them."""
 
     _new: Callable[[bytes], _Hash]
 
@@ -44,20 +45,24 @@ class _Keyed:
         if len(key) > block:
             key = new(key).digest()
         padded = key.ljust(block, b"\0")
-        self._inner = new(padded.translate(_INNER))
-        self._outer = new(padded.translate(_OUTER))
+        self.inner = new(padded.translate(_INNER))
+        self.outer = new(padded.translate(_OUTER))
 
     def digest(self, message: bytes) -> bytes:
         """The tag of a message."""
-        inner = self._inner.copy()
+        inner = self.inner.copy()
         inner.update(message)
-        outer = self._outer.copy()
+        outer = self.outer.copy()
         outer.update(inner.digest())
         return outer.digest()
 
     def hex(self, message: bytes) -> str:
         """The tag of a message in hexadecimal digits."""
-        return self.digest(message).hex()
+        inner = self.inner.copy()
+        inner.update(message)
+        outer = self.outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
     def verify(self, message: bytes, tag: bytes) -> None:
         """Raises InvalidSignature unless this is the message's whole tag."""

@@ -30,12 +30,17 @@ class Multiset:
     """Computes terms under one index key."""
 
     def __init__(self, key: bytes) -> None:
-        self._digest = Mac512(key).digest
+        keyed = Mac512(key)
+        self._inner = keyed.inner
+        self._outer = keyed.outer
 
     def term(self, row_key: bytes, generation: int, record: bytes) -> int:
         """What one row contributes to Σ."""
-        row = _LENGTH.pack(len(row_key)) + row_key + _GENERATION.pack(generation) + sha256(record).digest()
-        return int.from_bytes(self._digest(row), "big")
+        inner = self._inner.copy()
+        inner.update(_LENGTH.pack(len(row_key)) + row_key + _GENERATION.pack(generation) + sha256(record).digest())
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return int.from_bytes(outer.digest(), "big")
 
 
 def add(total: int, terms: Iterable[int]) -> int:

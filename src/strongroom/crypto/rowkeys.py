@@ -31,13 +31,14 @@ _LENGTH = struct.Struct(">H")
 
 
 class RowNames:
-    """Encrypts path segments under the installation's row-name key."""
+    """Encrypts path segments under the installation's row-name key. `known` has the row keys of whole paths met lately."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a row-name key has {KEY_BYTES} bytes")
         self._siv = AESSIV(key)
         self._memo: dict[tuple[bytes, str], bytes] = {}
+        self.known: dict[tuple[bytes, str], bytes] = {}
 
     def component(self, parent: bytes, name: str) -> bytes:
         """What `name` adds to its parent's row key."""
@@ -54,6 +55,14 @@ class RowNames:
             if child is None:
                 child = self._remember(place)
             key = child
+        return key
+
+    def path(self, header: bytes, text: str, segments: Sequence[str]) -> bytes:
+        """The row key of a path that is spelled `text`; `known` then has it."""
+        key = self.key(header, segments)
+        if len(self.known) >= MEMO_ENTRIES:
+            self.known.clear()
+        self.known[header, text] = key
         return key
 
     def name(self, parent: bytes, component: bytes) -> str:

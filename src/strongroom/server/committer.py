@@ -79,6 +79,9 @@ class Committer:
             work.failed(Unavailable("too many requests are waiting; try again in a second"))
             self._park(work)
             return
+        if self.core.commits(work.request):
+            self.enqueue(work)
+            return
         try:
             work.run(self.core, None)
         except NeedsCommit:
