@@ -468,3 +468,39 @@ def test_what_an_answer_that_was_not_given_issued_is_taken_back(where: str) -> N
     made.run_due()
     assert set(made.core.tokens.accessors(made.core.transaction(None))) == before
     assert made.read("auth/token/lookup-self", token=kept).data
+
+
+def test_a_report_that_fails_stops_nothing(loop: str) -> None:
+    async def scene(house: House) -> None:
+        def full(_error: BaseException, _call: object) -> None:
+            raise OSError("the disk with the log is full")
+
+        deaf = House(house.room)
+        deaf.committer.close()
+        deaf.committer = module.Committer(house.core, asyncio.get_running_loop(), full)
+        works = [deaf.work(verb, "probe/raise/value") for verb in (READ, UPDATE, READ, UPDATE)]
+        await deaf.send(*works)
+        assert [work.error.status for work in works if work.error] == [500] * 4
+        assert (await deaf.ask(UPDATE, "probe/count/x")).error is None
+        deaf.committer.close()
+
+    on_loop(loop, room(), scene)
+
+
+class Panic(BaseException):
+    """As a native library raises it: no Exception."""
+
+
+@pytest.mark.parametrize("step", ["begin_error", "apply_error", "commit_error"])
+def test_a_panic_below_leaves_no_lock_taken(loop: str, step: str) -> None:
+    store = Faulty()
+
+    async def scene(house: House) -> None:
+        setattr(store, step, Panic())
+        assert (await house.ask(UPDATE, "probe/count/x")).error.status >= 500  # type: ignore[union-attr]
+        setattr(store, step, None)
+        assert (await house.ask(UPDATE, "probe/count/x")).error is None
+        assert await house.read("probe/count/x") == {"n": 1}
+        assert [type(error) for error in house.reports] == [Panic]
+
+    on_loop(loop, room(store), scene)

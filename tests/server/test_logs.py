@@ -181,3 +181,11 @@ def test_levels_are_kept_to() -> None:
     for level, form in (("shout", "json"), ("info", "xml")):
         with pytest.raises(ConfigError):
             Log(level, form, stream)
+
+
+def test_a_log_that_is_gone_stops_nothing(form: str) -> None:
+    stream = io.StringIO()
+    log = Log("info", form, stream)
+    stream.close()
+    log.info("nobody hears this")
+    log.report(ValueError(CANARY))

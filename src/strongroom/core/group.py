@@ -4,6 +4,7 @@ Rules of this file:
 - Every call runs from `resolve` on the freshest state plus the group's earlier rows; one that raises drops only its own effects.
 - Request lines are out before rows are applied; response lines before answers leave. Nothing here waits: the committer does.
 - A call that needs something slow leaves the group and comes back; whatever it staged is gone.
+- Nothing gets past a step, not even a panic of a native library: the store's lock would stay taken.
 - A call that has no request line does not commit, and one that has no response line is not answered with what it found.
 """
 
@@ -60,7 +61,7 @@ class GroupRun:
             self.size += sum(len(plaintext) for plaintext in staged.values() if plaintext)
         except Rerun as rerun:
             return rerun
-        except Exception as error:  # noqa: BLE001  what leaves no request line does not commit
+        except BaseException as error:  # noqa: BLE001  what leaves no request line does not commit
             self._report(error, work.call)
             work.failed(InternalError())
         self.works.append(work)
@@ -73,7 +74,7 @@ class GroupRun:
             return self._write()
         except StrongroomError as error:
             self.fail(error)
-        except Exception as error:  # noqa: BLE001  nothing is committed, everybody is told
+        except BaseException as error:  # noqa: BLE001  nothing is committed, everybody is told
             self._report(error, None)
             self.fail(InternalError())
         return False
@@ -98,7 +99,7 @@ class GroupRun:
             return None if self._stored() else error
         except StrongroomError as error:
             return error
-        except Exception as error:  # noqa: BLE001  a driver's bug must not end the thread
+        except BaseException as error:  # noqa: BLE001  a driver's bug must not end the thread
             self._report(error, None)
             with suppress(Exception):
                 self.group.abandon()
@@ -144,7 +145,7 @@ class GroupRun:
             audit.flush()
         except AuditFailed:
             self._unrecorded()
-        except Exception as error:  # noqa: BLE001  an answer that cannot be recorded is not given
+        except BaseException as error:  # noqa: BLE001  an answer that cannot be recorded is not given
             self._unrecorded()
             self._report(error, None)
 

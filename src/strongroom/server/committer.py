@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
@@ -47,13 +48,23 @@ class Answer(Protocol):
     def failed(self, error: StrongroomError) -> None: ...
 
 
+def quiet(report: Reported) -> Reported:
+    """A report that cannot itself fail: a log that does not take a line must not stop what it is about."""
+
+    def reported(error: BaseException, call: Call | None) -> None:
+        with suppress(Exception):
+            report(error, call)
+
+    return reported
+
+
 class Committer:
     """The one way through the core of a worker."""
 
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop, report: Reported) -> None:
         self.core = core
         self._loop = loop
-        self._report = report
+        self._report = quiet(report)
         self._queue: deque[Work] = deque()
         self._ready: list[Answer] = []
         self._flushing = False
@@ -137,7 +148,7 @@ class Committer:
             self.core.audit.flush(lost)
         except AuditFailed as error:
             self._unrecorded(works, error)
-        except Exception as error:  # noqa: BLE001  the flush loop must go on
+        except BaseException as error:  # noqa: BLE001  the flush loop must go on
             self._report(error, None)
             self._unrecorded(works, InternalError())
         self._send(works)
@@ -155,13 +166,13 @@ class Committer:
         for work in works:
             try:
                 work.done(work)
-            except Exception as error:  # noqa: BLE001  one broken connection must not keep others waiting
+            except BaseException as error:  # noqa: BLE001  one broken connection must not keep others waiting
                 self._report(error, work.call)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # noqa: BLE001  the flush loop must go on
+        except BaseException as error:  # noqa: BLE001  the flush loop must go on
             self._report(error, None)
 
     # -- slow things --------------------------------------------------------------------------------------------
@@ -206,7 +217,7 @@ class Committer:
             group: Group | StrongroomError = self.core.storage.begin(self.core.committed.gsn, ())
         except StrongroomError as error:
             group = error
-        except Exception as error:  # noqa: BLE001  a driver's bug must not end the thread
+        except BaseException as error:  # noqa: BLE001  a driver's bug must not end the thread
             self._report(error, None)
             group = StorageUnusable("the store's lock could not be taken; the server's log says why")
         self._loop.call_soon_threadsafe(self._run, group)
@@ -217,7 +228,7 @@ class Committer:
             return
         try:
             run = GroupRun(self.core, group, self._report)
-        except Exception as error:  # noqa: BLE001  the lock must not stay taken
+        except BaseException as error:  # noqa: BLE001  the lock must not stay taken
             self._report(error, None)
             self._orders.put(group.abandon)
             self._refuse(InternalError())

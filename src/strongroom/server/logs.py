@@ -5,7 +5,7 @@ Rules of this file:
 - Bytes, Secrets, structs and anything else are shown by type and size only. Names that sound secret are dropped whatever they hold.
 - An exception is logged as its type and the places it passed, never its text or locals: either may hold what a caller sent.
 - What could move the cursor or begin a line of its own is escaped.
-- Nothing on the request path logs.
+- Nothing on the request path logs. A log that cannot be written stops nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -89,20 +90,25 @@ class Log:
 
     def info(self, event: str, **values: object) -> None:
         """Something worth knowing."""
-        self._logger.info(event, **values)
+        self._say(self._logger.info, event, **values)
 
     def warning(self, event: str, **values: object) -> None:
         """Something an operator should look at."""
-        self._logger.warning(event, **values)
+        self._say(self._logger.warning, event, **values)
 
     def error(self, event: str, **values: object) -> None:
         """Something failed."""
-        self._logger.error(event, **values)
+        self._say(self._logger.error, event, **values)
+
+    def _say(self, write: Callable[..., object], event: str, **values: object) -> None:
+        with suppress(OSError, ValueError):  # the log is gone: a closed pipe, a full disk
+            write(event, **values)
 
     def report(self, error: BaseException, call: Call | None = None) -> None:
         """An exception that nobody expected."""
         frames = traceback.extract_tb(error.__traceback__)[-12:]
-        self._logger.error(
+        self._say(
+            self._logger.error,
             "unexpected exception",
             kind=type(error).__name__,
             request=call.request.id if call is not None else "",

@@ -15,7 +15,7 @@ from strongroom.core.areas import QUEUE
 from strongroom.core.core import Core
 from strongroom.core.group import GroupRun
 from strongroom.core.work import Reported, Timer, Work, next_due
-from strongroom.server.committer import Committer
+from strongroom.server.committer import Committer, quiet
 
 BATCH = 32
 """Timers under way at one time."""
@@ -32,7 +32,7 @@ class Scheduler:
         self._core = core
         self._committer = committer
         self._loop = loop
-        self._report = report
+        self._report = quiet(report)
         self._alarm: asyncio.TimerHandle | None = None
         self._next = 0
         self._running: set[bytes] = set()
@@ -76,7 +76,7 @@ class Scheduler:
             return
         try:
             due, later = next_due(self._core, self._core.clock.now(), BATCH, self._report)
-        except Exception as error:  # noqa: BLE001  the alarm must be set again whatever it was
+        except BaseException as error:  # noqa: BLE001  the alarm must be set again whatever it was
             self._report(error, None)
             self._wake(RETRY)
             return
