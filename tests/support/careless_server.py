@@ -8,6 +8,7 @@ import time
 from strongroom.core.group import GroupRun
 from strongroom.server.committer import Committer
 from strongroom.server.serve import run
+from tests.support.patching import put
 
 LATE_SECONDS = 0.03
 
@@ -21,5 +22,5 @@ def _answer_then_commit(self: Committer, group: GroupRun, wrote: bool) -> None:
 
 
 if __name__ == "__main__":
-    Committer._commit = _answer_then_commit  # type: ignore[method-assign]
+    put(Committer, _commit=_answer_then_commit)
     sys.exit(run(sys.argv[1:]))

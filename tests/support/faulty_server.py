@@ -19,6 +19,7 @@ from strongroom.engines.kv.store import KeyValue
 from strongroom.server.serve import run
 from strongroom.sinks.file import File
 from strongroom.storage.sqlite import SqliteGroup
+from tests.support.patching import put
 
 FAULT = Path("fault")
 
@@ -58,5 +59,8 @@ def save(self: KeyValue, row: bytes, head: Any) -> None:
 
 
 if __name__ == "__main__":
-    SqliteGroup.commit, File.write, Core._route, KeyValue.save = commit, write, route, save  # type: ignore[method-assign]
+    put(SqliteGroup, commit=commit)
+    put(File, write=write)
+    put(Core, _route=route)
+    put(KeyValue, save=save)
     sys.exit(run(sys.argv[1:]))

@@ -7,7 +7,8 @@ import sys
 
 from strongroom.api import vault
 from strongroom.server.serve import run
+from tests.support.patching import put
 
 if __name__ == "__main__":
-    vault.strict_json = lambda body, *_: json.loads(body)  # type: ignore[assignment]
+    put(vault, strict_json=lambda body, *_: json.loads(body))
     sys.exit(run(sys.argv[1:]))

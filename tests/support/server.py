@@ -179,7 +179,12 @@ class Server:
         return made
 
     def tls_context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.authority.ca))
+        return self.context_of(self.authority.ca)
+
+    @staticmethod
+    def context_of(authority: Path) -> ssl.SSLContext:
+        """What a client uses that trusts this authority only."""
+        return ssl.create_default_context(cafile=str(authority))
 
     def close(self) -> None:
         """End the process and every connection."""

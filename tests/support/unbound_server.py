@@ -6,12 +6,15 @@ import sys
 
 from strongroom.crypto.records import RecordCipher
 from strongroom.server.serve import run
+from tests.support.patching import put
 
-_seal, _open = RecordCipher.seal, RecordCipher.open
-_opener = getattr(RecordCipher, "opener", None)
+_seal, _open, _opener = RecordCipher.seal, RecordCipher.open, RecordCipher.opener
 
 if __name__ == "__main__":
-    RecordCipher.seal = lambda self, _key, generation, text: _seal(self, b"", generation, text)  # type: ignore[method-assign]
-    RecordCipher.open = lambda self, _key, record: _open(self, b"", record)  # type: ignore[method-assign]
-    RecordCipher.opener = lambda self, _key, record: _opener(self, b"", record)  # type: ignore[method-assign]
+    put(
+        RecordCipher,
+        seal=lambda self, _key, generation, text: _seal(self, b"", generation, text),
+        open=lambda self, _key, record: _open(self, b"", record),
+        opener=lambda self, _key, record: _opener(self, b"", record),
+    )
     sys.exit(run(sys.argv[1:]))

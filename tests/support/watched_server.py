@@ -13,6 +13,7 @@ from typing import Any
 from strongroom.core.acl import Acl
 from strongroom.engines.kv.store import KeyValue
 from strongroom.server.serve import run
+from tests.support.patching import put
 
 SEEN = Path("seen")
 
@@ -37,8 +38,11 @@ def used(path: str) -> str:
 
 
 if __name__ == "__main__":
-    Acl.check = check  # type: ignore[method-assign]
-    KeyValue.row = lambda self, path: _row(self, used(path))  # type: ignore[method-assign]
-    KeyValue.listed = lambda self, path, body: _listed(self, used(path), body)  # type: ignore[method-assign]
-    KeyValue.scanned = lambda self, path, body: _scanned(self, used(path), body)  # type: ignore[method-assign]
+    put(Acl, check=check)
+    put(
+        KeyValue,
+        row=lambda self, path: _row(self, used(path)),
+        listed=lambda self, path, body: _listed(self, used(path), body),
+        scanned=lambda self, path, body: _scanned(self, used(path), body),
+    )
     sys.exit(run(sys.argv[2:] if careless else sys.argv[1:]))
