@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from strongroom.barrier.scrub import scrub
 from strongroom.barrier.view import View
 from strongroom.core import areas
 from strongroom.core.group import GroupRun
@@ -120,6 +121,7 @@ def test_a_call_sees_what_a_dictionary_would_hold(
         run.settle(wrote, run.end(wrote))
         agrees(Transaction(room.core.committed, None, 1).view(AREA), model)
     assert room.core.barrier.index().gsn == room.core.committed.gsn
+    assert scrub(room.core.barrier).clean
 
 
 def _clear(view: View) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from strongroom.barrier.scrub import scrub
 from strongroom.core.audit import Broker
 from strongroom.core.group import MAX_GROUP_BYTES, GroupRun
 from strongroom.core.request import Operation
@@ -504,3 +507,58 @@ def test_a_panic_below_leaves_no_lock_taken(loop: str, step: str) -> None:
         assert [type(error) for error in house.reports] == [Panic]
 
     on_loop(loop, room(store), scene)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["", "", "begin_error", "apply_error", "commit_error", "lost", "unknown"]),
+            st.lists(st.sampled_from(["count/a", "count/b", "raise/bad", "slow/x", "staging/a", "drop/a", "at/t"]), max_size=8),
+        ),
+        max_size=6,
+    )
+)
+def test_whatever_fails_and_when_the_store_adds_up_and_readers_see_what_it_holds(groups: list[tuple[str, list[str]]]) -> None:
+    store = Faulty()
+    made = room(store)
+    counted = {"a": 0, "b": 0, "slow": 0}
+
+    async def scene(house: House) -> None:
+        for fault, paths in groups:
+            if fault in ("lost", "unknown"):
+                store.commit_error, store.commit_first = OutcomeUnknown(b"x"), True
+                store.outcome_error = StorageUnusable("gone") if fault == "unknown" else None
+            elif fault:
+                setattr(store, fault, StorageUnusable("gone"))
+            works = [house.work(_verb(path), f"probe/{path.replace('drop', 'count')}") for path in paths]
+            if works:
+                await asyncio.wait_for(house.send(*works), 20)
+            store.begin_error = store.apply_error = store.commit_error = store.outcome_error = None
+            store.commit_first = False
+            for work in works:
+                if isinstance(work.error, OutcomeUnknown) or work.error is None:
+                    _count(work, counted)
+            for name, number in counted.items():
+                assert await house.read(f"probe/count/{name}") == {"n": number}
+        assert house.reports == []
+
+    on_loop("asyncio", made, scene)
+    assert scrub(made.core.barrier).clean
+    made.core.committed.forget(None, None)
+    for name, number in counted.items():
+        assert made.read(f"probe/count/{name}").data == {"n": number}
+
+
+def _verb(path: str) -> Operation:
+    return {"drop/a": DELETE, "staging/a": READ}.get(path, UPDATE)
+
+
+def _count(work: Work, counted: dict[str, int]) -> None:
+    path = work.request.path
+    if work.request.operation is DELETE:
+        counted["a"] = 0
+        return
+    name = {"probe/count/b": "b", "probe/slow/x": "slow"}.get(path, "a")
+    if path not in ("probe/raise/bad", "probe/at/t"):
+        counted[name] += 1
