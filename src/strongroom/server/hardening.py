@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
-MCL_CURRENT, MCL_FUTURE = 1, 2
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 
 
 class Measure(NamedTuple):
@@ -65,11 +65,14 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _lock_memory() -> None:
-    """All pages, present and future. With a limit, locking would fail allocations later on: then it is not tried."""
+    """All pages, present and future, each once it is used: locked at once, the unused part of every thread's stack would be resident.
+
+    With a limit, locking would fail allocations later on: then it is not tried.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != resource.RLIM_INFINITY and os.geteuid() != 0:
         raise OSError(f"the limit on locked memory is {soft} bytes; raise it (LimitMEMLOCK=infinity), or have no swap or an encrypted one")
-    if _libc().mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
+    if _libc().mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0:
         _fail()
 
 

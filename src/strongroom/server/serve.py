@@ -26,6 +26,7 @@ from strongroom.core.group import transact
 from strongroom.core.unsealing import InitParameters, initialise, submit
 from strongroom.errors import ConfigError
 from strongroom.server.config import Config, Listener, Store, load_config, parse_config
+from strongroom.server.hardening import harden
 from strongroom.server.logs import Log
 from strongroom.server.worker import Worker, open_storage, settings_of
 from strongroom.storage.directory import DirectoryLock, lock_directory
@@ -79,6 +80,7 @@ def serve(config: Config, ready: Ready, *, dev: bool = False) -> int:
     log = Log(config.log_level, config.log_format)
     for warning in config.warnings:
         log.warning(warning)
+    _harden(log, lock_memory=not dev)
     lock: DirectoryLock | None = lock_directory(Path(config.storage.path)) if config.storage.kind == "sqlite" else None
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -87,6 +89,15 @@ def serve(config: Config, ready: Ready, *, dev: bool = False) -> int:
         if lock is not None:
             lock.close()
     return 0
+
+
+def _harden(log: Log, *, lock_memory: bool) -> None:
+    """Before there is a key or a thread. What the kernel did not give is said once: the server serves all the same."""
+    measures = harden(lock_memory=lock_memory)
+    log.info("hardened", took=[measure.name for measure in measures if measure.took])
+    for measure in measures:
+        if not measure.took:
+            log.warning("not hardened", measure=measure.name, reason=measure.reason)
 
 
 async def _serve(config: Config, log: Log, ready: Ready, *, dev: bool) -> None:
