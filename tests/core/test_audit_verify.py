@@ -85,6 +85,22 @@ def test_an_honest_log_is_intact(log: Log, tmp_path: Path) -> None:
     assert report_text(report).endswith("intact")
 
 
+def test_a_log_over_a_seal_and_unseal_of_one_process_is_intact(tmp_path: Path) -> None:
+    """The devices are opened anew by the same broker, which must not begin the same stream twice."""
+    path = tmp_path / "audit.log"
+    audit = broker(device(File(str(path))), boot="first")
+    exchange(audit, 1)
+    checkpoint(audit, final=True)
+    audit.close()
+    audit.enable(device(File(str(path))))
+    exchange(audit, 2)
+    checkpoint(audit, final=True)
+    audit.close()
+    report = verify([path], KEYS, expected=audit.last)
+    assert report.intact, report_text(report)
+    assert (report.streams, report.checkpoints) == (2, 2)
+
+
 # --- F22 ---
 
 Mutation = Callable[[random.Random, dict[str, list[bytes]]], None]

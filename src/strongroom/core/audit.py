@@ -21,6 +21,7 @@ from strongroom.core.audit_device import Device, DeviceEntry
 from strongroom.core.audit_format import Repeated, timestamp
 from strongroom.core.audit_mask import encode
 from strongroom.core.request import Call, Response
+from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import AuditFailed, InvalidRequest
 
 
@@ -118,10 +119,11 @@ class Broker:
             device.reopen(self._time())
 
     def close(self) -> None:
-        """Let go of all devices."""
+        """Let go of all devices. Those that are opened later write streams of another boot: these here have ended."""
         for device in self.devices:
             device.close()
         self.devices = ()
+        self._boot = uuid4_text()
 
     # --- lines ---
 

@@ -41,7 +41,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What is signed. `previous` is the digest of checkpoint `number` - 1 of the same node and boot, "" for the first."""
+    """What is signed. `previous` is the digest of checkpoint `number` - 1 of the same process, "" for the first; sealing ends a boot."""
 
     node: str
     boot: str
