@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from strongroom.clock import SystemClock
 from strongroom.core.unsealing import InitParameters, initialise
 from strongroom.errors import ConfigError
@@ -64,6 +66,15 @@ def data_directory() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "strongroom"
 
 
+def stored(layout: Layout) -> Config:
+    """The configuration of a data directory, without the listener."""
+    return Config(
+        storage=Store("sqlite", str(layout.store)),
+        seals=(SealStanza("static", {"path": str(layout.seal_key)}),),
+        audit=(AuditStanza("file", "file/", "everything that is asked and answered", {"file_path": str(layout.audit)}),),
+    )
+
+
 def run(argv: list[str]) -> int:
     """Set up if needed, then serve in the foreground."""
     flags = argparse.ArgumentParser(prog="strongroom up", description=__doc__.partition("\n")[0], allow_abbrev=False)
@@ -78,11 +89,9 @@ def run(argv: list[str]) -> int:
         certificates = _certificates(layout.directory)
         _make_seal_key(layout.seal_key)
         layout.audit.parent.mkdir(mode=0o700, exist_ok=True)
-        config = Config(
+        config = msgspec.structs.replace(
+            stored(layout),
             listeners=(Listener(address=f"{HOST}:{port}", tls_cert_file=str(certificates.cert), tls_key_file=str(certificates.key)),),
-            storage=Store("sqlite", str(layout.store)),
-            seals=(SealStanza("static", {"path": str(layout.seal_key)}),),
-            audit=(AuditStanza("file", "file/", "everything that is asked and answered", {"file_path": str(layout.audit)}),),
             api_addr=f"https://{HOST}:{port}",
             log_level=options.log_level,
         )
