@@ -62,6 +62,13 @@ class Running:
         """What the process printed and logged so far."""
         return (self.directory / "output").read_text(encoding="utf-8")
 
+    def await_output(self, text: str) -> None:
+        """Wait until it printed a text."""
+        end = time.monotonic() + START_SECONDS
+        while text not in self.output():
+            assert time.monotonic() < end, f"the server did not print {text!r}:\n{self.output()}"
+            time.sleep(0.02)
+
     def environment(self) -> dict[str, str]:
         """Variables for a command-line client of this server."""
         trust = {"VAULT_CACERT": str(self.ca)} if self.ca else {}

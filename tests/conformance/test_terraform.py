@@ -124,10 +124,12 @@ def contains(found: dict[str, Any], member: str, expected: Any, name: str) -> bo
 @pytest.mark.parametrize("kind", RESOURCES)
 def test_every_field_that_was_written_is_read_back(server: Running, name: str, kind: str) -> None:
     http, names = Http(server), {"name": name, "directory": str(server.directory)}
-    resource = Resource(*(filled(part, **names) for part in RESOURCES[kind][:4]), first=RESOURCES[kind].first)
+    declared = RESOURCES[kind]
+    resource = declared._replace(
+        path=filled(declared.path, **names), sent=filled(declared.sent, **names), read=filled(declared.read, **names)
+    )
     if resource.first is not None:
-        path, body = filled(resource.first[0], **names), resource.first[1]
-        assert http("POST", path, body).status == 204
+        assert http("POST", filled(resource.first[0], **names), resource.first[1]).status == 204
     for _ in range(2):
         assert http("PUT", resource.path, resource.sent).status in (200, 204), "writing the same again changes nothing"
         if kind in ("mount", "audit device"):
