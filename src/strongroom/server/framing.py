@@ -7,6 +7,8 @@ Rules of this file:
 - Only one request is parsed at a time; whatever was pipelined behind it stays raw.
 - llhttp answers 400 to LIST and SCAN. A head is complete before llhttp sees it, so those verbs are replaced by LINK, of the same length,
   with nothing to hold back; a genuine LINK is refused as any other verb that Vault does not have.
+- A head that llhttp accepted means the same whenever the same bytes come again. Such heads are known by their bytes and not parsed again;
+  of a body behind one, as many bytes are taken as its Content-Length says. A keep-alive client sends the same few heads all the time.
 - Nothing is repaired: folded lines, bare LF, chunk extensions, trailers and repeated single headers are refused. After a refusal the
   connection is closed, because where the next request begins is no longer known.
 """
@@ -53,6 +55,30 @@ CHUNKS: Final = 2
 """What the reader is waiting for, in `stage`. Plain numbers: they are compared on every request."""
 
 
+class Head:
+    """A head that was read before; shared by all requests that have it, so nobody changes it. `length` is that of the body.
+
+    `answer` is a place for whoever can answer requests with this head without looking at it again (repeats.py).
+    """
+
+    __slots__ = ("answer", "headers", "length", "target", "verb")
+
+    def __init__(self, verb: bytes, target: bytes, headers: dict[bytes, bytes], length: int) -> None:
+        self.verb = verb
+        self.target = target
+        self.headers = headers
+        self.length = length
+        self.answer: object = None
+
+
+_heads: dict[bytes, Head] = {}
+KNOWN_HEADS: Final = 16_384
+LONGEST_KNOWN: Final = 1_024
+"""Heads known per worker and their size: at most 16 MiB of them, and a tenth of that with what clients really send."""
+_CHANGING: Final = frozenset((b"transfer-encoding", b"expect", b"connection"))
+"""Headers of requests that are read anew each time."""
+
+
 class RequestReader:
     """Reads requests out of one connection's bytes.
 
@@ -71,11 +97,13 @@ class RequestReader:
         "_max_head",
         "_max_headers",
         "_parser",
+        "_plain",
         "_repeated",
         "_searched",
         "body",
         "buffer",
         "expects",
+        "head",
         "headers",
         "keep_alive",
         "length",
@@ -97,7 +125,8 @@ class RequestReader:
         self.body = b""
         self._grown = bytearray()
         self.length = self._left = self._chunks = 0
-        self.keep_alive = self.expects = self._headed = self._ended = False
+        self.keep_alive = self.expects = self._headed = self._ended = self._plain = False
+        self.head: Head | None = None
 
     @property
     def waiting(self) -> int:
@@ -146,7 +175,22 @@ class RequestReader:
         return False
 
     def _read_head(self, head: bytes) -> bool:
-        """Parse a whole head, on every request: one call of llhttp and as few others as will do."""
+        """Take a whole head: one that is known as it is, another one after llhttp has read it."""
+        known = self.head = _heads.get(head)
+        if known is None:
+            self._plain = False
+            return self._parse_head(head)
+        self.verb, self.target, self.headers, self.keep_alive, self.body = known.verb, known.target, known.headers, True, b""
+        if not known.length:
+            return True
+        self._plain, self._ended, self.expects = True, False, False
+        self.stage, self.length, self._left = BODY, known.length, known.length
+        self._bound(known.length)
+        return self.next() if self.buffer else False
+
+    def _parse_head(self, head: bytes) -> bool:
+        """Parse a head: one call of llhttp and as few others as will do."""
+        sent = head
         verb = self.verb = head[: head.find(b" ", 0, 32)]
         if verb not in VERBS:
             return self._odd_verb(head)
@@ -169,7 +213,14 @@ class RequestReader:
             self.keep_alive = self._parser.should_keep_alive()
         if self._repeated:
             raise Refusal(400, f"the header {self._repeated.decode('latin-1')} was sent more than once; send it once")
+        if self.keep_alive and len(sent) <= LONGEST_KNOWN and _CHANGING.isdisjoint(headers):
+            self._know(sent)
         return self._ended or self._begin_body()
+
+    def _know(self, head: bytes) -> None:
+        if len(_heads) >= KNOWN_HEADS:
+            _heads.clear()
+        self.head = _heads[head] = Head(self.verb, self.target, self.headers, int(self.headers.get(b"content-length", b"0")))
 
     def _odd_verb(self, head: bytes) -> bool:
         lines = head.lstrip(_CRLF)
@@ -219,8 +270,19 @@ class RequestReader:
     def _read_body(self) -> bool:
         size = min(self._left, self.waiting)
         self._left -= size
-        self._feed_next(size)
+        if self._plain:
+            self._take(size)
+        else:
+            self._feed_next(size)
         return self._end() if self._left == 0 else False
+
+    def _take(self, size: int) -> None:
+        """A piece of the body behind a known head."""
+        piece = self.buffer if size == len(self.buffer) else self.buffer[self._at : self._at + size]
+        self._consume(self._at + size)
+        if piece:
+            self.on_body(piece)
+        self._ended = self._left == 0
 
     def _read_chunks(self) -> bool:
         while True:

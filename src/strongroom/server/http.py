@@ -25,7 +25,7 @@ from strongroom.core.request import Peer
 from strongroom.errors import InternalError, StrongroomError
 from strongroom.server.connections import Connections
 from strongroom.server.forwarded import Forwarding
-from strongroom.server.framing import HEAD, RequestReader
+from strongroom.server.framing import HEAD, Head, RequestReader
 from strongroom.server.limits import FAIR_SHARE, LARGE_RATE, SMALL_BODY, TURNED_AWAY, Limits
 
 
@@ -41,7 +41,10 @@ NEW, IDLE, HEADING, BODY, REQUEST, SENDING, LINGERING = range(7)
 
 
 class Exchange(Struct, eq=False, repr_omit_defaults=True):
-    """One request and the way to answer it: `verb` as sent, `target` undecoded, `headers` by lower-case name, `peer` after forwarding."""
+    """One request and the way to answer it: `verb` as sent, `target` undecoded, `headers` by lower-case name, `peer` after forwarding.
+
+    `headers` may be shared with other requests: read them only. `head` is there where the same head may come again.
+    """
 
     connection: HttpProtocol | None
     verb: bytes
@@ -49,6 +52,7 @@ class Exchange(Struct, eq=False, repr_omit_defaults=True):
     headers: dict[bytes, bytes]
     body: bytes
     peer: Peer
+    head: Head | None = None
 
     def answer(self, data: bytes, close: bool = False) -> None:
         """Send a complete message, head and body. Does nothing when the connection is gone or the exchange was answered."""
@@ -203,7 +207,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._phase = IDLE
                 self._keep_alive = self._keep and reader.keep_alive
                 peer = self._peer if self._forwarding is None else self._forwarded(self._forwarding, reader.headers)
-                exchange = self._exchange = Exchange(self, reader.verb, reader.target, reader.headers, reader.body, peer)
+                exchange = self._exchange = Exchange(self, reader.verb, reader.target, reader.headers, reader.body, peer, reader.head)
                 self._handler(exchange)
                 if exchange.connection is not None or self._blocked or not reader.buffer:
                     break

@@ -24,17 +24,17 @@ from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import StrongroomError
 from strongroom.server.committer import Committer
+from strongroom.server.framing import Head
 from strongroom.server.http import Exchange, render
 
 LIMIT = 16_384
-"""Reads kept per worker, about 5 KiB each; beyond it the older half is forgotten."""
+"""Reads kept per worker, about 5 KiB each; beyond it all are forgotten, and those that are asked for come back."""
 
-SPECIAL = frozenset((b"x-vault-wrap-ttl", b"x-vault-namespace", b"authorization", b"x-vault-wrap-format", b"x-vault-mfa"))
-"""Headers that make a request something else than token and path."""
+SPECIAL = frozenset(
+    b"x-vault-wrap-ttl x-vault-namespace authorization x-vault-wrap-format x-vault-mfa origin content-length x-forwarded-for".split()
+)
+"""Headers that make a request something else than token and path, or its answer something else than an envelope."""
 _TOKEN = b"x-vault-token"
-
-Key = tuple[bytes, bytes]
-"""Request target and token, as they were sent."""
 
 
 class Kept(NamedTuple):
@@ -82,16 +82,16 @@ class Repeats:
     def __init__(self, core: Core, committer: Committer) -> None:
         self._core = core
         self._committer = committer
-        self._kept: dict[Key, Kept] = {}
+        self._kept: list[Head] = []
         self._tails: dict[int, tuple[Peer, bytes]] = {}
 
     def answer(self, exchange: Exchange) -> bool:
         """Answer an exchange if it repeats a read that is kept and still counts."""
-        headers = exchange.headers
-        key = (exchange.target, headers.get(_TOKEN))
-        kept = self._kept.get(key)  # type: ignore[arg-type]  # no kept read has no token
-        if kept is None or exchange.verb != b"GET" or not SPECIAL.isdisjoint(headers):
+        head = exchange.head
+        if head is None or head.answer is None:
             return False
+        kept = head.answer
+        assert isinstance(kept, Kept)
         core = self._core
         token, deadline, row, entry, opened, show, lines, devices, keys, before, between, after, fixed = kept
         if (
@@ -102,7 +102,7 @@ class Repeats:
             or (deadline and core.clock.now() >= deadline)
             or exchange.peer.leaf is not None
         ):
-            del self._kept[key]  # type: ignore[arg-type]
+            head.answer = None
             return False
         text = show(opened())
         request_id = uuid4_text().encode()
@@ -130,16 +130,19 @@ class Repeats:
         if call is None or response is None or not self._repeatable(exchange, call, response):
             return
         kept = self._made(call, response, body)
-        if kept is not None:
+        if kept is not None and exchange.head is not None:
             if len(self._kept) >= LIMIT:
-                for key in list(self._kept)[: LIMIT // 2]:
-                    del self._kept[key]
-            self._kept[exchange.target, exchange.headers[_TOKEN]] = kept
+                for head in self._kept:
+                    head.answer = None
+                self._kept.clear()
+            exchange.head.answer = kept
+            self._kept.append(exchange.head)
 
     def _repeatable(self, exchange: Exchange, call: Call, response: Response) -> bool:
         request, token = call.request, call.token
         return (
             exchange.verb == b"GET"
+            and exchange.head is not None
             and _TOKEN in exchange.headers
             and SPECIAL.isdisjoint(exchange.headers)
             and request.operation is Operation.READ
