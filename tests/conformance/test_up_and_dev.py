@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import hvac
 import pytest
 
 from tests.conformance.http import Http
-from tests.conformance.server import Running, free_port, running
+from tests.conformance.server import Running, clean_environment, free_port, running
 
 
 def printed(server: Running, label: str) -> str:
@@ -87,6 +90,24 @@ def test_a_taken_port_is_said_plainly(home: Path, server: Running) -> None:
         second.await_output("Address: ")
         address = printed(second, "Address")
         assert address != server.address and f"Port {taken} is taken; using {address.rpartition(':')[2]}." in second.output()
+
+
+def test_the_store_and_the_audit_log_of_a_data_directory_are_checked_as_they_lie(home: Path) -> None:
+    assert audited(home, "operator", "scrub").stdout.endswith("\nintact\n")
+    assert audited(home, "audit", "verify").stdout.endswith("\nintact\n")
+    with sqlite3.connect(home / "data" / "store" / "strongroom.db") as database:
+        database.execute("DELETE FROM entries WHERE key = (SELECT max(key) FROM entries)")
+    database.close()
+    found = audited(home, "operator", "scrub")
+    assert found.returncode == 2 and "NOT intact" in found.stdout
+    nowhere = audited(home / "nowhere", "operator", "scrub")
+    assert nowhere.returncode == 1 and "there is no store" in nowhere.stderr
+
+
+def audited(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """What a server-side command says of a data directory."""
+    command = [sys.executable, "-m", "strongroom", *words, f"-data={home / 'data'}"]
+    return subprocess.run(command, env=clean_environment(home), capture_output=True, text=True)
 
 
 # -- dev --------------------------------------------------------------------------------------------------------------
