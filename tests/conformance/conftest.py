@@ -24,9 +24,12 @@ _numbers = itertools.count(1)
 
 @contextlib.contextmanager
 def configured(directory: Path) -> Iterator[Running]:
-    """A server from a configuration file: sqlite, own CA, TLS, file audit, the old key endpoints open. Not yet initialised."""
+    """A server from a configuration file: sqlite, own CA, TLS, file audit, the old key endpoints open.
+
+    Not initialised in a fresh directory; sealed, with all that it held, in one that was used before.
+    """
     certificates = make_authority(directory / "tls", ["localhost"], ["127.0.0.1"], SystemClock().now())
-    (directory / "audit").mkdir()
+    (directory / "audit").mkdir(exist_ok=True)
     port = free_port()
     config = directory / "server.hcl"
     config.write_text(CONFIG.format(directory=directory, address=f"127.0.0.1:{port}", certificates=certificates))

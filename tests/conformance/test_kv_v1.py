@@ -5,6 +5,9 @@ from __future__ import annotations
 import hvac
 import pytest
 from hvac import exceptions
+from hvac.adapters import RawAdapter
+
+from tests.conformance.server import Running
 
 SECRET = {"pssst": "hi", "number": 12345678901234567890, "nested": {"list": [1, 2.5, None, True]}}
 
@@ -94,3 +97,12 @@ def test_a_percent_sign_in_a_name_is_refused_and_says_why(client: hvac.Client, v
     """What still holds one after a decoding has two readings; Vault would take it."""
     with pytest.raises(exceptions.InvalidRequest, match="encoded twice"):
         client.secrets.kv.v1.create_or_update_secret("100% sure", {"a": "b"}, "POST", mount_point=v1_mount)
+
+
+def test_clients_without_the_list_verb_and_with_raw_answers_work_too(server: Running, v1_mount: str) -> None:
+    strict = hvac.Client(server.address, server.root_token, verify=str(server.ca), strict_http=True)
+    strict.secrets.kv.v1.create_or_update_secret("a/b", {"zap": "zip"}, "PUT", mount_point=v1_mount)
+    assert strict.secrets.kv.v1.list_secrets("a", mount_point=v1_mount)["data"] == {"keys": ["b"]}
+    raw = hvac.Client(server.address, server.root_token, verify=str(server.ca), adapter=RawAdapter)
+    answer = raw.secrets.kv.v1.read_secret("a/b", mount_point=v1_mount)
+    assert answer.status_code == 200 and answer.json()["data"] == {"zap": "zip"}

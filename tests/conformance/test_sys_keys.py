@@ -13,6 +13,7 @@ import pytest
 from hvac import exceptions
 
 from tests.conformance.conftest import configured
+from tests.conformance.http import Http
 from tests.conformance.server import Running
 
 
@@ -192,6 +193,42 @@ def test_a_generation_may_be_cancelled(holder: hvac.Client) -> None:
         holder.sys.generate_root("00" * 33, nonce)
     with pytest.raises(exceptions.ParamValidationError):
         holder.sys.start_root_token_generation(otp="x", pgp_key="y")
+
+
+# -- the command line of vault: whole structs, zero values included ---------------------------------------------------
+
+
+def test_what_the_vault_command_line_sends_is_taken(custodians: Running) -> None:
+    http = Http(custodians, "")
+    rekey = {
+        "secret_shares": 5,
+        "secret_threshold": 3,
+        "stored_shares": 0,
+        "pgp_keys": None,
+        "backup": False,
+        "require_verification": False,
+    }
+    assert http("PUT", "sys/rekey/init", rekey).body["started"] is True
+    assert http("DELETE", "sys/rekey/init").status == 204
+    started = http("PUT", "sys/generate-root/attempt", {"otp": "", "pgp_key": ""})
+    assert started.body["otp"] and started.body["started"] is True
+    assert http("GET", "sys/generate-root/attempt").body["otp"] == "", "shown once"
+    assert http("DELETE", "sys/generate-root/attempt").status == 204
+    assert http("PUT", "sys/unseal", {"key": "", "reset": True, "migrate": False}).body["sealed"] is False
+    holder = Http(custodians)
+    assert holder("PUT", "sys/rotate").status == 204
+    assert holder("PUT", "sys/step-down").status == 204
+    assert holder("PUT", "sys/leases/renew", {"lease_id": "no/such", "increment": 0}).status == 400
+
+
+def test_what_vault_operator_init_sends_is_taken(tmp_path: Path) -> None:
+    zeros = {"stored_shares": 0, "pgp_keys": None, "recovery_shares": 0, "recovery_threshold": 0, "recovery_pgp_keys": None}
+    body = {"secret_shares": 1, "secret_threshold": 1, "root_token_pgp_key": "", **zeros}
+    with configured(tmp_path) as server:
+        made = Http(server, "")("PUT", "sys/init", body)
+        assert made.status == 200 and len(made.body["keys"]) == 1
+        opened = Http(server, "")("PUT", "sys/unseal", {"key": made.body["keys"][0], "reset": False, "migrate": False})
+        assert opened.body["sealed"] is False
 
 
 # -- init -------------------------------------------------------------------------------------------------------------
