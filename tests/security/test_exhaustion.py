@@ -223,6 +223,18 @@ def test_slow_clients_are_cut_and_others_do_not_notice(server: Server, how: str)
     assert took < 8
 
 
+def test_without_a_deadline_a_dripping_connection_stands(live: Server) -> None:
+    """The negative control: on a server with the usual ten seconds it is still there after three."""
+    first, drip = SLOW["a head that never ends"]
+    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as client:
+        client.sendall(first)
+        client.setblocking(False)
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert not _ended(client, drip)
+            time.sleep(0.25)
+
+
 def test_a_client_that_does_not_read_is_cut(server: Server) -> None:
     with server.client() as root:
         assert root.write("secret/data/large", {"data": {"text": "x" * 500_000}}).status == 200

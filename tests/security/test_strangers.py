@@ -166,25 +166,39 @@ def wrapped(live: Server, ttl: str = "5m") -> tuple[str, dict[str, Any]]:
     return info["token"], info
 
 
-def test_of_a_hundred_that_unwrap_at_once_one_succeeds(live: Server) -> None:
-    token, _ = wrapped(live)
+def at_once(live: Server, token: str, verb: str, path: str) -> list[Reply]:
+    """What a hundred get that ask for the same in the same instant."""
     clients = [live.client(token) for _ in range(100)]
     gate, answers = threading.Barrier(len(clients)), list[Reply]()
 
-    def unwrap(client: Client) -> None:
+    def ask(client: Client) -> None:
         client.read("sys/health", token="")
         gate.wait()
-        answers.append(client.write("sys/wrapping/unwrap"))
+        answers.append(client.ask(verb, path))
 
-    threads = [threading.Thread(target=unwrap, args=(client,)) for client in clients]
+    threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for client in clients:
+        client.close()
+    return answers
+
+
+def test_of_a_hundred_that_unwrap_at_once_one_succeeds(live: Server) -> None:
+    token, _ = wrapped(live)
+    answers = at_once(live, token, "POST", "sys/wrapping/unwrap")
     good = [reply for reply in answers if reply.status == 200]
     assert [reply.data for reply in good] == [{"password": "inside"}]
     assert {reply.status for reply in answers} <= {200, 400, 403}
     assert not [reply for reply in answers if reply.status != 200 and "inside" in reply.text]
+
+
+def test_a_hundred_that_may_all_are_all_served(live: Server) -> None:
+    """The control: with a token that is good for any number of uses all hundred succeed."""
+    live.client().write("secret/data/hundred", {"data": {"password": "inside"}})
+    assert [reply.status for reply in at_once(live, live.token, "GET", "secret/data/hundred")] == [200] * 100
 
 
 def test_a_wrapping_token_opens_its_envelope_and_nothing_else(live: Server) -> None:
