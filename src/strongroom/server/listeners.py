@@ -35,7 +35,7 @@ def limits_of(listener: Listener, base: Limits) -> Limits:
         "body_seconds": listener.http_read_timeout,
         "write_seconds": listener.http_write_timeout,
     }
-    return base._replace(**{name: value for name, value in said.items() if value})
+    return base._replace(**{name: value for name, value in said.items() if value})  # type: ignore[arg-type]  # numbers all of them
 
 
 def host_and_port(address: str) -> tuple[str, int]:
@@ -111,10 +111,11 @@ class Listening:
         """Take connections from now on."""
         self._server = await loop.create_server(self._tls or self._plain, sock=self._socket, backlog=BACKLOG)
 
-    def reload(self) -> None:
-        """Read certificates again. Raises ConfigError and keeps the old ones."""
+    def reload(self, listener: Listener) -> None:
+        """Read certificates again, from where this stanza says. Raises ConfigError and keeps the old ones."""
         if self._tls is not None:
-            self._tls.context = make_context(_tls(self.listener))
+            self._tls.context = make_context(_tls(listener))
+            self.listener = listener
 
     def stop(self) -> None:
         """Take no more connections."""

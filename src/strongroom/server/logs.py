@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import traceback
@@ -21,7 +22,7 @@ from typing import Any, TextIO
 import structlog
 
 from strongroom.core.request import Call
-from strongroom.errors import ConfigError
+from strongroom.errors import ConfigError, StorageTampered
 
 LEVELS = {"trace": 10, "debug": 10, "info": 20, "notice": 20, "warn": 30, "warning": 30, "error": 40, "err": 40}
 MAX_TEXT = 400
@@ -68,16 +69,25 @@ def _shown(value: object) -> object:
 
 
 class Log:
-    """The server's log; `report` is for exceptions that are bugs."""
+    """The server's log; `report` is for exceptions that are bugs. It goes to standard error, or to a file of its own."""
 
-    def __init__(self, level: str = "info", form: str = "standard", stream: TextIO | None = None, **bound: object) -> None:
-        if level.lower() not in LEVELS:
-            raise ConfigError(f"log_level is one of {', '.join(sorted(LEVELS))}")
+    def __init__(self, level: str = "info", form: str = "standard", stream: TextIO | None = None, path: str = "", **bound: object) -> None:
         if form not in ("standard", "json", ""):
             raise ConfigError("log_format is standard or json")
-        renderer: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        self._form, self._path, self._bound = form, Path(path) if path else None, bound
+        self._stream = stream or (_appending(self._path) if self._path is not None else sys.stderr)
+        self.tampered = 0
+        """How often something was read that is not what was written: an alarm."""
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Say more or less from now on. Raises ConfigError."""
+        if level.lower() not in LEVELS:
+            raise ConfigError(f"log_level is one of {', '.join(sorted(LEVELS))}")
+        self._level = level
+        renderer: Any = structlog.processors.JSONRenderer() if self._form == "json" else structlog.dev.ConsoleRenderer(colors=False)
         self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(stream or sys.stderr),
+            structlog.PrintLogger(self._stream),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -86,7 +96,14 @@ class Log:
             ],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level.lower()]),
             context_class=dict,
-        ).bind(**bound)
+        ).bind(**self._bound)
+
+    def reopen(self) -> None:
+        """Begin the log file anew where it was moved away, as by logrotate. Raises ConfigError and keeps the old one."""
+        if self._path is not None:
+            old, self._stream = self._stream, _appending(self._path)
+            self.set_level(self._level)
+            old.close()
 
     def info(self, event: str, **values: object) -> None:
         """Something worth knowing."""
@@ -105,7 +122,11 @@ class Log:
             write(event, **values)
 
     def report(self, error: BaseException, call: Call | None = None) -> None:
-        """An exception that nobody expected."""
+        """An exception that nobody expected, or an alarm: rows that are not what this server wrote."""
+        if isinstance(error, StorageTampered):
+            self.tampered += 1
+            self._logger.error("storage_tampered", what=error.what, request=call.request.id if call is not None else "")
+            return
         frames = traceback.extract_tb(error.__traceback__)[-12:]
         self._say(
             self._logger.error,
@@ -114,3 +135,10 @@ class Log:
             request=call.request.id if call is not None else "",
             frames=[f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
         )
+
+
+def _appending(path: Path) -> TextIO:
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"log_file {path} cannot be written: {error.strerror}") from None

@@ -33,9 +33,12 @@ from strongroom.server.worker import Worker, open_storage, settings_of
 from strongroom.storage.directory import DirectoryLock, lock_directory
 
 Ready = Callable[[Worker], Awaitable[None]]
+Reread = Callable[[], Config]
 
 SWITCH_SECONDS = 0.0005
 """How long the committing thread may wait for the interpreter lock; the default of 5 ms would show in every durable write."""
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 GARBAGE = 50_000
 """Objects made beyond those freed before the collector looks; the default of 700 is reached several times in a group of writes."""
@@ -69,7 +72,7 @@ def run(argv: list[str]) -> int:
         return serve(config, lambda worker: _start_dev(worker, options), dev=True)
     if not options.config:
         raise ConfigError("say which configuration to use: -config=FILE; or -dev for a throw-away server, or use 'strongroom up'")
-    return serve(_configured(options), _start)
+    return serve(_configured(options), _start, reread=lambda: _configured(options))
 
 
 def _configured(options: argparse.Namespace) -> Config:
@@ -78,17 +81,17 @@ def _configured(options: argparse.Namespace) -> Config:
     return msgspec.structs.replace(config, **{name: value for name, value in said.items() if value})
 
 
-def serve(config: Config, ready: Ready, *, dev: bool = False) -> int:
-    """Lock the store, harden the process, serve; returns when the server has stopped."""
+def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | None = None) -> int:
+    """Lock the store, harden the process, serve; returns when the server has stopped. `reread` gives the configuration anew on SIGHUP."""
     os.umask(0o077)
-    log = Log(config.log_level, config.log_format)
+    log = Log(config.log_level, config.log_format, path=config.log_file)
     for warning in config.warnings:
         log.warning(warning)
     _harden(log, lock_memory=not dev)
     lock: DirectoryLock | None = lock_directory(Path(config.storage.path)) if config.storage.kind == "sqlite" else None
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        uvloop.run(_serve(config, log, ready, dev=dev))
+        uvloop.run(_serve(config, log, ready, dev=dev, reread=reread or (lambda: config)))
     finally:
         if lock is not None:
             lock.close()
@@ -104,13 +107,14 @@ def _harden(log: Log, *, lock_memory: bool) -> None:
             log.warning("not hardened", measure=measure.name, reason=measure.reason)
 
 
-async def _serve(config: Config, log: Log, ready: Ready, *, dev: bool) -> None:
+async def _serve(config: Config, log: Log, ready: Ready, *, dev: bool, reread: Reread) -> None:
     if not config.listeners:
         raise ConfigError('the configuration has no listener; add: listener "tcp" { address = "127.0.0.1:8200" … }')
     worker = Worker(config, SystemClock(), log, open_storage(config.storage), settings_of(config, dev=dev))
+    worker.reread = reread
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.stopping.set)
+    for number in STOPPING:
+        loop.add_signal_handler(number, lambda: _stop(worker))
     loop.add_signal_handler(signal.SIGHUP, worker.reload)
     pid_file = Path(config.pid_file) if config.pid_file else None
     try:
@@ -126,6 +130,14 @@ async def _serve(config: Config, log: Log, ready: Ready, *, dev: bool) -> None:
         await worker.stop()
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
+
+
+def _stop(worker: Worker) -> None:
+    """Drain and stop. The next signal of these ends the process as it stands, which loses nothing that was answered."""
+    worker.stopping.set()
+    for number in STOPPING:
+        worker.loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _settle_garbage() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from strongroom.core.unsealing import try_open
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualSigner
-from strongroom.errors import ConfigError, StrongroomError
+from strongroom.errors import ConfigError, StorageTampered, StrongroomError
 from strongroom.server.anchors import newest_anchor
 from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
@@ -83,6 +83,7 @@ class Worker:
 
     def __init__(self, config: Config, clock: Clock, log: Log, storage: Storage, settings: Settings) -> None:
         self.config = config
+        self.reread: Callable[[], Config] = lambda: config
         self.log = log
         self.loop = asyncio.get_running_loop()
         self.stopping = asyncio.Event()
@@ -99,6 +100,7 @@ class Worker:
         self.connections = Connections(clock, DEFAULT_LIMITS)
         self.listening: list[Listening] = []
         self._checkpoints: asyncio.TimerHandle | None = None
+        self._opening: asyncio.TimerHandle | None = None
         self._signer: DualSigner | None = None
         self._count()
 
@@ -137,6 +139,8 @@ class Worker:
             self.core.audit.close()
             self.log.error("sealed again: an audit device could not be opened", reason="; ".join(error.messages))
             raise
+        if self._opening is not None:  # by key holders meanwhile: once they seal it again, it stays sealed
+            self._opening.cancel()
         if not self.core.audit.enabled:
             self.log.warning("no audit device is enabled: requests are not recorded")
         self._signer = DualSigner.from_bytes(self.core.barrier.keys.keyring.stable.signing)
@@ -150,14 +154,30 @@ class Worker:
         self.committer.after_answers(lambda: self._spawn(self._seal()))
 
     def reload(self) -> None:
-        """Certificates and audit files, on SIGHUP."""
+        """The log's level, certificates and files, on SIGHUP; what cannot be taken over is logged, and the old one stays."""
+        stanzas = self._reread()
         for listening in self.listening:
-            try:
-                listening.reload()
-            except StrongroomError as error:
-                self.log.error("certificate not reloaded; the old one stays in use", reason="; ".join(error.messages))
+            at = listening.listener.address
+            self._try("certificate not reloaded; the old one stays in use", partial(listening.reload, stanzas.get(at, listening.listener)))
+        self._try("the log file stays as it is", self.log.reopen)
         self.core.audit.reopen()
         self.log.info("reloaded")
+
+    def _reread(self) -> dict[str, Listener]:
+        """Read the configuration again and take over the log's level; its listeners by address."""
+        config = self.config
+        try:
+            config = self.reread()
+            self.log.set_level(config.log_level)
+        except StrongroomError as error:
+            self.log.error("the configuration stays as it is", reason="; ".join(error.messages))
+        return {listener.address: listener for listener in config.listeners if not listener.tls_disable}
+
+    def _try(self, otherwise: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except StrongroomError as error:
+            self.log.error(otherwise, reason="; ".join(error.messages))
 
     def metrics(self) -> bytes:
         """Prometheus text."""
@@ -170,18 +190,22 @@ class Worker:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def open_by_itself(self) -> None:
-        """Open the store with a configured seal, and go on trying while that fails."""
+        """Open the store with a configured seal, and go on trying while that may help: waiting mends no store that was tampered with."""
+        self._opening = None
         error = try_open(self.core)
-        if error is not None:
-            self.log.error("still sealed", reason="; ".join(error.messages), next_try_seconds=RETRY_SECONDS)
-            self.loop.call_later(RETRY_SECONDS, self.open_by_itself)
+        if error is None:
+            return
+        again = not isinstance(error, StorageTampered)
+        self.log.error("still sealed", reason="; ".join(error.messages), next_try_seconds=RETRY_SECONDS if again else None)
+        if again:
+            self._opening = self.loop.call_later(RETRY_SECONDS, self.open_by_itself)
 
     def change(self, internal: Internal) -> None:
         """Make a change of the server's own."""
         self.committer.submit(internal)
 
-    def _spawn(self, job: object) -> None:
-        task = self.loop.create_task(job)  # type: ignore[arg-type]
+    def _spawn(self, job: Coroutine[None, None, None]) -> None:
+        task = self.loop.create_task(job)
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -232,6 +256,9 @@ class Worker:
         metrics.gauge("vault_core_active", "1: every node serves.", lambda: 1.0)
         metrics.counter("vault_core_handle_request", "Requests taken in.", lambda: float(self.dispatch.requests))
         metrics.counter("vault_audit_log_request_failure", "Writes that an audit device did not take.", lambda: float(core.audit.failures))
+        metrics.counter(
+            "strongroom_storage_tampered", "Reads that met a row which is not what was written.", lambda: float(self.log.tampered)
+        )
         metrics.counter("strongroom_commit_groups", "Groups committed.", lambda: float(self.committer.groups))
         metrics.counter("strongroom_timers", "Timers run.", lambda: float(self.scheduler.ran))
         metrics.gauge("strongroom_connections", "Open connections.", lambda: float(len(self.connections)))
