@@ -56,6 +56,7 @@ class Dispatch:
         self._submit = submit
         self._repeats = repeats
         self.roots: dict[bytes, Callable[[Exchange], None]] = {}
+        self.cross_origin: Callable[[Exchange], Exchange | None] = lambda exchange: exchange
         self.requests = 0
         self._held: list[Exchange] | None = None
 
@@ -78,6 +79,11 @@ class Dispatch:
         self.requests += 1
         if self._repeats.answer(exchange):
             return
+        if b"origin" in exchange.headers:
+            allowed = self.cross_origin(exchange)
+            if allowed is None:
+                return
+            exchange = allowed
         target = exchange.target
         if target[:4] == b"/v1/":
             try:
