@@ -29,6 +29,7 @@ from strongroom.server.anchors import newest_anchor
 from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
 from strongroom.server.connections import Connections
+from strongroom.server.cross_origin import CrossOrigin
 from strongroom.server.dispatch import Dispatch
 from strongroom.server.limits import DEFAULT_LIMITS
 from strongroom.server.listeners import Listening, open_socket
@@ -97,6 +98,7 @@ class Worker:
         self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report)
         self.committer.on_commit = self.scheduler.heard
         self.dispatch = Dispatch(self.committer.submit, Repeats(self.core, self.committer))
+        self.dispatch.cross_origin = CrossOrigin(self.core)
         self.connections = Connections(clock, DEFAULT_LIMITS)
         self.listening: list[Listening] = []
         self._checkpoints: asyncio.TimerHandle | None = None

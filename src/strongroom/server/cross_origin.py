@@ -1,0 +1,79 @@
+"""Web pages of other origins that call the API (CORS), as `sys/config/cors` says.
+
+Rules of this file:
+- Only requests with an Origin header come here; while it is off, sealed or unreadable they go on as if they had none.
+- An origin that is not allowed is refused before anything is decoded. A page of this very host is no other origin.
+- A preflight is answered here; everything else goes on, and its answer says for which origin it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strongroom.core.core import Core
+from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
+from strongroom.errors import StrongroomError
+from strongroom.server.http import Exchange, errors_body, header, render
+
+METHODS: Final = ("DELETE", "GET", "OPTIONS", "POST", "PUT", "PATCH", "LIST", "SCAN")
+MAX_AGE: Final = "300"
+"""Seconds for which a browser may keep the answer to a preflight: how long a page goes on asking after it was switched off."""
+
+
+class AllowedExchange(Exchange, kw_only=True):
+    """An exchange whose answer may be read by a page of another origin: `lines` are added to its head."""
+
+    inner: Exchange
+    lines: bytes
+
+    def answer(self, data: bytes, close: bool = False) -> None:
+        """Send a complete message, with these lines in its head."""
+        self.inner.answer(data.replace(b"\r\n", b"\r\n" + self.lines, 1), close)
+
+    @property
+    def gone(self) -> bool:
+        """True once nobody would read an answer."""
+        return self.inner.gone
+
+
+class CrossOrigin:
+    """What a worker does with an Origin header."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def __call__(self, exchange: Exchange) -> Exchange | None:
+        """The exchange to go on with; None where it was answered."""
+        settings = self._settings()
+        origin = exchange.headers[b"origin"].decode("latin-1")
+        if not settings.enabled or origin.partition("://")[2].encode("latin-1") == exchange.headers.get(b"host"):
+            return exchange
+        if not settings.allows(origin) or not (origin.isascii() and origin.isprintable()):
+            exchange.answer(render(403, errors_body(("origin not allowed",))))
+            return None
+        lines = header("Access-Control-Allow-Origin", origin) + header("Vary", "Origin")
+        if exchange.verb == b"OPTIONS":
+            exchange.answer(_preflight(exchange, settings, lines))
+            return None
+        verb, target, headers, body, peer, head = (
+            exchange.verb, exchange.target, exchange.headers, exchange.body, exchange.peer, exchange.head,
+        )  # fmt: skip
+        return AllowedExchange(exchange.connection, verb, target, headers, body, peer, head, inner=exchange, lines=lines)
+
+    def _settings(self) -> Cors:
+        try:
+            return cors(self._core.transaction(None))
+        except StrongroomError:
+            return Cors()
+
+
+def _preflight(exchange: Exchange, settings: Cors, lines: bytes) -> bytes:
+    """The answer to a page that asks whether it may."""
+    if exchange.headers.get(b"access-control-request-method", b"").decode("latin-1") not in METHODS:
+        return render(405, b"", extra=lines)
+    may = (
+        ("Access-Control-Allow-Methods", ",".join(METHODS)),
+        ("Access-Control-Allow-Headers", ",".join((*STANDARD_HEADERS, *settings.allowed_headers))),
+        ("Access-Control-Max-Age", MAX_AGE),
+    )
+    return render(204, b"", extra=lines + b"".join(header(name, value) for name, value in may))
