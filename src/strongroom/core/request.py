@@ -79,6 +79,8 @@ class Peer(msgspec.Struct, frozen=True):
     port: int = 0
     leaf: bytes | None = None
     chain: tuple[bytes, ...] = ()
+    opened: frozenset[str] = frozenset()
+    """What the listener opens to whoever has no token: "metrics", "rekey", "generate-root"."""
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, eq=False):
