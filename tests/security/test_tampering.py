@@ -123,6 +123,11 @@ def test_rows_that_were_swapped_copied_deleted_replayed_or_edited(tmp_path: Path
             assert tampered(victim.ask("weak", path)), "a stronger policy's row in place of its own gives no rights"
             assert tampered(victim.ask("edited", path)), "an edited token is nobody's"
         assert victim.ask("strong", "secret/data/untouched").status == 200, "the control: who was left alone is served"
+        with server.client() as root:
+            metrics = root.read("sys/metrics?format=prometheus").text
+        alarms = float(next(line.split()[1] for line in metrics.splitlines() if line.startswith("strongroom_storage_tampered_total ")))
+        assert alarms == server.output().count("storage_tampered") >= 10
+        assert server.audit.read_text().count('"error":"storage_tampered') >= alarms
 
 
 def test_a_replayed_row_and_an_old_index_are_found(tmp_path: Path) -> None:

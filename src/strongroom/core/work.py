@@ -29,7 +29,7 @@ Reported = Callable[[BaseException, Call | None], None]
 class Work:
     """One request on its way through: what it has become so far, and how to answer it.
 
-    `fault` is the exception behind an `error` that is a bug; whoever runs the work reports it.
+    `fault` is the exception behind an `error` that is a bug, or says that the store was tampered with; whoever runs the work reports it.
     """
 
     __slots__ = ("call", "done", "error", "fault", "remembered", "request", "response")
@@ -69,6 +69,8 @@ class Work:
     def _failed_with(self, error: BaseException) -> None:
         if isinstance(error, StrongroomError):
             self.error = error
+            if isinstance(error, StorageTampered):
+                self.fault = error  # not a bug, but nobody may overlook it
         else:
             self.error, self.fault = InternalError(), error
 
