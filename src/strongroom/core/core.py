@@ -58,7 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     raw_storage: bool = False
     open_rekey: bool = False
     open_generate_root: bool = False
-    open_metrics: bool = False
     default_lease_ttl: int = 0
     max_lease_ttl: int = 0
 
@@ -125,7 +124,11 @@ class Core:
         if route is not None and route.writes and not transaction.writing:
             raise NeedsCommit
         if route is None or not route.public:
-            self._authorise(call, found)
+            try:
+                self._authorise(call, found)
+            except PermissionDenied:
+                if route is None or route.opened not in request.peer.opened:
+                    raise
         elif request.credential and route.public:
             self._greet(call)
         self._complain(found, request)

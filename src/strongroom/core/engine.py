@@ -58,6 +58,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     declared: frozenset[str]
     match: Callable[[str], re.Match[str] | None]
     summary: str
+    opened: str = ""
+    """By this name a listener opens the route to whoever has no token."""
     owner: type[Engine] | None = None
 
     def __repr__(self) -> str:
@@ -97,6 +99,7 @@ class _Verb:
         exists: str = "",
         large: bool = False,
         unchecked: bool = False,
+        opened: str = "",
     ) -> Callable[[F], F]:
         return _declare(
             self._operations,
@@ -109,6 +112,7 @@ class _Verb:
             exists=exists,
             large=large,
             unchecked=unchecked,
+            opened=opened,
         )
 
 

@@ -14,6 +14,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
+from strongroom.core.request import Peer
 from strongroom.errors import ConfigError
 from strongroom.server.config import Listener
 from strongroom.server.connections import Connections
@@ -90,6 +93,34 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
+def opened_by(listener: Listener) -> frozenset[str]:
+    """What a listener opens to whoever has no token, by the names that routes know it by."""
+    switches = {
+        "rekey": not listener.disable_unauthed_rekey_endpoints,
+        "generate-root": not listener.disable_unauthed_generate_root_endpoints,
+        "metrics": listener.unauthenticated_metrics_access,
+    }
+    return frozenset(name for name, on in switches.items() if on)
+
+
+class OpenedProtocol(HttpProtocol):
+    """A connection through a listener that opens something: its peer says what."""
+
+    __slots__ = ("_opened",)
+
+    def __init__(self, handler: Handler, limits: Limits, listener: ListenerInfo, connections: Connections, opened: frozenset[str]) -> None:
+        super().__init__(handler, limits, listener, connections)
+        self._opened = opened
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        super().connection_made(transport)
+        self._peer = msgspec.structs.replace(self._peer, opened=self._opened)
+
+    def _forwarded(self, forwarding: Forwarding, headers: dict[bytes, bytes]) -> Peer:
+        return msgspec.structs.replace(super()._forwarded(forwarding, headers), opened=self._opened)
+
+
 class Listening:
     """One listener of a worker, serving."""
 
@@ -100,7 +131,11 @@ class Listening:
         secure = listener.kind == "tcp" and not listener.tls_disable
         info = ListenerInfo(tls=secure, forwarding=_forwarding(listener))
 
+        routes = opened_by(listener)
+
         def inner() -> HttpProtocol:
+            if routes:
+                return OpenedProtocol(handler, self._limits, info, connections, routes)
             return HttpProtocol(handler, self._limits, info, connections)
 
         self._plain = inner

@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from strongroom.barrier.seal import configured_seal
 from strongroom.clock import Clock
 from strongroom.core.audit import Broker
@@ -63,17 +65,13 @@ def open_storage(store: Store) -> Storage:
 
 def settings_of(config: Config, *, dev: bool = False) -> Settings:
     """What the core needs of a configuration."""
-    opened = config.listeners
     return Settings(
-        **({"reported_version": config.reported_version} if config.reported_version else {}),
+        reported_version=config.reported_version or Settings().reported_version,
         cluster_name=config.cluster_name,
         unsafe_allow_api_audit_creation=config.unsafe_allow_api_audit_creation or dev,
         audit_directory=config.audit_directory,
         dev=dev,
         raw_storage=config.raw_storage_endpoint,
-        open_rekey=dev or any(not listener.disable_unauthed_rekey_endpoints for listener in opened),
-        open_generate_root=dev or any(not listener.disable_unauthed_generate_root_endpoints for listener in opened),
-        open_metrics=config.unauthenticated_metrics_access or any(listener.unauthenticated_metrics_access for listener in opened),
         default_lease_ttl=config.default_lease_ttl,
         max_lease_ttl=config.max_lease_ttl,
     )
@@ -112,6 +110,8 @@ class Worker:
         """Open the listeners and take requests."""
         self.connections.start(self.loop)
         for listener in listeners:
+            if self.config.unauthenticated_metrics_access:
+                listener = msgspec.structs.replace(listener, unauthenticated_metrics_access=True)
             self.listening.append(Listening(listener, open_socket(listener), self.dispatch, self.connections, DEFAULT_LIMITS))
         for listening in self.listening:
             await listening.start(self.loop)

@@ -1,6 +1,6 @@
 """What an operator looks at: host, versions, metrics, the requests in flight.
 
-Rules of this file: all of it needs a token; a stranger learns nothing of the machine.
+Rules of this file: all of it needs a token, save metrics where a listener opens them; a stranger learns nothing of the machine.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class DiagnosticRoutes(Routes):
         info: dict[str, Any] = {version: {"previous_version": None, "timestamp_installed": installed, "build_date": ""}}
         return Response(data={"keys": [version], "key_info": info})
 
-    @read("metrics", body=MetricsBody)
+    @read("metrics", body=MetricsBody, opened="metrics")
     def metrics(self, body: MetricsBody) -> Response:
         """Show the metrics."""
         text = self.core.process.metrics()

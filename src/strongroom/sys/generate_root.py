@@ -88,7 +88,8 @@ class GenerateRootRoutes(Routes):
 
     def _open_generation(self) -> Ceremonies:
         """Raises UnsupportedOperation where no listener opens the old form."""
-        if not (self.core.settings.open_generate_root or self.core.settings.dev):
+        opened = "generate-root" in self.call.request.peer.opened
+        if not (opened or self.core.settings.open_generate_root or self.core.settings.dev):
             raise UnsupportedOperation
         return Ceremonies(self.core, self.call, old_form=True)
 

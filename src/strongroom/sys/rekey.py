@@ -160,7 +160,8 @@ class RekeyRoutes(Routes):
 
     def _old_form(self) -> Ceremonies:
         """Raises UnsupportedOperation where no listener opens the old forms."""
-        if not (self.core.settings.open_rekey or self.core.settings.dev):
+        opened = "rekey" in self.call.request.peer.opened
+        if not (opened or self.core.settings.open_rekey or self.core.settings.dev):
             raise UnsupportedOperation
         return Ceremonies(self.core, self.call, old_form=True)
 
