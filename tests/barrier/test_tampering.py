@@ -124,7 +124,7 @@ def test_without_the_row_key_in_the_associated_data_a_swap_would_pass(room: Stro
     from strongroom.crypto.records import RecordCipher
 
     seal, open_ = RecordCipher.seal, RecordCipher.open
-    monkeypatch.setattr(RecordCipher, "seal", lambda self, _key, generation, text: seal(self, b"", generation, text))
+    monkeypatch.setattr(RecordCipher, "sealer", lambda self: lambda _key, generation, text: seal(self, b"", generation, text))
     monkeypatch.setattr(RecordCipher, "open", lambda self, _key, record: open_(self, b"", record))
     loose = Strongroom()
     one, two = cubbyhole_row(loose, "one"), cubbyhole_row(loose, "two")

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.crypto import records
 from strongroom.crypto.errors import InvalidRecord
-from strongroom.crypto.records import Header, RecordCipher, record_header, xaes_open, xaes_seal
+from strongroom.crypto.records import HEADER_BYTES, NONCE_BYTES, Header, RecordCipher, record_header, xaes_open, xaes_seal
 
 INSTALLATION = bytes(range(16))
 KEY = bytes(range(32))
@@ -148,3 +149,23 @@ def test_one_cipher_serves_several_threads() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(round_trips, range(4)))
+
+
+def test_the_records_of_a_group_are_records_as_any_others() -> None:
+    """A group's sealer derives one key; what it seals opens by the ordinary way, at its own place only, and no nonce comes twice."""
+    cipher = RecordCipher(b"installation", 1, bytes(32))
+    seal = cipher.sealer()
+    records = [seal(b"row-%d" % number, 7, b"text-%d" % number) for number in range(500)]
+    assert [cipher.open(b"row-%d" % number, record) for number, record in enumerate(records)] == [b"text-%d" % n for n in range(500)]
+    assert len({record[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES] for record in records}) == 500
+    assert cipher.sealer()(b"row-0", 7, b"")[HEADER_BYTES : HEADER_BYTES + 12] != records[0][HEADER_BYTES : HEADER_BYTES + 12]
+    with pytest.raises(InvalidRecord):
+        cipher.open(b"row-1", records[0])
+
+
+def test_a_record_opens_again_and_again_through_its_opener() -> None:
+    cipher = RecordCipher(b"installation", 1, bytes(32))
+    opened = cipher.opener(b"row", cipher.seal(b"row", 7, b"text"))
+    assert opened() == opened() == b"text"
+    with pytest.raises(InvalidTag):
+        cipher.opener(b"other", cipher.seal(b"row", 7, b"text"))()

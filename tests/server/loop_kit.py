@@ -196,6 +196,15 @@ class Faulty:
         self.open += 1
         return FaultyGroup(self, self.inner.begin(since, keys))
 
+    def try_begin(self, since: int) -> Group | None:
+        if self.begin_error is not None:
+            raise self.begin_error
+        group = self.inner.try_begin(since)
+        if group is None:
+            return None
+        self.open += 1
+        return FaultyGroup(self, group)
+
     def outcome(self, group_id: bytes) -> int | None:
         if self.outcome_error is not None:
             raise self.outcome_error

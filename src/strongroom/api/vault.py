@@ -67,8 +67,35 @@ class Answer(NamedTuple):
 # ---- in
 
 
-def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes, peer: Peer, prefix: int = 3) -> Request:
+class Asked(NamedTuple):
+    """What the head of a message asks for: the same for every message that has it. Nobody changes `parameters` or `headers`."""
+
+    operation: Operation
+    path: str
+    parameters: Mapping[str, Any]
+    credential: Secret
+    namespace: str
+    wrap_ttl: int
+    headers: Mapping[bytes, bytes]
+    merge_patch: bool
+
+
+def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes, peer: Peer) -> Request:
     """The request in a message whose path begins with `v1/`. Raises StrongroomError: what cannot be read is not audited."""
+    return with_body(asked(verb, target, headers), body, peer)
+
+
+def with_body(head: Asked, body: bytes, peer: Peer) -> Request:
+    """The request of a head and a body. Raises InvalidRequest."""
+    operation, path, data, credential, namespace, wrap_ttl, headers, merge_patch = head
+    raw = b""
+    if operation in _BODIES:
+        raw, data = _body(headers, body)
+    return Request(uuid4_text(), operation, path, data, raw, credential, peer, namespace, wrap_ttl, headers, merge_patch)
+
+
+def asked(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], prefix: int = 3) -> Asked:
+    """What a head asks for. Raises StrongroomError."""
     path, query = canonical_path(target)
     operation = VERBS.get(verb)
     if operation is None:
@@ -79,24 +106,16 @@ def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: byt
     path = path[prefix:]
     if path.endswith("/") != (operation is Operation.LIST or operation is Operation.SCAN):
         path = _slash(operation, path)
-    data: Mapping[str, Any] = parameters or _NO_DATA
-    raw = b""
-    if operation in _BODIES:
-        raw, data = _body(headers, body)
-    merge_patch = operation is Operation.PATCH and _content_type(headers) == _MERGE_PATCH
     wrap = headers.get(b"x-vault-wrap-ttl")
-    return Request(
-        uuid4_text(),
+    return Asked(
         operation,
         path,
-        data,
-        raw,
+        parameters or _NO_DATA,
         Secret(_credential(headers)),
-        peer,
         _namespace(headers),
         _wrap_ttl(wrap) if wrap else 0,
         headers,
-        merge_patch,
+        operation is Operation.PATCH and _content_type(headers) == _MERGE_PATCH,
     )
 
 

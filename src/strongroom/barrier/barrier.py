@@ -203,7 +203,7 @@ class Barrier:
         if min_epoch > group.min_epoch:
             group.raise_min_epoch(min_epoch)
         records: dict[bytes, bytes | None] = {}
-        seal, gsn = self.keys.current.seal, group.gsn
+        seal, gsn = self.keys.current.sealer(), group.gsn
         for key, plaintext in rows.items():
             if plaintext is None:
                 records[key] = None

@@ -41,12 +41,16 @@ class Operation(StrEnum):
 
 
 class Secret:
-    """A text that must not be printed: repr, str and format show its length only. `reveal` returns it."""
+    """A text that must not be printed: repr, str and format show its length only. `reveal` returns it.
 
-    __slots__ = ("_text",)
+    `digest` is its keyed hash once `core.tokens` has worked it out.
+    """
+
+    __slots__ = ("_text", "digest")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self.digest = b""
 
     def reveal(self) -> str:
         """The text itself, for the one place that needs it."""

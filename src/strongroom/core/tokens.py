@@ -153,7 +153,9 @@ class Tokens:
             raise PermissionDenied
         if text.startswith(BATCH_PREFIX):
             return self._batch(transaction, credential)
-        digest = transaction.keys.tokens.digest(text.encode())
+        digest = credential.digest
+        if not digest:
+            digest = credential.digest = transaction.keys.tokens.digest(text.encode())
         token = self.kept.get(digest)
         if token is None and has_bad_checksum(text):
             raise PermissionDenied

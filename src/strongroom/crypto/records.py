@@ -44,6 +44,7 @@ _KIND = VERSION << 8 | XAES_256_GCM
 _HEADER = struct.Struct(">HIQ")
 """Version and algorithm together as one number: read, compared and written in one step."""
 _NONCE = struct.Struct(">QI12s")
+_HALF = struct.Struct(">QI")
 _FRONT = struct.Struct(">HIQQI12s")
 """Header and nonce of a record. Unpacking numbers and packing blocks saves 0.4 of 4.4 µs over slices and joins."""
 _BLOCK = struct.Struct(">IQI")
@@ -122,6 +123,23 @@ class RecordCipher:
         aad = self._prefix + _LENGTH.pack(len(row_key)) + row_key + header
         return header + nonce + self._derived(upper, lower).encrypt(rest, plaintext, aad)
 
+    def sealer(self) -> Callable[[bytes, int, bytes], bytes]:
+        """Seals the records of one group: (row key, generation, plaintext) → record, a third of the price of `seal`.
+
+        The first half of an XAES nonce chooses a key, the second is the GCM nonce under it. Here the first half is drawn once, so that
+        its key is derived once; the second half is random for each record. With at most 2^17 records in a group no two meet under one
+        key (2^-63), and to the reader these are records as any others.
+        """
+        first, prefix, epoch = _take_half(), self._prefix, self.epoch
+        encrypt = self._derived(*_HALF.unpack(first)).encrypt
+
+        def seal(row_key: bytes, generation: int, plaintext: bytes) -> bytes:
+            header = _HEADER.pack(_KIND, epoch, generation)
+            second = _take_half()
+            return header + first + second + encrypt(second, plaintext, prefix + _LENGTH.pack(len(row_key)) + row_key + header)
+
+        return seal
+
     def opener(self, row_key: bytes, record: bytes) -> Callable[[], bytes]:
         """Opens this record again and again: its key is derived once. For records that were opened before; about 3 KiB each."""
         _, _, _, upper, lower, rest = _FRONT.unpack_from(record)
@@ -160,6 +178,7 @@ def new_nonce() -> bytes:
 
 
 _take_nonce = RandomPool(NONCE_BYTES).take
+_take_half = RandomPool(NONCE_BYTES // 2).take
 
 
 def _split(nonce: bytes) -> tuple[int, int, bytes]:

@@ -32,6 +32,7 @@ MAX_PARKED = 4_096
 POOL_THREADS = 2
 MAX_SLOW = 64
 """Requests on the pool or waiting for it: at 30 ms a password hash the last one waits a second."""
+NO_LOCK = "the store's lock could not be taken; the server's log says why"
 SLICE_SECONDS = 0.002
 """How long a group keeps the loop before reads get a turn."""
 
@@ -210,7 +211,23 @@ class Committer:
 
     def _begin(self) -> None:
         self._busy = True
-        self._orders.put(self._take_lock)
+        self._loop.call_soon(self._take_lock_now)
+
+    def _take_lock_now(self) -> None:
+        """At the end of the tick, so that its writes form one group: take the lock here if it is free, else let the thread wait for it."""
+        try:
+            group = self.core.storage.try_begin(self.core.committed.gsn)
+        except StrongroomError as error:
+            self._run(error)
+            return
+        except BaseException as error:  # noqa: BLE001  a driver's bug must not end the loop
+            self._report(error, None)
+            self._run(StorageUnusable(NO_LOCK))
+            return
+        if group is None:
+            self._orders.put(self._take_lock)
+        else:
+            self._run(group)
 
     def _take_lock(self) -> None:
         try:
@@ -219,7 +236,7 @@ class Committer:
             group = error
         except BaseException as error:  # noqa: BLE001  a driver's bug must not end the thread
             self._report(error, None)
-            group = StorageUnusable("the store's lock could not be taken; the server's log says why")
+            group = StorageUnusable(NO_LOCK)
         self._loop.call_soon_threadsafe(self._run, group)
 
     def _run(self, group: Group | StrongroomError) -> None:

@@ -5,6 +5,7 @@ Rules of this file:
   costs nothing to move; twice a second the sweep ends those that are late. 10,000 connections are swept in about a millisecond.
 - `now` is the clock of the last sweep, so that a request needs no clock call; deadlines are set one tick early and are never exceeded.
 - `idle_deadline` is computed once per sweep, because every answered request moves its connection's deadline there.
+- `heads` are the request heads that are known to the worker (framing.py).
 - `held` counts the bytes of large bodies being read, over all connections: what a hundred strangers may hold is bounded here.
 """
 
@@ -15,6 +16,7 @@ import resource
 from typing import Final, Protocol
 
 from strongroom.clock import Clock
+from strongroom.server.framing import Head
 from strongroom.server.limits import Limits
 
 TICK: Final = 0.5
@@ -45,7 +47,20 @@ class Connection(Protocol):
 class Connections:
     """The registry of one worker."""
 
-    __slots__ = ("_clock", "_empty", "_loop", "_open", "_timer", "draining", "held", "idle_deadline", "limits", "max_connections", "now")
+    __slots__ = (
+        "_clock",
+        "_empty",
+        "_loop",
+        "_open",
+        "_timer",
+        "draining",
+        "heads",
+        "held",
+        "idle_deadline",
+        "limits",
+        "max_connections",
+        "now",
+    )
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self.limits = limits
@@ -55,6 +70,7 @@ class Connections:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Future[None] | None = None
         self.max_connections = min(limits.max_connections, file_limit())
+        self.heads: dict[bytes, Head] = {}
         self.held = 0
         self.draining = False
         self.now = clock.monotonic()

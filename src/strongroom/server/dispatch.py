@@ -49,6 +49,18 @@ def _send(exchange: Exchange, answer: vault.Answer) -> None:
     exchange.answer(render(status, body, content_type.encode(), extra))
 
 
+def _asked(exchange: Exchange) -> vault.Asked:
+    """What the head of an exchange asks for, decoded once for each head."""
+    head = exchange.head
+    if head is not None and head.decoded is not None:
+        assert isinstance(head.decoded, vault.Asked)
+        return head.decoded
+    asked = vault.asked(exchange.verb, exchange.target, exchange.headers)
+    if head is not None:
+        head.decoded = asked
+    return asked
+
+
 class Dispatch:
     """The handler of every connection of a worker."""
 
@@ -87,7 +99,7 @@ class Dispatch:
         target = exchange.target
         if target[:4] == b"/v1/":
             try:
-                request = vault.decode(exchange.verb, target, exchange.headers, exchange.body, exchange.peer)
+                request = vault.with_body(_asked(exchange), exchange.body, exchange.peer)
             except StrongroomError as error:
                 _send(exchange, vault.failure(error))
                 return

@@ -58,20 +58,21 @@ CHUNKS: Final = 2
 class Head:
     """A head that was read before; shared by all requests that have it, so nobody changes it. `length` is that of the body.
 
-    `answer` is a place for whoever can answer requests with this head without looking at it again (repeats.py).
+    `decoded` and `answer` are places for what others make of a head: the codec, and whoever can answer it without looking at it again
+    (repeats.py). Both belong to one worker's core, and so do the known heads (connections.py).
     """
 
-    __slots__ = ("answer", "headers", "length", "target", "verb")
+    __slots__ = ("answer", "decoded", "headers", "length", "target", "verb")
 
     def __init__(self, verb: bytes, target: bytes, headers: dict[bytes, bytes], length: int) -> None:
         self.verb = verb
         self.target = target
         self.headers = headers
         self.length = length
+        self.decoded: object = None
         self.answer: object = None
 
 
-_heads: dict[bytes, Head] = {}
 KNOWN_HEADS: Final = 16_384
 LONGEST_KNOWN: Final = 1_024
 """Heads known per worker and their size: at most 16 MiB of them, and a tenth of that with what clients really send."""
@@ -92,6 +93,7 @@ class RequestReader:
         "_ended",
         "_grown",
         "_headed",
+        "_heads",
         "_left",
         "_max_body",
         "_max_head",
@@ -112,7 +114,8 @@ class RequestReader:
         "verb",
     )
 
-    def __init__(self, max_head: int, max_headers: int, max_body: Callable[[bytes], int]) -> None:
+    def __init__(self, max_head: int, max_headers: int, max_body: Callable[[bytes], int], heads: dict[bytes, Head] | None = None) -> None:
+        self._heads = {} if heads is None else heads
         self._max_head = max_head
         self._max_headers = max_headers
         self._max_body = max_body
@@ -176,7 +179,7 @@ class RequestReader:
 
     def _read_head(self, head: bytes) -> bool:
         """Take a whole head: one that is known as it is, another one after llhttp has read it."""
-        known = self.head = _heads.get(head)
+        known = self.head = self._heads.get(head)
         if known is None:
             self._plain = False
             return self._parse_head(head)
@@ -218,9 +221,9 @@ class RequestReader:
         return self._ended or self._begin_body()
 
     def _know(self, head: bytes) -> None:
-        if len(_heads) >= KNOWN_HEADS:
-            _heads.clear()
-        self.head = _heads[head] = Head(self.verb, self.target, self.headers, int(self.headers.get(b"content-length", b"0")))
+        if len(self._heads) >= KNOWN_HEADS:
+            self._heads.clear()
+        self.head = self._heads[head] = Head(self.verb, self.target, self.headers, int(self.headers.get(b"content-length", b"0")))
 
     def _odd_verb(self, head: bytes) -> bool:
         lines = head.lstrip(_CRLF)

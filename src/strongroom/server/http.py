@@ -100,7 +100,7 @@ class HttpProtocol(asyncio.Protocol):
         self._limits = limits
         self._forwarding = listener.forwarding
         self._connections = connections
-        self._reader = RequestReader(limits.max_head, limits.max_headers, limits.body_limit)
+        self._reader = RequestReader(limits.max_head, limits.max_headers, limits.body_limit, connections.heads)
         self._transport: asyncio.Transport | None = None
         self._peer = Peer()
         self._exchange: Exchange | None = None

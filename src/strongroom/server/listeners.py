@@ -23,7 +23,7 @@ from strongroom.server.connections import Connections
 from strongroom.server.forwarded import Forwarding, parse_networks
 from strongroom.server.http import Handler, HttpProtocol, ListenerInfo
 from strongroom.server.limits import Limits
-from strongroom.server.tls import ListenerTls, TlsListener, make_context
+from strongroom.server.tls import Handshakes, ListenerTls, TlsListener, make_context
 
 BACKLOG = 1_024
 
@@ -151,6 +151,11 @@ class Listening:
         if self._tls is not None:
             self._tls.context = make_context(_tls(listener))
             self.listener = listener
+
+    @property
+    def handshakes(self) -> Handshakes | None:
+        """How its TLS handshakes ended; None in the clear."""
+        return self._tls.handshakes if self._tls is not None else None
 
     def stop(self) -> None:
         """Take no more connections."""

@@ -119,6 +119,18 @@ def _accept_any(_connection: SSL.Connection, _certificate: object, _error: int, 
     return depth <= MAX_CHAIN
 
 
+class Handshakes:
+    """How the handshakes of a listener ended."""
+
+    def __init__(self) -> None:
+        self.done = self.post_quantum = self.failed = 0
+
+    def count(self, group: str | None) -> None:
+        """One is done, with a key agreed in this group."""
+        self.done += 1
+        self.post_quantum += group is not None and "MLKEM" in group.upper()
+
+
 class TlsListener:
     """Makes the protocol of each connection. Assign `context` to serve new connections with a new certificate."""
 
@@ -128,9 +140,10 @@ class TlsListener:
         self._connections = connections
         self._inner = inner
         self._buffer = _ffi.new("char[]", BUFFER)
+        self.handshakes = Handshakes()
 
     def __call__(self) -> TlsProtocol:
-        return TlsProtocol(self.context, self._limits, self._connections, self._inner(), self._buffer)
+        return TlsProtocol(self.context, self._limits, self._connections, self._inner(), self._buffer, self.handshakes)
 
 
 class TlsProtocol(asyncio.Protocol):
@@ -144,6 +157,7 @@ class TlsProtocol(asyncio.Protocol):
         "_connections",
         "_ended",
         "_from_ssl",
+        "_handshakes",
         "_inner",
         "_into_ssl",
         "_limits",
@@ -154,7 +168,9 @@ class TlsProtocol(asyncio.Protocol):
         "deadline",
     )
 
-    def __init__(self, context: SSL.Context, limits: Limits, connections: Connections, inner: HttpProtocol, buffer: Any) -> None:
+    def __init__(
+        self, context: SSL.Context, limits: Limits, connections: Connections, inner: HttpProtocol, buffer: Any, handshakes: Handshakes
+    ) -> None:
         connection: Any = SSL.Connection(context, None)
         connection.set_accept_state()
         self._connection = connection
@@ -163,6 +179,7 @@ class TlsProtocol(asyncio.Protocol):
         self._limits = limits
         self._connections = connections
         self._inner = inner
+        self._handshakes = handshakes
         self._transport: asyncio.Transport | None = None
         self._chain: tuple[bytes, ...] = ()
         self._secure = self._closing = self._ended = False
@@ -234,9 +251,11 @@ class TlsProtocol(asyncio.Protocol):
             if self._received > self._limits.max_handshake:
                 self.abort()
         except SSL.Error:
+            self._handshakes.failed += 1
             self._flush()
             self.close()
         else:
+            self._handshakes.count(self._connection.get_group_name())
             self._flush()
             self._open()
 

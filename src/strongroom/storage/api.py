@@ -101,6 +101,10 @@ class Storage(Protocol):
         """Wait for the store's lock and open the next group."""
         ...
 
+    def try_begin(self, since: int) -> Group | None:
+        """Open the next group if that takes no waiting: on the event loop. None: ask `begin`, on a thread that may wait."""
+        ...
+
     def outcome(self, group_id: bytes) -> int | None:
         """The gsn that the group with this id committed as; None when it did not, or is forgotten (`changes` is kept for hours)."""
         ...

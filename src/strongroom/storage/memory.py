@@ -72,6 +72,12 @@ class MemoryStorage:
 
     def begin(self, since: int, keys: Sequence[bytes]) -> MemoryGroup:
         self._turn.acquire()
+        return self._begin(since, keys)
+
+    def try_begin(self, since: int) -> MemoryGroup | None:
+        return self._begin(since, ()) if self._turn.acquire(blocking=False) else None
+
+    def _begin(self, since: int, keys: Sequence[bytes]) -> MemoryGroup:
         try:
             self._need_open()
             return MemoryGroup(self, since, keys)

@@ -106,6 +106,18 @@ class SqliteStorage:
 
     def begin(self, since: int, keys: Sequence[bytes]) -> SqliteGroup:
         self._turn.acquire()
+        return self._begin(since, keys)
+
+    def try_begin(self, since: int) -> SqliteGroup | None:
+        if self._writer is None or self._log_pages >= self._checkpoint_pages or not self._turn.acquire(blocking=False):
+            return None
+        if self._commit_lock.acquire(wait=False):
+            return self._begin(since, ())
+        self._turn.release()
+        return None
+
+    def _begin(self, since: int, keys: Sequence[bytes]) -> SqliteGroup:
+        """Open a group; this object's turn has come, and the lock between processes may be held already."""
         try:
             writer = self._open_writer()
             self._checkpoint(writer)

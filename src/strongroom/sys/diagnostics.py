@@ -75,13 +75,31 @@ class DiagnosticRoutes(Routes):
         text = self.core.process.metrics()
         if body.format == "prometheus":
             return Response(bare=Bare(text, PROMETHEUS))
-        return Response(bare=Bare(encode({"Timestamp": rfc3339(self.clock.now()), "Gauges": _gauges(text.decode())})))
+        return Response(bare=Bare(encode({"Timestamp": rfc3339(self.clock.now()), **_by_kind(text.decode())})))
 
 
-def _gauges(text: str) -> list[dict[str, Any]]:
-    """The samples of Prometheus' text format as Vault's JSON lists them."""
-    lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
-    return [{"Name": name.partition("{")[0], "Value": float(value), "Labels": _labels(name)} for name, _, value in lines]
+_LISTS = {"gauge": "Gauges", "counter": "Counters", "summary": "Samples"}
+_SUFFIXES = {"gauge": "", "counter": "_total", "summary": "_count"}
+
+
+def _by_kind(text: str) -> dict[str, list[dict[str, Any]]]:
+    """Prometheus' text format as Vault's JSON has it. Counts run from the start of the process."""
+    found: dict[str, list[dict[str, Any]]] = {"Gauges": [], "Points": [], "Counters": [], "Samples": []}
+    kind = "gauge"
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            kind = line.rpartition(" ")[2]
+        if not line or line.startswith("#") or kind not in _LISTS:
+            continue
+        name, _, value = line.rpartition(" ")
+        found[_LISTS[kind]].append(
+            {
+                "Name": name.partition("{")[0].removesuffix(_SUFFIXES[kind]).replace("_", ".", 2),
+                **({"Value": float(value)} if kind == "gauge" else {"Count": float(value), "Sum": float(value)}),
+                "Labels": _labels(name),
+            }
+        )
+    return found
 
 
 def _labels(name: str) -> dict[str, str]:
