@@ -13,6 +13,9 @@ from pathlib import Path
 from strongroom.storage.api import Feed
 from strongroom.storage.directory import DATABASE
 from strongroom.storage.sqlite import SqliteStorage
+from tests.support import offline
+from tests.support.load import under_load
+from tests.support.server import serving
 
 KEY = bytes(17) + b"\x00\x01"
 READ = "import apsw, sys; c = apsw.Connection(sys.argv[1]); print(c.execute('SELECT count(*) FROM entries').get); c.close()"
@@ -68,3 +71,17 @@ def test_a_descriptor_that_is_closed_in_between_would_lose_a_commit(tmp_path: Pa
     write(store, b"2")
     assert stored(tmp_path) == 1
     store.close()
+
+
+def test_the_auditors_commands_beside_a_busy_server_find_it_clean_and_take_nothing_away(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, _):
+        with under_load(server, 2) as loads:
+            scrubbed = offline.command(server, "operator", "scrub")
+            assert scrubbed.returncode == 0, scrubbed.stdout + scrubbed.stderr
+        verified = offline.command(server, "audit", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        server.kill()
+        server.start()
+        for load in loads:
+            assert len(load.kept) > 3
+            assert load.failed == load.lost() == []

@@ -10,7 +10,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from strongroom.clock import SystemClock
 from strongroom.server.certificates import make_authority
 from tests.support import offline
 from tests.support.http import Client
+from tests.support.load import under_load
 from tests.support.server import ROOT, Server, free_port, serving
 
 LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
@@ -29,56 +29,21 @@ LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 # -- F30: SIGTERM ---------------------------------------------------------------------------------------------------------
 
 
-class Load(threading.Thread):
-    """Writes until told to stop; a lost connection is retried once the server is back."""
-
-    def __init__(self, server: Server, number: int) -> None:
-        super().__init__(daemon=True)
-        self.client = server.client()
-        self.number = number
-        self.kept: list[str] = []
-        self.failed: list[str] = []
-        self.cut = 0
-        self.stopping = threading.Event()
-
-    def run(self) -> None:
-        turn = 0
-        while not self.stopping.is_set():
-            turn += 1
-            name = f"load/{self.number}/{turn}"
-            try:
-                reply = self.client.write(f"secret/data/{name}", {"data": {"name": name}})
-            except ConnectionError as error:
-                self.cut += "refused" not in str(error)
-                time.sleep(0.02)
-                continue
-            if reply.status == 200:
-                self.kept.append(name)
-            else:
-                self.failed.append(f"{reply.status} {reply.text}")
-
-
 @pytest.mark.parametrize("restarts", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_a_server_that_is_told_to_stop_answers_what_it_took(tmp_path: Path, restarts: int) -> None:
     with serving(tmp_path) as (server, _):
-        loads = [Load(server, number) for number in range(4)]
-        for load in loads:
-            load.start()
-        for _ in range(restarts):
-            time.sleep(0.3)
-            began = time.monotonic()
-            assert server.terminate() == 0
-            assert time.monotonic() - began < 30
-            server.start()
-        for load in loads:
-            load.stopping.set()
-            load.join()
+        with under_load(server, 4) as loads:
+            for _ in range(restarts):
+                time.sleep(0.3)
+                began = time.monotonic()
+                assert server.terminate() == 0
+                assert time.monotonic() - began < 30
+                server.start()
         assert not [failure for load in loads for failure in load.failed]
         assert sum(load.cut for load in loads) <= restarts * len(loads), "at most what was sent into a closing connection; one retry helps"
-        with server.client() as client:
-            for load in loads:
-                assert len(load.kept) > restarts
-                assert not [name for name in load.kept if client.read(f"secret/data/{name}").status != 200]
+        for load in loads:
+            assert len(load.kept) > restarts
+            assert load.lost() == []
         assert server.terminate() == 0
         report = offline.verify(server)
         assert report.intact, offline.texts(report)

@@ -107,6 +107,9 @@ def test_rows_that_were_swapped_copied_deleted_replayed_or_edited(tmp_path: Path
         named = {finding.row for finding in report.findings}
         assert {key.hex() for key in (victim.one, victim.two, victim.v1, victim.v2, victim.weak, *victim.edited)} <= named
         assert any("2 rows are missing" in finding.text for finding in report.findings)
+        told = offline.command(server, "operator", "scrub")
+        assert told.returncode == 2
+        assert "2 rows are missing" in told.stdout
 
         server.start()
         with server.client() as root:

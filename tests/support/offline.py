@@ -5,6 +5,9 @@ Rules of this file: it opens the store with the static seal's key, as the server
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +19,7 @@ from strongroom.barrier.seals.static import configured
 from strongroom.core import audit_verify
 from strongroom.crypto.signatures import DualSigner
 from strongroom.storage.sqlite import SqliteStorage
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 
 @contextmanager
@@ -45,6 +48,13 @@ def verify(server: Server, *files: Path) -> audit_verify.Report:
     with opened(server) as barrier:
         verifier = DualSigner.from_bytes(barrier.keys.keyring.stable.signing).public()
     return audit_verify.verify(files or [server.audit], [verifier])
+
+
+def command(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
+    """One of the auditor's commands, as he types it; beside a running server too."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    line = [sys.executable, "-m", "strongroom", *words, f"-config={server.config}"]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
 
 
 def texts(report: scrubbing.Report | audit_verify.Report) -> str:
