@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strongroom.errors import Sealed
 from strongroom.server.metrics import Metrics
 
 
@@ -19,3 +20,23 @@ def test_numbers_are_read_when_somebody_asks() -> None:
     assert gauges["a_gauge"] == counters["a_counter"] == 7.0
     assert gauges["process_max_resident_memory_kib"] > 1_000
     assert "{" not in text, "no label comes from anywhere"
+
+
+def test_a_count_has_the_name_of_vaults_summary() -> None:
+    metrics = Metrics()
+    metrics.count("vault_core_handle_request", "Requests.", lambda: 3)
+    text = metrics.text().decode()
+    assert "# TYPE vault_core_handle_request summary" in text
+    assert "vault_core_handle_request_count 3.0" in text
+
+
+def test_a_number_that_cannot_be_read_now_is_left_out() -> None:
+    def sealed() -> float:
+        raise Sealed
+
+    metrics = Metrics()
+    metrics.gauge("of_the_store", "A gauge.", sealed)
+    metrics.gauge("of_the_process", "A gauge.", lambda: 1)
+    text = metrics.text().decode()
+    assert "of_the_process 1.0" in text
+    assert "of_the_store" not in text

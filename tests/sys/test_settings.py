@@ -130,6 +130,22 @@ def test_metrics_are_text_for_prometheus_and_json_else(api: Api, monkeypatch: py
     assert gauges[1]["Labels"] == {"x": "y", "z": "w"}
 
 
+def test_metrics_have_the_names_and_lists_that_readers_of_vault_know(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"""# TYPE vault_core_unsealed gauge
+vault_core_unsealed 1
+# TYPE vault_audit_log_request_failure_total counter
+vault_audit_log_request_failure_total 2
+# TYPE vault_core_handle_request summary
+vault_core_handle_request_count 3
+"""
+    monkeypatch.setattr(api.room.process, "metrics", lambda: text)
+    body = api.get("sys/metrics").body
+    assert body["Gauges"] == [{"Name": "vault.core.unsealed", "Value": 1.0, "Labels": {}}]
+    assert body["Counters"] == [{"Name": "vault.audit.log_request_failure", "Count": 2.0, "Sum": 2.0, "Labels": {}}]
+    assert body["Samples"] == [{"Name": "vault.core.handle_request", "Count": 3.0, "Sum": 3.0, "Labels": {}}]
+    assert body["Points"] == []
+
+
 def test_settings_need_sudo(api: Api) -> None:
     token = allowed(api, "sys/config/*:create read update delete list")
     assert refused(api.get("sys/config/cors", token=token))

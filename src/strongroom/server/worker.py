@@ -22,6 +22,7 @@ from strongroom.clock import Clock
 from strongroom.core.audit import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
+from strongroom.core.group import GroupRun
 from strongroom.core.unsealing import try_open
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
@@ -37,6 +38,7 @@ from strongroom.server.limits import DEFAULT_LIMITS
 from strongroom.server.listeners import Listening, open_socket
 from strongroom.server.logs import Log
 from strongroom.server.metrics import Metrics
+from strongroom.server.readings import show
 from strongroom.server.repeats import Repeats
 from strongroom.server.scheduler import Scheduler
 from strongroom.storage.api import Storage
@@ -94,7 +96,9 @@ class Worker:
         self.core.sealing.anchor = lambda: newest_anchor(config.audit, self.core.barrier)
         self.committer = Committer(self.core, self.loop, self.log.report)
         self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report)
-        self.committer.on_commit = self.scheduler.heard
+        self.committer.on_commit = self._committed
+        self.rows = 0
+        """Rows written."""
         self.dispatch = Dispatch(self.committer.submit, Repeats(self.core, self.committer))
         self.dispatch.cross_origin = CrossOrigin(self.core)
         self.connections = Connections(clock, DEFAULT_LIMITS)
@@ -102,7 +106,7 @@ class Worker:
         self._checkpoints: asyncio.TimerHandle | None = None
         self._opening: asyncio.TimerHandle | None = None
         self._signer: DualSigner | None = None
-        self._count()
+        show(self)
 
     # -- serving ------------------------------------------------------------------------------------------------
 
@@ -206,6 +210,10 @@ class Worker:
         """Make a change of the server's own."""
         self.committer.submit(internal)
 
+    def _committed(self, run: GroupRun) -> None:
+        self.rows += len(run.staged)
+        self.scheduler.heard(run)
+
     def _spawn(self, job: Coroutine[None, None, None]) -> None:
         task = self.loop.create_task(job)
         task.add_done_callback(self._finished)
@@ -251,17 +259,3 @@ class Worker:
             await self._checkpoint(final=True)
         except StrongroomError as error:
             self.log.error("the last audit checkpoint was not written", reason="; ".join(error.messages))
-
-    def _count(self) -> None:
-        metrics, core = self.metrics_of, self.core
-        metrics.gauge("vault_core_unsealed", "1 while unsealed.", lambda: float(not core.barrier.sealed))
-        metrics.gauge("vault_core_active", "1: every node serves.", lambda: 1.0)
-        metrics.counter("vault_core_handle_request", "Requests taken in.", lambda: float(self.dispatch.requests))
-        metrics.counter("vault_audit_log_request_failure", "Writes that an audit device did not take.", lambda: float(core.audit.failures))
-        metrics.counter(
-            "strongroom_storage_tampered", "Reads that met a row which is not what was written.", lambda: float(self.log.tampered)
-        )
-        metrics.counter("strongroom_commit_groups", "Groups committed.", lambda: float(self.committer.groups))
-        metrics.counter("strongroom_timers", "Timers run.", lambda: float(self.scheduler.ran))
-        metrics.gauge("strongroom_connections", "Open connections.", lambda: float(len(self.connections)))
-        metrics.gauge("strongroom_cached_rows", "Sealed rows in memory.", lambda: float(len(core.committed.cache.rows)))

@@ -94,12 +94,17 @@ def _by_kind(text: str) -> dict[str, list[dict[str, Any]]]:
         name, _, value = line.rpartition(" ")
         found[_LISTS[kind]].append(
             {
-                "Name": name.partition("{")[0].removesuffix(_SUFFIXES[kind]).replace("_", ".", 2),
+                "Name": _dotted(name.partition("{")[0].removesuffix(_SUFFIXES[kind])),
                 **({"Value": float(value)} if kind == "gauge" else {"Count": float(value), "Sum": float(value)}),
                 "Labels": _labels(name),
             }
         )
     return found
+
+
+def _dotted(name: str) -> str:
+    """Vault's own writing of its names."""
+    return name.replace("_", ".", 2) if name.startswith("vault_") else name
 
 
 def _labels(name: str) -> dict[str, str]:

@@ -1,0 +1,77 @@
+"""Which numbers a worker shows: the one list of metrics.
+
+Rules of this file:
+- A number is read where it stands when somebody scrapes; what would have to walk the store for it (tokens, leases) is not shown.
+- Names are Vault's where it has one for the same thing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strongroom.core.rotation import encryptions
+
+if TYPE_CHECKING:
+    from strongroom.server.worker import Worker
+
+STARTED = time.time()
+
+
+def show(worker: Worker) -> None:
+    """Bind the numbers of a worker to their names."""
+    _show_core(worker)
+    _show_store(worker)
+    _show_connections(worker)
+    _show_process(worker)
+
+
+def _show_core(worker: Worker) -> None:
+    metrics, core = worker.metrics_of, worker.core
+    metrics.gauge("vault_core_unsealed", "1 while unsealed.", lambda: not core.barrier.sealed)
+    metrics.gauge("vault_core_active", "1: every node serves.", lambda: 1)
+    metrics.count("vault_core_handle_request", "Requests taken in.", lambda: worker.dispatch.requests)
+    metrics.gauge("strongroom_audit_devices", "Audit devices in use.", lambda: len(core.audit.devices))
+    metrics.counter("vault_audit_log_request_failure", "Writes that an audit device did not take.", lambda: core.audit.failures)
+    metrics.counter("strongroom_audit_lost", "Writes that no audit device took: nothing of them was answered.", lambda: core.audit.lost)
+    metrics.counter("strongroom_timers", "Timers run.", lambda: worker.scheduler.ran)
+
+
+def _show_store(worker: Worker) -> None:
+    metrics, core = worker.metrics_of, worker.core
+    metrics.count("vault_barrier_put", "Rows written.", lambda: worker.rows)
+    metrics.counter(
+        "vault_barrier_estimated_encryptions", "Records sealed under the present epoch of the record key.", lambda: encryptions(core)
+    )
+    metrics.counter("strongroom_commit_groups", "Groups committed.", lambda: worker.committer.groups)
+    metrics.gauge("strongroom_store_rows", "Rows in the store.", lambda: core.barrier.index().count)
+    metrics.gauge("strongroom_cached_rows", "Sealed rows in memory.", lambda: len(core.committed.cache.rows))
+    metrics.counter("strongroom_storage_tampered", "Reads that met a row which is not what was written.", lambda: worker.log.tampered)
+
+
+def _show_connections(worker: Worker) -> None:
+    metrics = worker.metrics_of
+
+    def handshakes(name: str) -> int:
+        return sum(getattr(each.handshakes, name) for each in worker.listening if each.handshakes is not None)
+
+    metrics.gauge("strongroom_connections", "Open connections.", lambda: len(worker.connections))
+    metrics.counter("strongroom_tls_handshakes", "TLS handshakes done.", lambda: handshakes("done"))
+    metrics.counter("strongroom_tls_handshakes_post_quantum", "Of these, with a hybrid group.", lambda: handshakes("post_quantum"))
+    metrics.counter("strongroom_tls_handshakes_failed", "TLS handshakes that failed.", lambda: handshakes("failed"))
+
+
+def _show_process(worker: Worker) -> None:
+    metrics = worker.metrics_of
+    metrics.gauge("process_start_time_seconds", "When the process started, in Unix time.", lambda: STARTED)
+    metrics.counter("process_cpu_seconds", "Processor time used.", time.process_time)
+    metrics.gauge("process_resident_memory_bytes", "Memory in use.", _resident)
+
+
+def _resident() -> int:
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
