@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from strongroom.core.request import Peer
 from strongroom.errors import InternalError, StrongroomError
-from strongroom.server.connections import Connections
+from strongroom.server.connections import TICK, Connections
 from strongroom.server.forwarded import Forwarding
 from strongroom.server.framing import HEAD, Head, RequestReader
 from strongroom.server.limits import FAIR_SHARE, LARGE_RATE, SMALL_BODY, TURNED_AWAY, Limits
@@ -76,6 +76,7 @@ class HttpProtocol(asyncio.Protocol):
     """The protocol of one connection. When a handler raises, the caller gets a 500 and the loop's exception handler the error."""
 
     __slots__ = (
+        "_answer_within",
         "_blocked",
         "_connections",
         "_eof",
@@ -98,6 +99,7 @@ class HttpProtocol(asyncio.Protocol):
     def __init__(self, handler: Handler, limits: Limits, listener: ListenerInfo, connections: Connections) -> None:
         self._handler = handler
         self._limits = limits
+        self._answer_within = limits.request_seconds - TICK
         self._forwarding = listener.forwarding
         self._connections = connections
         self._reader = RequestReader(limits.max_head, limits.max_headers, limits.body_limit, connections.heads)
@@ -216,8 +218,12 @@ class HttpProtocol(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001  a bug in a handler ends one connection, not the worker
             self._fail(error)
         self._working = False
-        if self._phase == IDLE and self._exchange is None and not (reader.buffer or reader.stage or self._eof):
-            self.deadline = self._connections.idle_deadline
+        if self._phase == IDLE and not (reader.buffer or reader.stage or self._eof or self._paused):
+            if self._exchange is None:
+                self.deadline = self._connections.idle_deadline
+            else:
+                self._phase = REQUEST
+                self.deadline = self._connections.now + self._answer_within
         else:
             self._settle(share > 0)
 
@@ -300,8 +306,14 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.write(data)  # type: ignore[union-attr]  # while an exchange is open there is a transport
         except RuntimeError:  # uvloop's word for a connection that was just reset
             self._blocked = True
-        if not self._working and not self._blocked:
+        if self._working or self._blocked:
+            return
+        reader = self._reader
+        if reader.buffer or reader.stage or self._eof or self._paused or not self._keep:
             self._work()
+        else:
+            self._phase = IDLE
+            self.deadline = self._connections.idle_deadline
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
