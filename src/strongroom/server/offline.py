@@ -10,7 +10,6 @@ Rules of this file:
 from __future__ import annotations
 
 import argparse
-import base64
 import getpass
 import os
 import platform
@@ -32,10 +31,11 @@ from strongroom.core.audit import Broker
 from strongroom.core.core import Core
 from strongroom.core.engine import Outbound
 from strongroom.core.unsealing import current_config, open_by_itself, submit
-from strongroom.crypto.signatures import DualSigner, DualVerifier
+from strongroom.crypto.signatures import DualSigner
 from strongroom.errors import ConfigError, InvalidRequest, StorageTampered
 from strongroom.server.anchors import audit_files, newest_anchor
 from strongroom.server.config import Config, load_config
+from strongroom.server.public_key import read_key, text_of
 from strongroom.server.up import Layout, data_directory, stored
 from strongroom.server.worker import open_storage, settings_of
 
@@ -86,18 +86,28 @@ def verify(argv: list[str]) -> int:
     flags.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="audit files, rotated ones too; default: those of the configuration"
     )
-    flags.add_argument("-public-key", "--public-key", type=Path, metavar="FILE", help="check with this key and open no store")
+    flags.add_argument(
+        "-key",
+        "--key",
+        "-public-key",
+        "--public-key",
+        dest="public_key",
+        type=Path,
+        metavar="FILE",
+        help="check with this key and open no store",
+    )
     flags.add_argument("-write-public-key", "--write-public-key", type=Path, metavar="FILE", help="keep the public key for later checks")
     flags.add_argument("-partial", "--partial", action="store_true", help="older files, or those of other workers, are not here")
     options = flags.parse_args(argv)
-    files, key = list(options.files), _read_key(options.public_key) if options.public_key else None
+    files, key = list(options.files), read_key(options.public_key) if options.public_key else None
+    if not files:
+        files = [Path(each) for each in audit_files(_config(options).audit)]
     if key is None:
         config = _config(options)
-        files = files or [Path(each) for each in audit_files(config.audit)]
         with _opened(config) as barrier:
             key = DualSigner.from_bytes(barrier.keys.keyring.stable.signing).public()
     if options.write_public_key:
-        options.write_public_key.write_bytes(base64.b64encode(key.to_bytes()) + b"\n")
+        options.write_public_key.write_bytes(text_of(key))
     if not files:
         raise ConfigError("say which audit files to check; the configuration has none")
     try:
@@ -163,13 +173,6 @@ def _behind(config: Config, barrier: Barrier) -> list[str]:
     except StorageTampered as error:
         return [error.messages[0].removeprefix("storage_tampered: ")]
     return []
-
-
-def _read_key(path: Path) -> DualVerifier:
-    try:
-        return DualVerifier.from_bytes(base64.b64decode(path.read_bytes()))
-    except (OSError, ValueError):
-        raise ConfigError(f"{path} is no public key; make it with: strongroom audit verify -write-public-key={path}") from None
 
 
 def _print(options: argparse.Namespace, machine: object, text: str) -> None:

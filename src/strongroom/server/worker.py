@@ -26,8 +26,8 @@ from strongroom.core.group import GroupRun
 from strongroom.core.unsealing import try_open
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
-from strongroom.crypto.signatures import DualSigner
-from strongroom.errors import ConfigError, StorageTampered, StrongroomError
+from strongroom.crypto.signatures import DualSigner, DualVerifier
+from strongroom.errors import ConfigError, StorageTampered, StorageUnusable, StrongroomError
 from strongroom.server.anchors import newest_anchor
 from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
@@ -38,6 +38,7 @@ from strongroom.server.limits import DEFAULT_LIMITS
 from strongroom.server.listeners import Listening, open_socket
 from strongroom.server.logs import Log
 from strongroom.server.metrics import Metrics
+from strongroom.server.public_key import NAME, publish
 from strongroom.server.readings import show
 from strongroom.server.repeats import Repeats
 from strongroom.server.scheduler import Scheduler
@@ -150,9 +151,20 @@ class Worker:
         if not self.core.audit.enabled:
             self.log.warning("no audit device is enabled: requests are not recorded")
         self._signer = DualSigner.from_bytes(self.core.barrier.keys.keyring.stable.signing)
+        self._publish(self._signer.public())
         self.scheduler.start()
         self._tick()
         self.log.info("unsealed")
+
+    def _publish(self, key: DualVerifier) -> None:
+        """Lay the auditors' key into the store's directory."""
+        if self.config.storage.kind != "sqlite":
+            return
+        try:
+            if not publish(Path(self.config.storage.path), key):
+                self.log.warning("the file was not of this store and is written anew", file=NAME)
+        except (OSError, StorageUnusable) as error:
+            self.log.error("the auditors' file was not written", file=NAME, reason=str(error))
 
     def seal(self) -> None:
         """Seal once the present answers are out; later requests wait for it."""
