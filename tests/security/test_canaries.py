@@ -50,16 +50,21 @@ class Traffic:
         self.errors: dict[str, bytes] = {}
         self.statuses: dict[int, int] = {}
         self.malformed = 0
+        self.mode = ""
+        self.broken: list[str] = []
         self.known = list(self.operations())
 
     def send(self, verb: str, path: str, body: object = None, **headers: str) -> Reply:
         reply = self.client.ask(verb, path, body, **headers)
         self.statuses[reply.status] = self.statuses.get(reply.status, 0) + 1
+        if reply.status >= 500 and not self.mode:
+            self.broken.append(f"{verb} {path[:60]}: {reply.status} {reply.text[:200]}")
         if reply.status >= 400:
             self.errors[f"{reply.status} of {verb} {path[:40]} number {len(self.errors)}"] = reply.body
         return reply
 
     def fault(self, mode: str) -> None:
+        self.mode = mode
         (self.server.directory / "fault").write_text(mode)
 
     # -- what is sent --------------------------------------------------------------------------------------------
@@ -202,6 +207,11 @@ def test_the_run_went_everywhere(done: Done) -> None:
     assert b"injected: " not in b"".join(traffic.errors.values())
     assert {f"store/{DATABASE}", f"store/{DATABASE}-wal", "audit.log", "server.log"} <= done.haystacks().keys()
     assert len(done.metrics) > 1_000
+
+
+def test_no_malformed_request_is_a_fault_of_the_servers(done: Done) -> None:
+    """T15.3: whatever is sent to whatever route, as long as nothing is injected."""
+    assert done.traffic.broken == []
 
 
 def test_no_value_is_found_anywhere(done: Done) -> None:
