@@ -14,11 +14,13 @@ from strongroom.barrier.seals.static import Static
 from strongroom.core.audit import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
+from strongroom.core.fields import compile_fields
+from strongroom.core.registry import engine_class
 from strongroom.core.request import Operation, Peer, Request, Secret
 from strongroom.core.unsealing import try_open
 from strongroom.errors import InvalidRequest, Sealed, StorageTampered, StrongroomError, Unavailable, UnsupportedOperation
 from strongroom.storage.memory import MemoryStorage
-from strongroom.sys.lifecycle import PUBLIC
+from strongroom.sys.lifecycle import DEFAULT_CODES, PUBLIC, HealthBody, LifecycleRoutes
 from strongroom.testing import FakeClock, Strongroom
 from strongroom.testing.room import QuietProcess
 
@@ -336,3 +338,19 @@ def test_sealing_takes_sudo() -> None:
         assert error.status == 403
     assert not room.core.barrier.sealed
     room.write("sys/step-down")
+
+
+def test_what_answers_while_sealed_is_documented_as_it_is() -> None:
+    routes = {f"sys/{route.pattern}": route for route in engine_class("system", "system").router.routes if route.owner is LifecycleRoutes}
+    assert routes.keys() == PUBLIC.keys()
+    assert all(route.public for route in routes.values())
+    assert {field.name for field in compile_fields(HealthBody).table if field.kind is int} == DEFAULT_CODES.keys()
+    assert all(field.default == DEFAULT_CODES[field.name] for field in compile_fields(HealthBody).table if field.kind is int)
+
+
+def test_they_have_help_once_it_is_unsealed() -> None:
+    room = Strongroom()
+    work = room.request(Operation.HELP, "sys/health")
+    assert work.response is not None
+    assert work.response.bare is not None
+    assert b"status code" in work.response.bare.body

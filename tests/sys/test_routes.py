@@ -25,6 +25,7 @@ OPEN: dict[str, tuple[str, ...]] = {
     "system/system": (
         r"internal/ui/mounts(/.*)?",
         r"internal/ui/namespaces",  # asks for a token itself
+        r"init|unseal|seal-status|health|leader",  # before there is a token
         r"internal/specs/openapi",
         r"wrapping/(lookup|unwrap|pubkey)",  # the wrapping token is what is shown
         r"decode-token",

@@ -77,7 +77,7 @@ class Work:
     def _answered(self, core: Core) -> bool:
         """Routes that work while sealed: no token, no mount, no audit."""
         public = core.public.get(self.request.path)
-        if public is None:
+        if public is None or self.request.operation is Operation.HELP:
             return False
         self.response = public(core, self.request)
         return True

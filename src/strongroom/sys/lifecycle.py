@@ -1,7 +1,8 @@
 """The routes that answer while sealed or not initialised: init, unseal, seal-status, health, leader.
 
 Rules of this file:
-- They need no token and no mount table; `PUBLIC` maps their paths to plain functions of core and request.
+- They need no token and no mount table; `PUBLIC` maps their paths to plain functions of core and request, which answer before any
+  route is looked for. `LifecycleRoutes` declares the same handlers, for help and OpenAPI.
 - They tell strangers what a load balancer and an operator need: no address, no host name, no mounts, no more of the version than
   is reported everywhere.
 - Answers are bare JSON objects without an envelope, as Vault's clients read them.
@@ -18,11 +19,13 @@ import msgspec
 from strongroom.barrier.seal import SealConfig, stored_config
 from strongroom.clock import SECOND
 from strongroom.core.core import Core
+from strongroom.core.engine import read, write
 from strongroom.core.envelope import encode
 from strongroom.core.fields import Names, compile_fields, read_fields
 from strongroom.core.request import Bare, Operation, Request, Response
 from strongroom.core.unsealing import InitParameters, initialise, submit
 from strongroom.errors import InvalidRequest, UnsupportedOperation
+from strongroom.sys.routes import Routes
 
 Handler = Callable[[Core, Request], Response]
 
@@ -39,10 +42,10 @@ class InitBody(msgspec.Struct, frozen=True):
     secret_threshold: Annotated[int, "Shares needed to unseal"] = 0
     recovery_shares: Annotated[int, "Number of recovery key shares, where a seal opens by itself"] = 0
     recovery_threshold: Annotated[int, "Recovery shares needed to authorise"] = 0
-    stored_shares: int = 0
-    pgp_keys: Names = Names()
-    recovery_pgp_keys: Names = Names()
-    root_token_pgp_key: str = ""
+    stored_shares: Annotated[int, "Accepted for Vault's clients"] = 0
+    pgp_keys: Annotated[Names, "Refused: keys are not encrypted with PGP here"] = Names()
+    recovery_pgp_keys: Annotated[Names, "Refused: keys are not encrypted with PGP here"] = Names()
+    root_token_pgp_key: Annotated[str, "Refused: the token is not encrypted with PGP here"] = ""
 
 
 class UnsealBody(msgspec.Struct, frozen=True):
@@ -50,8 +53,23 @@ class UnsealBody(msgspec.Struct, frozen=True):
 
     key: Annotated[str, "One unseal key share, hex or base64"] = ""
     reset: Annotated[bool, "Forget the shares given so far"] = False
-    migrate: bool = False
+    migrate: Annotated[bool, "Refused: there is no migration between seals"] = False
     accept_rollback: Annotated[bool, "This key holder accepts a store that is older than its anchor"] = False
+
+
+class HealthBody(msgspec.Struct, frozen=True):
+    """The parameters of sys/health; the handler checks them itself, against `DEFAULT_CODES`."""
+
+    activecode: Annotated[int, "Status to answer with when unsealed"] = 200
+    uninitcode: Annotated[int, "Status to answer with when not initialised"] = 501
+    sealedcode: Annotated[int, "Status to answer with when sealed"] = 503
+    standbyok: Annotated[bool, "Accepted: every node is active"] = False
+    perfstandbyok: Annotated[bool, "Accepted: every node is active"] = False
+    standbycode: Annotated[int, "Accepted: every node is active"] = 429
+    drsecondarycode: Annotated[int, "Accepted: every node is active"] = 472
+    performancestandbycode: Annotated[int, "Accepted: every node is active"] = 473
+    haunhealthycode: Annotated[int, "Accepted: every node is active"] = 474
+    removedcode: Annotated[int, "Accepted: every node is active"] = 530
 
 
 _INIT = compile_fields(InitBody)
@@ -227,3 +245,37 @@ PUBLIC: dict[str, Handler] = {
     "sys/leader": _leader,
 }
 """Path → handler; the server and `strongroom.testing` give it to the core."""
+
+
+class LifecycleRoutes(Routes):
+    """What answers before there is a token."""
+
+    @read("init", public=True)
+    def read_init(self) -> Response:
+        """Say whether the store is initialised."""
+        return _init(self.core, self.call.request)
+
+    @write("init", body=InitBody, public=True)
+    def init(self, _body: InitBody) -> Response:
+        """Initialise the store: make its keys, key shares and first root token, shown this once."""
+        return _init(self.core, self.call.request)
+
+    @write("unseal", body=UnsealBody, public=True)
+    def unseal(self, _body: UnsealBody) -> Response:
+        """Give one key share, or forget those given so far."""
+        return _unseal(self.core, self.call.request)
+
+    @read("seal-status", public=True)
+    def seal_status(self) -> Response:
+        """Kind of the seal, numbers of shares, progress."""
+        return _seal_status(self.core, self.call.request)
+
+    @read("health", body=HealthBody, public=True)
+    def health(self, _body: HealthBody) -> Response:
+        """Whether this node serves, as a status code that the caller may choose."""
+        return _health(self.core, self.call.request)
+
+    @read("leader", public=True)
+    def leader(self) -> Response:
+        """Which node leads; every node answers, so there is none."""
+        return _leader(self.core, self.call.request)
