@@ -84,7 +84,7 @@ def test_a_dead_socket_file_is_replaced_and_a_file_of_that_name_is_not(server: F
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.connect(str(where))
     whole.terminate()
-    where.unlink(missing_ok=True)
+    assert not where.exists(), "one that was told to stop takes it away"
     where.write_text("kept")
     whole.spawn()
     assert whole.process is not None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from strongroom.barrier.anchor import Anchor, check_anchor
@@ -128,7 +129,8 @@ def initialise(core: Core, asked: InitParameters, token_id: str = "") -> Initial
         wipe(root, *([split.key] if split else []))
     shares = split.shares if split else []
     if seals:
-        core.process.unsealed()
+        with suppress(StrongroomError):  # the process is sealed again and has said why; what is shown once must not be lost for it
+            core.process.unsealed()
         return Initialised([], shares, token)
     core.barrier.seal()
     return Initialised(shares, None, token)

@@ -161,6 +161,10 @@ class Listening:
         """Take no more connections."""
         if self._server is not None:
             self._server.close()
+        else:
+            self._socket.close()
+        if self.listener.kind == "unix":
+            Path(self.listener.address).unlink(missing_ok=True)
 
 
 def _forwarding(listener: Listener) -> Forwarding | None:

@@ -63,9 +63,11 @@ def parser() -> argparse.ArgumentParser:
 def run(argv: list[str]) -> int:
     """Serve until told to stop."""
     options = parser().parse_args(argv)
+    if options.workers != 1:
+        raise ConfigError("-workers takes 1: there is one worker process so far")
     if options.dev:
         config = msgspec.structs.replace(
-            _configured(options) if options.config else parse_config(""),
+            _configured(options),
             storage=Store(kind="inmem"),
             listeners=(Listener(address=options.dev_listen_address, tls_disable=True),),
         )
@@ -76,7 +78,7 @@ def run(argv: list[str]) -> int:
 
 
 def _configured(options: argparse.Namespace) -> Config:
-    config = load_config([Path(path) for path in options.config], os.environ)
+    config = load_config([Path(path) for path in options.config], os.environ) if options.config else parse_config("")
     said = {"log_level": options.log_level, "log_format": options.log_format}
     return msgspec.structs.replace(config, **{name: value for name, value in said.items() if value})
 
@@ -118,8 +120,9 @@ async def _serve(config: Config, log: Log, ready: Ready, *, dev: bool, reread: R
     loop.add_signal_handler(signal.SIGHUP, worker.reload)
     pid_file = Path(config.pid_file) if config.pid_file else None
     try:
+        worker.listen(config.listeners)
         await ready(worker)
-        await worker.serve(config.listeners)
+        await worker.serve()
         if pid_file is not None:
             pid_file.write_text(f"{os.getpid()}\n")
         _settle_garbage()

@@ -111,18 +111,22 @@ class Worker:
 
     # -- serving ------------------------------------------------------------------------------------------------
 
-    async def serve(self, listeners: tuple[Listener, ...]) -> None:
-        """Open the listeners and take requests."""
-        self.connections.start(self.loop)
+    def listen(self, listeners: tuple[Listener, ...]) -> None:
+        """Open the listeners: whoever connects waits. Raises ConfigError."""
         for listener in listeners:
             if self.config.unauthenticated_metrics_access:
                 listener = msgspec.structs.replace(listener, unauthenticated_metrics_access=True)
             self.listening.append(Listening(listener, open_socket(listener), self.dispatch, self.connections, DEFAULT_LIMITS))
+
+    async def serve(self) -> None:
+        """Take requests."""
+        self.connections.start(self.loop)
         for listening in self.listening:
             await listening.start(self.loop)
 
     async def stop(self) -> None:
         """Finish what is open and let go of everything."""
+        self._wait_no_more()
         for listening in self.listening:
             listening.stop()
         with suppress(TimeoutError):
@@ -145,9 +149,10 @@ class Worker:
             self.core.barrier.seal()
             self.core.audit.close()
             self.log.error("sealed again: an audit device could not be opened", reason="; ".join(error.messages))
+            if self.core.sealing.seals:
+                self._open_later()
             raise
-        if self._opening is not None:  # by key holders meanwhile: once they seal it again, it stays sealed
-            self._opening.cancel()
+        self._wait_no_more()  # opened by key holders meanwhile; once they seal it again, it stays sealed
         if not self.core.audit.enabled:
             self.log.warning("no audit device is enabled: requests are not recorded")
         self._signer = DualSigner.from_bytes(self.core.barrier.keys.keyring.stable.signing)
@@ -209,14 +214,22 @@ class Worker:
 
     def open_by_itself(self) -> None:
         """Open the store with a configured seal, and go on trying while that may help: waiting mends no store that was tampered with."""
-        self._opening = None
         error = try_open(self.core)
         if error is None:
             return
         again = not isinstance(error, StorageTampered)
         self.log.error("still sealed", reason="; ".join(error.messages), next_try_seconds=RETRY_SECONDS if again else None)
         if again:
-            self._opening = self.loop.call_later(RETRY_SECONDS, self.open_by_itself)
+            self._open_later()
+
+    def _open_later(self) -> None:
+        self._wait_no_more()
+        self._opening = self.loop.call_later(RETRY_SECONDS, self.open_by_itself)
+
+    def _wait_no_more(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
 
     def change(self, internal: Internal) -> None:
         """Make a change of the server's own."""
