@@ -41,7 +41,9 @@ CASES = {
     "tls": Case("KV v2 read, TLS 1.3", "≤ 4", lambda s: Target(s.tls_url, "/v1/kv/data/app%d", "GET", s.token, keys=KEYS)),
     "write": Case("KV v2 write, durable", "≤ 8", lambda s: Target(s.url, "/v1/kv/data/app%d", "POST", s.token, WRITE_BODY, KEYS)),
     "token": Case(
-        "token create, durable", "≤ 10", lambda s: Target(s.url, "/v1/auth/token/create", "POST", s.token, '{"ttl":"1h","policies":["bench-0"]}')
+        "token create, durable",
+        "≤ 10",
+        lambda s: Target(s.url, "/v1/auth/token/create", "POST", s.token, '{"ttl":"1h","policies":["bench-0"]}'),
     ),
 }
 

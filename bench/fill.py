@@ -15,6 +15,7 @@ from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
 from strongroom.core.group import GroupRun
 from strongroom.core.request import Operation, Peer, Request, Secret, Token, TokenEntry
+from strongroom.core.unsealing import submit
 from strongroom.core.work import Work
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.testing.room import QuietProcess
@@ -33,13 +34,12 @@ def warm_over_http(url: str, token: str, keys: int, connections: int = 64) -> No
 async def _each(url: str, token: str, keys: int, connections: int, method: str, body: str) -> None:
     host, _, port = url.partition("://")[2].partition(":")
     numbers = iter(range(keys))
+    headers = f"Host: x\r\nX-Vault-Token: {token}\r\nContent-Length: {len(body)}"
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         for number in numbers:
-            writer.write(
-                f"{method} /v1/kv/data/app{number} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-            )
+            writer.write(f"{method} /v1/kv/data/app{number} HTTP/1.1\r\n{headers}\r\n\r\n{body}".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head
             length = re.search(rb"[Cc]ontent-[Ll]ength: (\d+)", head)
@@ -55,7 +55,7 @@ def fill_in_process(store: Path, unseal_key: str, keys: int, group: int = 500) -
     clock = SystemClock()
     storage = SqliteStorage(store)
     core = Core(storage, clock, Broker(clock, "bench"), Settings(), QuietProcess(), Outbound())
-    core.barrier.unseal(bytes(opened_root(core, unseal_key)))
+    submit(core, unseal_key)
     raw = json.dumps({"data": ENTRY}).encode()
     token = Secret("")
     root = Token(token, b"", TokenEntry(accessor="", policies=("root",), path=""), ROOT_ACL)

@@ -112,7 +112,7 @@ def _wrk(target: Target, connections: int, seconds: float, cpu: int | None) -> O
 async def _own(target: Target, connections: int, seconds: float) -> Outcome:
     secure = target.url.startswith("https")
     host, _, port = target.url.partition("://")[2].partition(":")
-    context = ssl._create_unverified_context() if secure else None  # noqa: S323  loopback, our own server
+    context = ssl._create_unverified_context() if secure else None
     until = time.monotonic() + seconds
     counted = [0, 0]
 
@@ -122,7 +122,9 @@ async def _own(target: Target, connections: int, seconds: float) -> Outcome:
         while time.monotonic() < until:
             at = (at + 7_919) % target.keys
             path = target.path.replace("%d", str(at))
-            head = f"{target.method} {path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {target.token}\r\nContent-Length: {len(target.body)}\r\n\r\n"
+            head = (
+                f"{target.method} {path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {target.token}\r\nContent-Length: {len(target.body)}\r\n\r\n"
+            )
             writer.write((head + target.body).encode())
             answer = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"[Cc]ontent-[Ll]ength: (\d+)", answer)

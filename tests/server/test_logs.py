@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -87,7 +88,7 @@ def form(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def logged(form: str, **values: object) -> str:
+def logged(form: str, **values: Any) -> str:
     stream = io.StringIO()
     log = Log("trace", form, stream)
     for say in (log.info, log.warning, log.error):

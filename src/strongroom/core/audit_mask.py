@@ -56,13 +56,12 @@ class Mask:
 
     def value(self, value: object, clear: frozenset[str] = NONE, name: str = "") -> bytes:
         """The masked form of a value under the innermost name it stands below. What JSON consists of is looked for first."""
-        kind = type(value)
-        if kind is str:
-            return name_text(value) if name in clear else self.quoted(value.encode("utf-8", "surrogatepass"))  # type: ignore[attr-defined]
-        if kind in _CLEAR:
+        if isinstance(value, str):
+            return name_text(value) if name in clear else self.quoted(_utf8(value))
+        if type(value) in _CLEAR:
             return encode(value)
-        if kind is dict:
-            return self._members(value.items(), clear)  # type: ignore[attr-defined]
+        if isinstance(value, dict):
+            return self._members(value.items(), clear)
         if isinstance(value, (list, tuple, set, frozenset)):
             return b"[%b]" % b",".join([self.value(item, clear, name) for item in value])
         return self._rarely(value, clear, name)
