@@ -14,6 +14,7 @@ import argparse
 import base64
 import os
 import secrets
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -126,12 +127,21 @@ def _print_first(token: str, recovery: list[str], address: str, authority: Path,
         f"    export VAULT_ADDR={address}",
         f"    export VAULT_CACERT={authority}",
         f"    export VAULT_TOKEN={token}",
+        *_where_it_is(),
         "    strongroom secrets enable -path=secret kv-v2",
         "    strongroom kv put -mount=secret app/db password=change-me",
         "    strongroom kv get -mount=secret app/db",
         "",
     ]
     print("\n".join(lines), flush=True)
+
+
+def _where_it_is() -> list[str]:
+    """How the other terminal finds this program, where it would not: `make up` installs into the folder it is run in."""
+    program = Path(sys.executable).with_name("strongroom")
+    if shutil.which("strongroom") or not program.exists():
+        return []
+    return [f'    export PATH="{program.parent}:$PATH"']
 
 
 def _certificates(directory: Path) -> Authority:
