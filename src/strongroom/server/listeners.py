@@ -1,7 +1,7 @@
 """Addresses to serve on: sockets opened once, a protocol per connection, TLS where it is not switched off.
 
 Rules of this file:
-- A socket is opened with SO_REUSEPORT before workers start and kept over their restarts.
+- An address is taken before anything is set up, and listened to when everything is: whoever is accepted is served.
 - A reload replaces a listener's TLS context; connections that stand keep theirs.
 - Unix sockets are made with the listener's mode and replace a dead one of the same path only.
 """
@@ -61,11 +61,14 @@ def _tcp_socket(address: str) -> socket.socket:
         opened = socket.socket(family, kind, protocol)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(where)
-        opened.listen(BACKLOG)
     except OSError as error:
-        raise ConfigError(f"cannot listen on {address}: {error.strerror or error}; choose another address or stop what uses it") from None
+        raise _cannot(address, error) from None
     opened.setblocking(False)
     return opened
+
+
+def _cannot(address: str, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot listen on {address}: {error.strerror or error}; choose another address or stop what uses it")
 
 
 def _unix_socket(listener: Listener) -> socket.socket:
@@ -80,7 +83,6 @@ def _unix_socket(listener: Listener) -> socket.socket:
             path.unlink()
         opened.bind(str(path))
         path.chmod(int(listener.socket_mode, 8))
-        opened.listen(BACKLOG)
     except (OSError, ValueError) as error:
         opened.close()
         raise ConfigError(f"cannot listen on {path}: {error}") from None
@@ -143,8 +145,11 @@ class Listening:
         self._server: asyncio.Server | None = None
 
     async def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take connections from now on."""
-        self._server = await loop.create_server(self._tls or self._plain, sock=self._socket, backlog=BACKLOG)
+        """Take connections from now on; until here they were refused. Raises ConfigError."""
+        try:
+            self._server = await loop.create_server(self._tls or self._plain, sock=self._socket, backlog=BACKLOG)
+        except OSError as error:
+            raise _cannot(self.listener.address, error) from None
 
     def reload(self, listener: Listener) -> None:
         """Read certificates again, from where this stanza says. Raises ConfigError and keeps the old ones."""

@@ -112,7 +112,7 @@ class Worker:
     # -- serving ------------------------------------------------------------------------------------------------
 
     def listen(self, listeners: tuple[Listener, ...]) -> None:
-        """Open the listeners: whoever connects waits. Raises ConfigError."""
+        """Take the listeners' addresses. Raises ConfigError."""
         for listener in listeners:
             if self.config.unauthenticated_metrics_access:
                 listener = msgspec.structs.replace(listener, unauthenticated_metrics_access=True)
