@@ -90,6 +90,11 @@ def test_a_client_without_the_hybrid_group_is_served_with_x25519(authority: Path
         assert connect(served, context).get_group_name() == "x25519"
 
 
+def test_the_newest_version_can_be_bounded(authority: Path) -> None:
+    with serving(describe, tls=make_context(listener(authority, max_version="tls12"))) as served:
+        assert connect(served, client_context(authority)).get_protocol_version_name() == "TLSv1.2"
+
+
 @pytest.mark.parametrize("version", [SSL.TLS1_VERSION, SSL.TLS1_1_VERSION])
 def test_old_versions_are_refused(authority: Path, version: int) -> None:
     context = client_context(authority)
@@ -199,6 +204,8 @@ def test_configuration_mistakes_name_the_key(authority: Path, tmp_path: Path) ->
         make_context(ListenerTls(files(authority).cert, files(tmp_path).key))
     with pytest.raises(ConfigError, match="tls_min_version"):
         make_context(listener(authority, min_version="tls10"))
+    with pytest.raises(ConfigError, match="tls_max_version"):
+        make_context(listener(authority, min_version="tls13", max_version="tls12"))
     with pytest.raises(ConfigError, match="tls_client_ca_file"):
         make_context(listener(authority, client_ca_file=tmp_path / "none.pem"))
 

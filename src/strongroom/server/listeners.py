@@ -196,6 +196,7 @@ def _tls(listener: Listener) -> ListenerTls:
         cert_file=Path(listener.tls_cert_file),
         key_file=Path(listener.tls_key_file),
         min_version=listener.tls_min_version,
+        max_version=listener.tls_max_version,
         client_ca_file=Path(listener.tls_client_ca_file) if listener.tls_client_ca_file else None,
         require_and_verify_client_cert=listener.tls_require_and_verify_client_cert,
         disable_client_certs=listener.tls_disable_client_certs,

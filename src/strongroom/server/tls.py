@@ -53,6 +53,7 @@ class ListenerTls(NamedTuple):
     cert_file: Path
     key_file: Path
     min_version: str = "tls12"
+    max_version: str = ""
     disable_client_certs: bool = False
     require_and_verify_client_cert: bool = False
     client_ca_file: Path | None = None
@@ -63,7 +64,11 @@ def make_context(tls: ListenerTls) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     if tls.min_version not in _VERSIONS:
         raise ConfigError(f"tls_min_version {tls.min_version!r} is not offered; use tls12 or tls13")
+    if tls.max_version not in ("", *_VERSIONS) or (tls.max_version and _VERSIONS[tls.max_version] < _VERSIONS[tls.min_version]):
+        raise ConfigError(f"tls_max_version {tls.max_version!r} is not offered; leave it out, or use one not below tls_min_version")
     context.set_min_proto_version(_VERSIONS[tls.min_version])
+    if tls.max_version:
+        context.set_max_proto_version(_VERSIONS[tls.max_version])
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(CIPHERS)
