@@ -441,7 +441,7 @@ def test_the_model_finds_a_server_that_forgets_ancestors(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Tokens, "_chain", lambda self, transaction, digest, entry: ((digest,), entry.expires))
     quick = settings(
-        max_examples=200, stateful_step_count=20, deadline=None, database=None, phases=[Phase.generate], report_multiple_bugs=False
+        max_examples=5_000, stateful_step_count=20, deadline=None, database=None, phases=[Phase.generate], report_multiple_bugs=False
     )
     with pytest.raises((AssertionError, StrongroomError)):
         run_state_machine_as_test(Tree, settings=quick)
