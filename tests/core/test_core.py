@@ -10,7 +10,7 @@ import pytest
 
 from strongroom.api.vault import answer
 from strongroom.core import areas, registry
-from strongroom.core.audit import Broker
+from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import CLASSES, Engine, ListBody, keys_response, list_, patch, read, scan, write
 from strongroom.core.group import GroupRun, perform
@@ -27,7 +27,7 @@ from strongroom.errors import (
     UnsupportedOperation,
 )
 from strongroom.testing.room import FakeClock, Strongroom
-from tests.core.audit_kit import Memory, device
+from tests.core.audit.kit import Memory, device
 
 READ, UPDATE, LIST, SCAN, PATCH, DELETE, HELP = (
     Operation.READ,

@@ -13,7 +13,7 @@ from strongroom.core.core import Core
 from strongroom.core.envelope import encode
 from strongroom.core.group import perform
 from strongroom.core.mounts import new_mount
-from strongroom.core.policies import PolicyEntry
+from strongroom.core.policy.policies import PolicyEntry
 from strongroom.core.request import Call, Grant, Peer
 from strongroom.core.work import Work
 from strongroom.errors import StrongroomError

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from strongroom.barrier.anchor import Anchor
-from strongroom.core.audit_checkpoint import Checkpoint, Draft, body
-from strongroom.core.audit_mask import encode
+from strongroom.core.audit.checkpoint import Checkpoint, Draft, body
+from strongroom.core.audit.mask import encode
 from strongroom.crypto.signatures import DualSigner
 from strongroom.server import anchors
 from strongroom.server.anchors import newest_anchor

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.barrier.scrub import scrub
-from strongroom.core.audit import Broker
+from strongroom.core.audit.broker import Broker
 from strongroom.core.group import MAX_GROUP_BYTES, GroupRun
 from strongroom.core.request import Operation
 from strongroom.core.work import Work
@@ -21,7 +21,7 @@ from strongroom.errors import AuditFailed, InternalError, OutcomeUnknown, Storag
 from strongroom.server import committer as module
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.testing.room import FakeClock
-from tests.core.audit_kit import Memory, device
+from tests.core.audit.kit import Memory, device
 from tests.server.loop_kit import LOOPS, RAISES, Faulty, FaultyGroup, House, here, on_loop, room
 
 UPDATE, READ, DELETE, LIST = Operation.UPDATE, Operation.READ, Operation.DELETE, Operation.LIST

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.api import vault
-from strongroom.core.audit import Broker
+from strongroom.core.audit.broker import Broker
 from strongroom.core.group import perform
 from strongroom.core.request import Operation, Peer
 from strongroom.core.work import Work
@@ -18,7 +18,7 @@ from strongroom.server.dispatch import Dispatch
 from strongroom.server.http import Exchange, HttpProtocol
 from strongroom.server.repeats import Repeats
 from strongroom.testing.room import FakeClock
-from tests.core.audit_kit import Memory, device
+from tests.core.audit.kit import Memory, device
 from tests.server.loop_kit import House, on_loop, room
 
 PEER = Peer("127.0.0.1", 1)

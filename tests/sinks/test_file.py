@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from strongroom import sinks
-from strongroom.core.audit import Broker
-from strongroom.core.audit_sink import Sink
-from strongroom.core.audit_verify import report_text, verify
+from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.sink import Sink
+from strongroom.core.audit.verify import report_text, verify
 from strongroom.errors import AuditFailed, InvalidRequest
 from strongroom.sinks.file import Discard, File, Standard
-from tests.core.audit_kit import broker, device, exchange, file_broker
+from tests.core.audit.kit import broker, device, exchange, file_broker
 
 # --- opening ---
 

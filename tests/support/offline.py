@@ -16,7 +16,7 @@ from strongroom.barrier import scrub as scrubbing
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.seal import stored_config, unwrapped
 from strongroom.barrier.seals.static import configured
-from strongroom.core import audit_verify
+from strongroom.core.audit import verify as audit_verify
 from strongroom.crypto.signatures import DualSigner
 from strongroom.storage.sqlite import SqliteStorage
 from tests.support.server import ROOT, Server

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from strongroom.core.acl import Acl
+from strongroom.core.policy.acl import Acl
 from strongroom.engines.kv.store import KeyValue
 from strongroom.server.serve import run
 from tests.support.patching import put

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from strongroom.core.audit_devices import load_devices
+from strongroom.core.audit.devices import load_devices
 from strongroom.core.core import Settings
 from strongroom.errors import InvalidRequest
 from strongroom.testing.room import Strongroom

@@ -11,13 +11,13 @@ import pytest
 from strongroom.barrier.anchor import Anchor
 from strongroom.barrier.keyring import SEALS_KEY, boot_payload, boot_record
 from strongroom.barrier.seals.static import Static
-from strongroom.core.audit import Broker
+from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
 from strongroom.core.fields import compile_fields
 from strongroom.core.registry import engine_class
 from strongroom.core.request import Operation, Peer, Request, Secret
-from strongroom.core.unsealing import try_open
+from strongroom.core.sealing.unsealing import try_open
 from strongroom.errors import InvalidRequest, Sealed, StorageTampered, StrongroomError, Unavailable, UnsupportedOperation
 from strongroom.storage.memory import MemoryStorage
 from strongroom.sys.lifecycle import DEFAULT_CODES, PUBLIC, HealthBody, LifecycleRoutes
@@ -97,7 +97,7 @@ def test_init_is_one_commit() -> None:
 
 def test_init_that_fails_before_its_commit_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     core = empty()
-    monkeypatch.setattr("strongroom.core.bootstrap.root_token", lambda *_: 1 / 0)
+    monkeypatch.setattr("strongroom.core.sealing.bootstrap.root_token", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         init(core, secret_shares=1, secret_threshold=1)
     assert core.storage.scan(b"", b"\xff", -1) == []

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.core.acl import Acl, compile_acl
-from strongroom.core.listing import asked, shown
-from strongroom.core.policy import parse_policy
+from strongroom.core.policy.acl import Acl, compile_acl
+from strongroom.core.policy.listing import asked, shown
+from strongroom.core.policy.rules import parse_policy
 from strongroom.core.request import Operation, Response
 from strongroom.errors import InvalidRequest, NotFound
 from tests.engines.api_kit import Api

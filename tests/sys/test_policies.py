@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from strongroom.core import areas
 from strongroom.core.password_policy import generate, parse_password_policy
-from strongroom.core.policies import PolicyEntry
+from strongroom.core.policy.policies import PolicyEntry
 from strongroom.errors import InvalidRequest
 from tests.engines.api_kit import Api
 from tests.sys.kit import allowed, house, refused

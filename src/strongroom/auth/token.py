@@ -1,7 +1,7 @@
 """auth/token: making, looking at, extending and ending tokens.
 
 Rules of this file:
-- A child has no more than its parent (core/token_creation.py); a root token that ends makes none that does not.
+- A child has no more than its parent (core/token/creation.py); a root token that ends makes none that does not.
 - What the caller does not hold, he names: tokens in bodies are looked up by keyed hash, accessors by theirs.
 - Answers and texts are those of Vault's token store.
 """
@@ -14,14 +14,14 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.clock import SECOND, rfc3339
-from strongroom.core import token_roles
 from strongroom.core.core import SystemEngine
 from strongroom.core.engine import ListBody, delete, list_, read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.request import Alias, Grant, Response, Secret, Token, TokenEntry
-from strongroom.core.token_creation import CreateBody, check_parent, grant_for, holds_sudo
-from strongroom.core.token_roles import Role, RoleBody
-from strongroom.core.tokens import MAX_DEPTH
+from strongroom.core.token import roles
+from strongroom.core.token.creation import CreateBody, check_parent, grant_for, holds_sudo
+from strongroom.core.token.roles import Role, RoleBody
+from strongroom.core.token.tokens import MAX_DEPTH
 from strongroom.crypto.ids import BATCH_PREFIX
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
 
@@ -120,7 +120,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
         if role is None:
             raise InvalidRequest("'entity_alias' is only allowed in combination with token role")
         name = text.lower() if text.isascii() else ""
-        if not name or not token_roles.allows_alias(role, name):
+        if not name or not roles.allows_alias(role, name):
             raise InvalidRequest("invalid 'entity_alias' value")
         return msgspec.structs.replace(grant, alias=Alias(name))
 
@@ -290,7 +290,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
         role = self.store.settings(f"roles/{name}", Role)
         if role is None:
             raise NotFound
-        return Response(data=token_roles.shown(name, role))
+        return Response(data=roles.shown(name, role))
 
     def role_exists(self, name: str) -> bool:
         """Whether a write to the role changes it rather than makes it."""
@@ -302,7 +302,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
         if not _ROLE_NAME.fullmatch(name):
             raise InvalidRequest("a role name has letters, digits, _ . and -, and begins and ends with a letter, digit or _")
         before = self.store.settings(f"roles/{name}", Role) or Role()
-        self.store.put(f"roles/{name}", token_roles.changed(before, body))
+        self.store.put(f"roles/{name}", roles.changed(before, body))
 
     @delete("roles/{name}")
     def delete_role(self, name: str) -> None:

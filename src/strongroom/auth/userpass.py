@@ -17,7 +17,7 @@ from strongroom.core.engine import Engine, ListBody, delete, list_, login, read,
 from strongroom.core.fields import Names
 from strongroom.core.lockout import Lockout, canonical_name, unlock
 from strongroom.core.request import Alias, Grant, Response
-from strongroom.core.token_parameters import TokenBody, TokenParameters, changed, check_peer, granted, renewed, shown
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, check_peer, granted, renewed, shown
 from strongroom.crypto.passwords import (
     DUMMY,
     UnusableHash,

@@ -18,9 +18,9 @@ from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.cache import AREA, Cache
 from strongroom.barrier.keyring import BOOT
 from strongroom.clock import Clock
-from strongroom.core import areas, listing
-from strongroom.core.audit import Broker
-from strongroom.core.audit_devices import AuditDevices
+from strongroom.core import areas
+from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.devices import AuditDevices
 from strongroom.core.engine import Engine, Outbound, Route
 from strongroom.core.envelope import envelope
 from strongroom.core.fields import read_fields
@@ -28,15 +28,16 @@ from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
 from strongroom.core.mounts import Mounts, Ttls
 from strongroom.core.openapi import path_item
-from strongroom.core.policies import Policies
+from strongroom.core.policy import listing
+from strongroom.core.policy.policies import Policies
 from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
 from strongroom.core.request import NOTHING, Bare, Call, LeaseInfo, Mount, Operation, Request, Response
-from strongroom.core.token_terms import inside
-from strongroom.core.tokens import Tokens
+from strongroom.core.sealing.unsealing import Sealing
+from strongroom.core.token.terms import inside
+from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Committed, NeedsCommit, Staged, Transaction
-from strongroom.core.unsealing import Sealing
 from strongroom.core.wrapping import Wrapping
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
 from strongroom.storage.api import Storage

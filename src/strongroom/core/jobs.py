@@ -12,14 +12,14 @@ from collections.abc import Callable
 from strongroom.barrier.view import Due, decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
-from strongroom.core.ceremonies import handover_due, settle_due
 from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
 from strongroom.core.mounts import DrainJob, drain
-from strongroom.core.policies import PolicyEntry, PolicyJob
+from strongroom.core.policy.policies import PolicyEntry, PolicyJob
 from strongroom.core.request import Call
-from strongroom.core.rotation import rewrap_due, rotation_due
-from strongroom.core.tokens import BATCH, DigestJob, TidyJob
+from strongroom.core.sealing.ceremonies import handover_due, settle_due
+from strongroom.core.sealing.rotation import rewrap_due, rotation_due
+from strongroom.core.token.tokens import BATCH, DigestJob, TidyJob
 from strongroom.core.tombstones import SweepJob, Tombstone, covered
 from strongroom.core.transaction import Transaction
 

@@ -27,7 +27,7 @@ from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from strongroom.core.tokens import Tokens
+    from strongroom.core.token.tokens import Tokens
 
 STUBBORN_ATTEMPTS = 6
 """Failed revocations after which operators see the lease as irrevocable; trying goes on."""

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from strongroom.core.acl import Acl
 from strongroom.core.engine import Engine, Route
 from strongroom.core.fields import SCHEMAS, Field
+from strongroom.core.policy.acl import Acl
 from strongroom.core.request import Mount, Operation
 
 _METHODS = {

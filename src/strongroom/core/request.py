@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 if TYPE_CHECKING:
-    from strongroom.core.acl import Acl
     from strongroom.core.engine import Engine, Route
+    from strongroom.core.policy.acl import Acl
     from strongroom.core.transaction import Transaction
 
 
@@ -329,8 +329,8 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Token:
     """A token that was presented and found good, with what follows from it. Shared by all calls that use it while it is unchanged.
 
-    `digest` is its keyed hash (its name in the store), `policies` the union of its own and its identity's, `acl` the compiled
-    `policy.Acl`. `chain` is the digest and those of its ancestors, `deadline` the first instant (ns) at which one of them ends, 0 = never.
+    `digest` is its keyed hash (its name in the store), `policies` the union of its own and its identity's, `acl` is compiled
+    of them. `chain` is the digest and those of its ancestors, `deadline` the first instant (ns) at which one of them ends, 0 = never.
     `fragments` is audit's place for the masked forms of it, by device.
     """
 

@@ -12,7 +12,7 @@ import msgspec
 
 from strongroom.core import areas
 from strongroom.core.request import Grant, Secret, TokenEntry, WrapInfo
-from strongroom.core.tokens import WRAPPING_POLICY, Tokens
+from strongroom.core.token.tokens import WRAPPING_POLICY, Tokens
 from strongroom.core.transaction import Transaction
 from strongroom.errors import InvalidRequest
 

@@ -19,7 +19,7 @@ import msgspec
 
 from strongroom.barrier.anchor import Anchor
 from strongroom.barrier.barrier import Barrier
-from strongroom.core.audit_checkpoint import CONTEXT, Checkpoint, Line
+from strongroom.core.audit.checkpoint import CONTEXT, Checkpoint, Line
 from strongroom.crypto.errors import InvalidSignature
 from strongroom.crypto.signatures import DualSigner, DualVerifier
 from strongroom.server.config import AuditStanza

@@ -26,11 +26,11 @@ from strongroom.barrier.anchor import check_anchor
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.seal import configured_seal
 from strongroom.clock import SystemClock
-from strongroom.core import audit_verify
-from strongroom.core.audit import Broker
+from strongroom.core.audit import verify as audit_verify
+from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core
 from strongroom.core.engine import Outbound
-from strongroom.core.unsealing import current_config, open_by_itself, submit
+from strongroom.core.sealing.unsealing import current_config, open_by_itself, submit
 from strongroom.crypto.signatures import DualSigner
 from strongroom.errors import ConfigError, InvalidRequest, StorageTampered
 from strongroom.server.anchors import audit_files, newest_anchor

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strongroom.core.rotation import encryptions
+from strongroom.core.sealing.rotation import encryptions
 
 if TYPE_CHECKING:
     from strongroom.server.worker import Worker

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from strongroom.api import vault
 from strongroom.barrier.cache import Entry
-from strongroom.core.audit_format import Repeated, peer_text
+from strongroom.core.audit.format import Repeated, peer_text
 from strongroom.core.core import Core
 from strongroom.core.request import Call, Json, Operation, Peer, Response, Token
 from strongroom.core.work import Work

@@ -22,9 +22,9 @@ import uvloop
 
 from strongroom import __version__
 from strongroom.clock import SystemClock
-from strongroom.core.bootstrap import secret_mount
 from strongroom.core.group import transact
-from strongroom.core.unsealing import InitParameters, initialise, submit
+from strongroom.core.sealing.bootstrap import secret_mount
+from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.errors import ConfigError
 from strongroom.server.config import Config, Listener, Store, load_config, parse_config
 from strongroom.server.hardening import harden

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import msgspec
 
 from strongroom.clock import SystemClock
-from strongroom.core.unsealing import InitParameters, initialise
+from strongroom.core.sealing.unsealing import InitParameters, initialise
 from strongroom.errors import ConfigError
 from strongroom.server.certificates import Authority, files, make_authority, renew_if_due
 from strongroom.server.config import AuditStanza, Config, Listener, SealStanza, Store

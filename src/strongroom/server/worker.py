@@ -19,11 +19,11 @@ import msgspec
 
 from strongroom.barrier.seal import configured_seal
 from strongroom.clock import Clock
-from strongroom.core.audit import Broker
+from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
 from strongroom.core.group import GroupRun
-from strongroom.core.unsealing import try_open
+from strongroom.core.sealing.unsealing import try_open
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualSigner, DualVerifier

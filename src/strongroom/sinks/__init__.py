@@ -1,7 +1,7 @@
 """Audit sinks, a file each, found by name: the kind of a device is the name of its module, which has `make(options, slot, directory)`.
 
 Rules of this package:
-- A sink implements core.audit_sink.Sink and knows nothing of entries.
+- A sink implements core.audit.sink.Sink and knows nothing of entries.
 - There is no list of sinks: put a file here and `kind` is its name.
 """
 
@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Protocol, cast
 
-from strongroom.core.audit_sink import Sink
+from strongroom.core.audit.sink import Sink
 from strongroom.errors import InvalidRequest
 
 

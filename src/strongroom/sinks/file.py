@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from strongroom.core.audit_sink import Sink
+from strongroom.core.audit.sink import Sink
 from strongroom.errors import InvalidRequest
 
 WIDEST: Final = 0o640

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A request adds a device only where the configuration says so, or in development; its files lie below `audit_directory`. What makes a
-  log file dangerous, a chosen first line and execute permission, does not exist (core/audit_device.py, sinks/file.py).
+  log file dangerous, a chosen first line and execute permission, does not exist (core/audit/device.py, sinks/file.py).
 - A device is tried, outside the lock, before it is stored; it is in use once the answer is out.
 - Headers that carry credentials are only ever written masked.
 """
@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.audit import audit_hash
-from strongroom.core.audit_device import DeviceEntry, read_options
-from strongroom.core.audit_devices import HeadersEntry, device_path, headers, make_sink
+from strongroom.core.audit.broker import audit_hash
+from strongroom.core.audit.device import DeviceEntry, read_options
+from strongroom.core.audit.devices import HeadersEntry, device_path, headers, make_sink
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import Texts
 from strongroom.core.mounts import mount_path

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from strongroom.core.acl import Acl
 from strongroom.core.engine import write
 from strongroom.core.fields import Names
+from strongroom.core.policy.acl import Acl
 from strongroom.core.request import Response, Secret
 from strongroom.errors import InvalidRequest, PermissionDenied
 from strongroom.sys.routes import Routes

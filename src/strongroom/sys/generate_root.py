@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from strongroom.core.ceremonies import GENERATE, Ceremonies, Ceremony
 from strongroom.core.engine import delete, read, write
 from strongroom.core.request import Response
+from strongroom.core.sealing.ceremonies import GENERATE, Ceremonies, Ceremony
 from strongroom.crypto.ids import TOKEN_LENGTH
 from strongroom.errors import InvalidRequest, UnsupportedOperation
 from strongroom.sys.lifecycle import NO_PGP, bare
@@ -132,7 +132,7 @@ def _give(ceremonies: Ceremonies, body: ShareBody) -> dict[str, Any]:
 
 
 def _decoded(encoded: str, otp: str) -> str:
-    """Undo core.ceremonies.hidden. Raises InvalidRequest."""
+    """Undo core.sealing.ceremonies.hidden. Raises InvalidRequest."""
     try:
         mixed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         pad = otp.encode()

@@ -23,7 +23,7 @@ from strongroom.core.engine import read, write
 from strongroom.core.envelope import encode
 from strongroom.core.fields import Names, compile_fields, read_fields
 from strongroom.core.request import Bare, Operation, Request, Response
-from strongroom.core.unsealing import InitParameters, initialise, submit
+from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.errors import InvalidRequest, UnsupportedOperation
 from strongroom.sys.routes import Routes
 

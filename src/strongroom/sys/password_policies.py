@@ -13,7 +13,7 @@ from strongroom.barrier.view import View
 from strongroom.core import areas
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
 from strongroom.core.password_policy import PasswordEntry, check, generate, parse_password_policy
-from strongroom.core.policy import policy_name
+from strongroom.core.policy.rules import policy_name
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.sys.routes import Routes

@@ -1,7 +1,7 @@
 """sys/policy and sys/policies/acl: who may do what, as text that is parsed before it is stored.
 
 Rules of this file:
-- A name is canonical or refused (core/policy.py); upper-case ASCII letters are lowered, and the answer says so.
+- A name is canonical or refused (core/policy/rules.py); upper-case ASCII letters are lowered, and the answer says so.
 - `root` and `response-wrapping` are not written by anybody, `default` not deleted.
 - A version counts the writes; `cas` makes a write depend on it, -1 or 0 on there being no policy.
 """
@@ -17,11 +17,11 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.clock import SECOND, parse_rfc3339, rfc3339
 from strongroom.core import areas
-from strongroom.core.builtin import UNDELETABLE, UNEDITABLE
 from strongroom.core.engine import ListBody, delete, keys_response, list_, patch, read, write
 from strongroom.core.fields import Seconds
-from strongroom.core.policies import PolicyEntry, PolicyJob
-from strongroom.core.policy import parse_policy, policy_name
+from strongroom.core.policy.builtin import UNDELETABLE, UNEDITABLE
+from strongroom.core.policy.policies import PolicyEntry, PolicyJob
+from strongroom.core.policy.rules import parse_policy, policy_name
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.sys.routes import Routes

@@ -4,7 +4,7 @@ Rules of this file:
 - `sys/rotate/…` takes a token with `sudo` and the shares. The old `sys/rekey…` forms take the shares alone, and exist only where a
   listener opens them; elsewhere they answer 405 and leave no trace.
 - Answers are Vault's: bare objects on the old forms, mirrored envelopes on the new ones.
-- The rules of a rekey are in core/ceremonies.py.
+- The rules of a rekey are in core/sealing/ceremonies.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.barrier.shares import split_new_key
-from strongroom.core.ceremonies import RECOVERY, ROOT, Ceremonies, Ceremony, Pending
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import Names
 from strongroom.core.request import Response
+from strongroom.core.sealing.ceremonies import RECOVERY, ROOT, Ceremonies, Ceremony, Pending
 from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
 from strongroom.sys.lifecycle import NO_PGP, bare, key_members
 from strongroom.sys.routes import Routes

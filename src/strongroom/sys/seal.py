@@ -17,7 +17,7 @@ from strongroom.clock import rfc3339
 from strongroom.core.engine import read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.request import Response
-from strongroom.core.rotation import encryptions, rotate_keyring, set_rotate_config
+from strongroom.core.sealing.rotation import encryptions, rotate_keyring, set_rotate_config
 from strongroom.sys.routes import Routes
 from strongroom.types import format_duration
 

@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 
 from strongroom.barrier.seal import Seal
-from strongroom.core.audit import Broker
-from strongroom.core.audit_devices import Declared
-from strongroom.core.bootstrap import secret_mount
+from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.devices import Declared
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import Outbound
 from strongroom.core.envelope import encode
 from strongroom.core.group import perform, transact
 from strongroom.core.request import Auth, Call, Operation, Peer, Request, Response, Secret
-from strongroom.core.unsealing import InitParameters, initialise, submit
+from strongroom.core.sealing.bootstrap import secret_mount
+from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.core.work import Timer, Work, next_due
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import StorageTampered

@@ -1,0 +1,116 @@
+"""Which audit devices there are: those of the configuration, and those that were added by the API.
+
+Rules of this file:
+- A device of the configuration must open when the barrier does, and no request removes it.
+- Devices added by the API are rows; every worker follows the rows, once the answers of the tick that changed them are out. One of them
+  that does not open counts as a device all the same: nothing is answered unrecorded because a disk was missing.
+- A device's HMAC key is derived from its uuid; one of the configuration has its uuid by its path, so that its hashes stay the same.
+- Sinks are found by name, `sinks/<kind>.py`.
+- Rows: `device/<path>` → DeviceEntry, `headers` → HeadersEntry.
+"""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol, cast
+
+import msgspec
+
+from strongroom.core import areas
+from strongroom.core.audit.device import Device, DeviceEntry
+from strongroom.core.audit.sink import Sink
+from strongroom.core.transaction import Transaction
+
+if TYPE_CHECKING:
+    from strongroom.core.core import Core
+
+Declared = tuple[str, str, str, Mapping[str, str]]
+"""Kind, path, description and options, as the configuration has them."""
+
+
+class HeadersEntry(msgspec.Struct, frozen=True):
+    """The request headers that are written, by lower-case name; True = masked."""
+
+    headers: dict[str, bool] = {}
+
+
+class _Sinks(Protocol):
+    def make(self, kind: str, options: Mapping[str, str], slot: int, directory: str) -> Sink: ...
+
+
+def make_sink(kind: str, options: Mapping[str, str], slot: int = 0, directory: str = "") -> Sink:
+    """The sink of a device in one worker. Raises InvalidRequest for kinds and options that cannot be."""
+    return cast("_Sinks", importlib.import_module("strongroom.sinks")).make(kind, options, slot, directory)
+
+
+def device_path(text: str) -> str:
+    """How a device's path is written: with a slash at its end."""
+    return text.strip("/") + "/"
+
+
+def _stored(transaction: Transaction) -> list[DeviceEntry]:
+    """The devices that were added by the API."""
+    view = transaction.view(areas.AUDIT)
+    found = (view.settings(name, DeviceEntry) for name in view.walk("device"))
+    return [entry for entry in found if entry is not None]
+
+
+def headers(transaction: Transaction) -> dict[str, bool]:
+    """The request headers that are written."""
+    entry = transaction.view(areas.AUDIT).settings("headers", HeadersEntry)
+    return entry.headers if entry is not None else {}
+
+
+class AuditDevices:
+    """The devices of one worker: keeps its broker to what the configuration and the rows say."""
+
+    def __init__(self, core: Core) -> None:
+        self.declared: tuple[DeviceEntry, ...] = ()
+        self._core = core
+        self._added: set[str] = set()
+        core.committed.cache.watch(areas.AUDIT, lambda _key: core.process.after_answer(self.follow))
+
+    def load(self, declared: Iterable[Declared] = ()) -> None:
+        """Take all devices into use, at unseal. Raises InvalidRequest where one of the configuration takes no lines."""
+        installation = uuid.UUID(bytes=self._core.barrier.keys.installation.id)
+        self.declared = tuple(
+            DeviceEntry(device_path(path), kind, str(uuid.uuid5(installation, device_path(path))), description, dict(options))
+            for kind, path, description, options in declared
+        )
+        for entry in self.declared:
+            if self._core.audit.device(entry.path) is None:
+                self._core.audit.enable(self._device(entry, ""))
+        self.follow()
+
+    def all(self, transaction: Transaction) -> list[DeviceEntry]:
+        """Every device, by path."""
+        return sorted((*self.declared, *_stored(transaction)), key=lambda entry: entry.path)
+
+    def follow(self) -> None:
+        """Add and remove devices until those in use are those that there are rows for."""
+        core = self._core
+        if core.barrier.sealed:
+            return
+        transaction = core.transaction(None)
+        core.audit.request_headers = headers(transaction)
+        wanted = {entry.uuid: entry for entry in _stored(transaction)}
+        for device in core.audit.devices:
+            if device.entry.uuid in self._added - wanted.keys():
+                core.audit.disable(device.path)
+        present = {device.entry.uuid for device in core.audit.devices}
+        for entry in wanted.values():
+            if entry.uuid not in present:
+                tolerant = msgspec.structs.replace(entry, options={**entry.options, "skip_test": "true"})
+                core.audit.enable(self._device(tolerant, core.settings.audit_directory))
+        self._added = set(wanted)
+
+    def _device(self, entry: DeviceEntry, directory: str) -> Device:
+        key = self._core.barrier.keys.purpose(b"audit:" + entry.uuid.encode())
+        return Device(entry, key, make_sink(entry.kind, entry.options, self._core.audit.slot, directory))
+
+
+def load_devices(core: Core, declared: Iterable[Declared] = ()) -> None:
+    """Take all devices into use, at unseal. Raises InvalidRequest where one of the configuration takes no lines."""
+    core.devices.load(declared)

@@ -1,0 +1,500 @@
+"""Who is asking: tokens, their tree, their time and their uses.
+
+Rules of this file:
+- A token is stored only as a keyed hash. A batch token is not stored: it is its own sealed entry.
+- A token counts only while its row and those of all its ancestors stand, unrevoked and unexpired. So revoking one row ends the
+  whole tree at once; a job removes what is left of it.
+- Every reason for refusing a token sounds the same: PermissionDenied.
+- The use of a counted token is a charge: it commits whatever becomes of the request.
+- Rows: `t`+hash → TokenEntry, `a`+accessor hash → AccessorEntry, `p`+parent hash+hash → Mark.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from hmac import compare_digest
+
+import msgspec
+
+from strongroom.barrier.view import DIGESTS, decoder
+from strongroom.clock import SECOND
+from strongroom.core import areas
+from strongroom.core.identity import Identities
+from strongroom.core.leases import Leases
+from strongroom.core.mounts import Mounts, drain
+from strongroom.core.policy.acl import Acl
+from strongroom.core.policy.policies import Policies
+from strongroom.core.request import Auth, Grant, Mount, Peer, Secret, Token, TokenEntry
+from strongroom.core.token.terms import check_token_id, granted_policies, inside, renewal_ttl, resolved_kind, ttl_of
+from strongroom.core.tombstones import Tombstones
+from strongroom.core.transaction import Committed, Transaction
+from strongroom.crypto.errors import InvalidRecord
+from strongroom.crypto.ids import BATCH_PREFIX, accessor, has_bad_checksum, service_token
+from strongroom.crypto.records import new_nonce
+from strongroom.errors import InvalidRequest, PermissionDenied
+
+WRAPPING_POLICY = "response-wrapping"
+MAX_TEXT = 4_096
+"""Of a credential: a batch token carries its metadata, everything else is far shorter."""
+MAX_DEPTH = 256
+"""Ancestors followed; a deeper tree cannot be made."""
+MAX_KEPT = 50_000
+BATCH = 100
+"""Children or leases that one step of a removal takes on."""
+PAGE = 300
+"""Token rows that one step of a walk over all tokens reads."""
+SPENT = -1
+"""`num_uses` of a token whose last use is under way; it is refused from then on."""
+
+_TABLES = frozenset((areas.POLICIES, areas.IDENTITY, areas.MOUNTS, areas.TOMBSTONES))
+_SOURCES = _TABLES | {areas.TOKENS}
+"""What a kept token is made of."""
+
+_BATCH_AAD = b"strongroom batch token"
+
+
+class AccessorEntry(msgspec.Struct, frozen=True):
+    """Where an accessor leads, and the accessor itself for listing."""
+
+    digest: bytes
+    accessor: str
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A row whose key says everything."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_MARK = _encode(Mark())
+_ROWS = areas.TOKENS + DIGESTS
+_TOKEN_ROWS = _ROWS + b"t"
+
+
+class DigestJob(msgspec.Struct, frozen=True):
+    """A job about one token."""
+
+    digest: bytes
+
+
+class TidyJob(msgspec.Struct, frozen=True):
+    """Where the walk over all tokens goes on."""
+
+    after: bytes = b""
+
+
+def token_row(digest: bytes) -> bytes:
+    """Key of a token's row in its area."""
+    return b"t" + digest
+
+
+class Tokens:
+    """Finds, makes, renews and revokes tokens."""
+
+    def __init__(self, committed: Committed, mounts: Mounts, policies: Policies, identities: Identities, tombstones: Tombstones) -> None:
+        self._policies = policies
+        self._tombstones = tombstones
+        tombstones.listeners.append(self._drop)
+        self._identities = identities
+        self.kept: dict[bytes, Token] = {}
+        self._below: dict[bytes, set[bytes]] = {}
+        self._mounts = mounts
+        mounts.listeners.append(self._drop)
+        committed.cache.watch(areas.TOKENS, self._changed)
+        policies.listeners.append(self._drop)
+        committed.cache.watch(areas.IDENTITY, lambda _key: self._drop())
+
+    # -- what is kept of committed tokens -----------------------------------------------------------------------
+
+    def _drop(self) -> None:
+        self.kept.clear()
+        self._below.clear()
+
+    def _changed(self, key: bytes | None) -> None:
+        if key is None:
+            self._drop()
+        elif key[17:18] == b"t":
+            for digest in self._below.pop(key[18:], ()):
+                self._let_go(digest)
+
+    def _let_go(self, digest: bytes) -> None:
+        token = self.kept.pop(digest, None)
+        for above in token.chain if token is not None else ():
+            below = self._below.get(above)
+            if below is not None:
+                below.discard(digest)
+
+    def _keep(self, token: Token) -> None:
+        if len(self.kept) >= MAX_KEPT:
+            self._drop()
+        self.kept[token.digest] = token
+        for digest in token.chain:
+            self._below.setdefault(digest, set()).add(token.digest)
+
+    # -- finding ------------------------------------------------------------------------------------------------
+
+    def digest(self, transaction: Transaction, text: str) -> bytes:
+        """The keyed hash under which a token is stored."""
+        return transaction.keys.tokens.digest(text.encode())
+
+    def authenticate(self, transaction: Transaction, credential: Secret, peer: Peer) -> Token:
+        """The token behind a credential, if it may be used now and from there. Raises PermissionDenied."""
+        token = self.find(transaction, credential)
+        if token.entry.bound_cidrs and not inside(peer.address, token.entry.bound_cidrs):
+            raise PermissionDenied
+        if token.entry.num_uses:
+            self._charge(transaction, token)
+        return token
+
+    def find(self, transaction: Transaction, credential: Secret) -> Token:
+        """The token behind a credential, unexpired and unrevoked. Raises PermissionDenied."""
+        text = credential.reveal()
+        if not text or len(text) > MAX_TEXT:
+            raise PermissionDenied
+        if text.startswith(BATCH_PREFIX):
+            return self._batch(transaction, credential)
+        digest = credential.digest
+        if not digest:
+            digest = credential.digest = transaction.keys.tokens.digest(text.encode())
+        token = self.kept.get(digest)
+        if token is None and has_bad_checksum(text):
+            raise PermissionDenied
+        if token is None or 0 < token.acl.until <= transaction.now or self._stale(transaction, token):
+            token = self._load(transaction, credential, digest)
+        if token.deadline and transaction.now >= token.deadline:
+            raise PermissionDenied
+        return token
+
+    def _stale(self, transaction: Transaction, token: Token) -> bool:
+        """Whether this group changed something that a kept token was made of."""
+        group = transaction.group
+        if group is None:
+            return False
+        for layer in (group, transaction.effects, transaction.charges):
+            if not layer or _SOURCES.isdisjoint(layer.areas):
+                continue
+            if not _TABLES.isdisjoint(layer.areas) or any(_row(digest) in layer for digest in token.chain):
+                return True
+        return False
+
+    def _load(self, transaction: Transaction, credential: Secret, digest: bytes) -> Token:
+        entry = self.entry(transaction, digest)
+        if entry is None or entry.num_uses == SPENT:
+            raise PermissionDenied
+        chain, deadline = self._chain(transaction, digest, entry)
+        token = self._token(transaction, credential, digest, entry, chain, deadline)
+        if not self._stale(transaction, token):
+            self._keep(token)
+        return token
+
+    def _token(
+        self, transaction: Transaction, credential: Secret, digest: bytes, entry: TokenEntry, chain: tuple[bytes, ...], deadline: int
+    ) -> Token:
+        identity = self._identities.identity(transaction, entry.entity_id) if entry.entity_id else None
+        extra: tuple[str, ...] = ()
+        if identity is not None and not identity.disabled:
+            extra = identity.policies
+        elif entry.entity_id:
+            raise PermissionDenied
+        names = tuple(sorted({*entry.policies, *extra}))
+        acl = self._policies.acl(transaction, names, identity.view if identity is not None else None)
+        return Token(credential, digest, entry, acl, extra, chain, deadline)
+
+    def _chain(self, transaction: Transaction, digest: bytes, entry: TokenEntry) -> tuple[tuple[bytes, ...], int]:
+        """The token and its ancestors, and the earliest instant at which one of them ends. Raises PermissionDenied."""
+        chain = [digest]
+        deadline = entry.expires
+        while entry.parent:
+            chain.append(entry.parent)
+            if self.is_orphan(transaction, entry):
+                break
+            parent = self.entry(transaction, entry.parent)
+            if parent is None or len(chain) > MAX_DEPTH:
+                raise PermissionDenied
+            entry = parent
+            if entry.expires and (not deadline or entry.expires < deadline):
+                deadline = entry.expires
+        return tuple(chain), deadline
+
+    def is_orphan(self, transaction: Transaction, entry: TokenEntry) -> bool:
+        """Whether it hangs below no other token, or below one that ended and let it live on (a job is about to write that down)."""
+        parent = transaction.value(_row(entry.parent), TokenEntry) if entry.parent else None
+        return not entry.parent or (parent is not None and parent.revoked and parent.spares_children)
+
+    def entry(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
+        """A token's row, None where it is revoked or absent. Says nothing about its ancestors."""
+        entry = transaction.value(_row(digest), TokenEntry)
+        return None if entry is None or entry.revoked or not self._issuer_stands(transaction, entry) else entry
+
+    def _issuer_stands(self, transaction: Transaction, entry: TokenEntry) -> bool:
+        """Whether the mount that issued a token still exists, and nobody ended all that was issued at its path."""
+        if entry.mount and not self._mounts.live(transaction, entry.mount):
+            return False
+        return not self._tombstones.covers(transaction, entry.path, entry.era)
+
+    def alive(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
+        """A token's row if it may be used now, its ancestors included."""
+        entry = self.entry(transaction, digest)
+        if entry is None or entry.num_uses == SPENT:
+            return None
+        try:
+            _, deadline = self._chain(transaction, digest, entry)
+        except PermissionDenied:
+            return None
+        return None if deadline and transaction.now >= deadline else entry
+
+    def by_accessor(self, transaction: Transaction, name: str) -> tuple[bytes, TokenEntry]:
+        """The token an accessor leads to. Raises InvalidRequest."""
+        found = transaction.view(areas.TOKENS).settings(_accessor_row(transaction, name), AccessorEntry)
+        entry = self.alive(transaction, found.digest) if found is not None else None
+        if found is None or entry is None:
+            raise InvalidRequest("invalid accessor")
+        return found.digest, entry
+
+    def acl(self, transaction: Transaction, entry: TokenEntry) -> Acl:
+        """What a token may do. Raises PermissionDenied where its entity is disabled or gone."""
+        return self._token(transaction, Secret(""), b"", entry, (), 0).acl
+
+    def accessors(self, transaction: Transaction) -> list[str]:
+        """Accessors of all tokens that live."""
+        view = transaction.view(areas.TOKENS)
+        found = (view.settings(row, AccessorEntry) for row in view.digests(b"a"))
+        return sorted(item.accessor for item in found if item is not None and self.alive(transaction, item.digest) is not None)
+
+    # -- uses ---------------------------------------------------------------------------------------------------
+
+    def _charge(self, transaction: Transaction, token: Token) -> None:
+        """Count one use; after the last one the token is spent, and revoked by a job."""
+        left = token.entry.num_uses - 1 or SPENT
+        view = transaction.view(areas.TOKENS).charge()
+        view.put(token_row(token.digest), msgspec.structs.replace(token.entry, num_uses=left))
+        if left == SPENT:
+            view.at(transaction.now, "revoke", DigestJob(token.digest))
+
+    # -- making -------------------------------------------------------------------------------------------------
+
+    def issue(
+        self,
+        transaction: Transaction,
+        grant: Grant,
+        path: str,
+        mount: Mount | None,
+        *,
+        parent: bytes = b"",
+        token_id: str = "",
+        role: str = "",
+        warn: list[str] | None = None,
+    ) -> Auth:
+        """Make a token of a grant, service or batch, and stage its rows.
+
+        A grant whose policies are ("root",) makes a root token, without end where its ttl is 0.
+        """
+        policies = granted_policies(grant)
+        root = policies == ("root",)
+        kind = resolved_kind(grant, mount)
+        ttl = grant.explicit_max_ttl if root and not (grant.ttl or grant.period) else ttl_of(grant, self._mounts.ttls(mount), warn)
+        entity = self._identities.login(transaction, grant.alias, mount) if grant.alias is not None and mount is not None else ""
+        entry = TokenEntry(
+            accessor=accessor(),
+            policies=policies,
+            path=path,
+            display_name=grant.display_name or "token",
+            metadata=grant.metadata or None,
+            kind=kind,
+            created=transaction.now,
+            expires=transaction.now + ttl * SECOND if ttl else 0,
+            ttl=ttl,
+            explicit_max_ttl=grant.explicit_max_ttl,
+            max_ttl=grant.max_ttl,
+            period=grant.period,
+            renewable=grant.renewable and ttl > 0 and kind != "batch",
+            num_uses=grant.num_uses,
+            parent=parent,
+            role=role,
+            entity_id=entity or grant.internal.get("entity_id", ""),
+            bound_cidrs=grant.bound_cidrs if ttl else (),
+            mount=mount.uuid if mount is not None else b"",
+            internal={key: value for key, value in grant.internal.items() if key != "entity_id"} if grant.internal else {},
+            era=self._tombstones.era(transaction),
+        )
+        if entry.kind == "batch":
+            return self._auth(self._seal_batch(transaction, entry), entry, transaction)
+        return self._auth(self._store(transaction, entry, token_id), entry, transaction)
+
+    def _store(self, transaction: Transaction, entry: TokenEntry, token_id: str) -> Secret:
+        """Stage a token's rows, past the View: this is the server's most frequent write."""
+        text = token_id or service_token()
+        digest = self.digest(transaction, text)
+        if token_id:
+            check_token_id(token_id)
+            if transaction.holds(_row(digest)):
+                raise InvalidRequest("cannot create a token with a duplicate ID")
+        put = transaction.put
+        put(_row(digest), _encode(entry), charge=False, fresh=not token_id)
+        found = _encode(AccessorEntry(digest, entry.accessor))
+        put(_ROWS + _accessor_row(transaction, entry.accessor), found, charge=False, fresh=True)
+        if entry.parent:
+            put(_ROWS + b"p" + entry.parent + digest, _MARK, charge=False, fresh=True)
+        if entry.expires:
+            transaction.view(areas.TOKENS).at(entry.expires, "expire", DigestJob(digest))
+        return Secret(text)
+
+    def identity_policies(self, transaction: Transaction, entry: TokenEntry) -> tuple[str, ...]:
+        """What a token's entity adds to its own policies."""
+        identity = self._identities.identity(transaction, entry.entity_id) if entry.entity_id else None
+        return identity.policies if identity is not None else ()
+
+    def auth(self, entry: TokenEntry, transaction: Transaction, secret: Secret | None = None) -> Auth:
+        """The `auth` block for a token that exists; blank token where the caller did not show it."""
+        return self._auth(secret or Secret(""), entry, transaction)
+
+    def _auth(self, secret: Secret, entry: TokenEntry, transaction: Transaction) -> Auth:
+        extra = self.identity_policies(transaction, entry)
+        return Auth(
+            client_token=secret,
+            accessor="" if entry.kind == "batch" else entry.accessor,
+            policies=tuple(sorted({*entry.policies, *extra})),
+            token_policies=entry.policies,
+            identity_policies=extra,
+            metadata=entry.metadata,
+            lease_duration=max(0, (entry.expires - transaction.now) // SECOND) if entry.expires else 0,
+            renewable=entry.renewable,
+            entity_id=entry.entity_id,
+            token_type=entry.kind,
+            orphan=self.is_orphan(transaction, entry),
+            num_uses=max(entry.num_uses, 0),
+        )
+
+    # -- batch tokens -------------------------------------------------------------------------------------------
+
+    def _seal_batch(self, transaction: Transaction, entry: TokenEntry) -> Secret:
+        nonce = new_nonce()
+        sealed = nonce + transaction.keys.batch.seal(nonce, msgspec.msgpack.encode(entry), _BATCH_AAD)
+        text = _batch_text(sealed)
+        if len(text) > MAX_TEXT:
+            raise InvalidRequest("a batch token carries its metadata and policies, too long here; ask for a service token")
+        return Secret(text)
+
+    def _batch(self, transaction: Transaction, credential: Secret) -> Token:
+        blob = credential.reveal()[len(BATCH_PREFIX) :]
+        try:
+            sealed = base64.b64decode(blob + "=" * (-len(blob) % 4), b"-_", validate=True)
+            entry = msgspec.msgpack.decode(transaction.keys.batch.open(sealed[:24], sealed[24:], _BATCH_AAD), type=TokenEntry)
+        except (binascii.Error, InvalidRecord, ValueError):
+            raise PermissionDenied from None
+        if not compare_digest(_batch_text(sealed).encode(), credential.reveal().encode()):
+            raise PermissionDenied  # another spelling of the same bytes would be another token
+        if not self._issuer_stands(transaction, entry):
+            raise PermissionDenied
+        digest = self.digest(transaction, credential.reveal())
+        chain, deadline = self._chain(transaction, digest, entry)
+        if transaction.now >= deadline:
+            raise PermissionDenied
+        return self._token(transaction, credential, digest, entry, chain, deadline)
+
+    # -- renewing and revoking ----------------------------------------------------------------------------------
+
+    def renew(
+        self,
+        transaction: Transaction,
+        digest: bytes,
+        entry: TokenEntry,
+        increment: int,
+        mount: Mount | None,
+        terms: Grant | None = None,
+        warn: list[str] | None = None,
+    ) -> TokenEntry:
+        """Stage a longer life for a token, never past its ceiling; `terms` is what its issuer says now. Raises InvalidRequest."""
+        if not entry.renewable:
+            raise InvalidRequest("lease is not renewable")
+        if terms is not None:
+            entry = msgspec.structs.replace(
+                entry, ttl=terms.ttl or entry.ttl, max_ttl=terms.max_ttl, period=terms.period, explicit_max_ttl=terms.explicit_max_ttl
+            )
+        seconds = renewal_ttl(entry, increment, self._mounts.ttls(mount), transaction.now, warn)
+        renewed = msgspec.structs.replace(entry, expires=transaction.now + seconds * SECOND, last_renewal=transaction.now)
+        view = transaction.view(areas.TOKENS)
+        view.put(token_row(digest), renewed)
+        if renewed.expires < entry.expires:
+            view.at(renewed.expires, "expire", DigestJob(digest))
+        return renewed
+
+    def revoke(self, transaction: Transaction, digest: bytes, entry: TokenEntry | None = None, *, spares_children: bool = False) -> None:
+        """End a token and all below it: from this commit on they are refused, and a job removes what they left.
+
+        `spares_children`: those below it live on as orphans.
+        """
+        view = transaction.view(areas.TOKENS)
+        entry = entry or transaction.value(_row(digest), TokenEntry)
+        if entry is None or entry.revoked:
+            return
+        view.put(token_row(digest), msgspec.structs.replace(entry, revoked=True, spares_children=spares_children))
+        view.delete(_accessor_row(transaction, entry.accessor))
+        view.at(transaction.now, "remove", DigestJob(digest))
+
+    def remove(self, transaction: Transaction, digest: bytes, leases: Leases) -> bool:
+        """Remove what a revoked token left, one kind a step so that a step stays small: children, leases, private rows, its own row.
+
+        True when nothing is left.
+        """
+        view = transaction.view(areas.TOKENS)
+        entry = transaction.value(_row(digest), TokenEntry)
+        children = view.digests(b"p" + digest, BATCH)
+        for row in children:
+            self._end_child(transaction, row[1 + len(digest) :], entry is not None and entry.spares_children)
+            view.delete(row)
+        if children:
+            return False
+        owned = leases.of_token(transaction, digest, BATCH)
+        for lease in owned:
+            if not lease.ending:
+                leases.end(transaction, lease)
+        leases.release(transaction, digest, owned)
+        if owned or drain(transaction, areas.CUBBYHOLE_MOUNT, digest.hex()):
+            return False
+        if entry is not None and entry.parent:
+            view.delete(b"p" + entry.parent + digest)
+        view.delete(token_row(digest))
+        transaction.view(areas.WRAPPING).delete(digest)
+        return True
+
+    def _end_child(self, transaction: Transaction, digest: bytes, spared: bool) -> None:
+        child = transaction.value(_row(digest), TokenEntry)
+        if child is None or child.revoked:
+            return
+        if spared:
+            transaction.view(areas.TOKENS).put(token_row(digest), msgspec.structs.replace(child, parent=b""))
+        else:
+            self.revoke(transaction, digest, child)
+
+    def tidy(self, transaction: Transaction, after: bytes = b"") -> None:
+        """Stage a walk over all tokens that orders the removal of those that are over."""
+        transaction.view(areas.TOKENS).at(transaction.now, "tidy", TidyJob(after))
+
+    def tidy_page(self, transaction: Transaction, after: bytes) -> None:
+        """One step of that walk."""
+        found, cursor = self.page(transaction, after)
+        for digest, entry in found:
+            if self.alive(transaction, digest) is None:
+                self.revoke(transaction, digest, entry)
+        if cursor:
+            self.tidy(transaction, cursor)
+
+    def page(self, transaction: Transaction, after: bytes) -> tuple[list[tuple[bytes, TokenEntry]], bytes]:
+        """Unrevoked tokens among the next few hundred rows, and where to go on; b"" at the end."""
+        head = _ROWS
+        rows = transaction.scan(head + (after or b"t"), head + b"u", PAGE)
+        found = [(key[18:], decoder(TokenEntry).decode(value)) for key, value in rows]
+        return [(digest, entry) for digest, entry in found if not entry.revoked], rows[-1][0][17:] + b"\0" if len(rows) == PAGE else b""
+
+
+def _batch_text(sealed: bytes) -> str:
+    return BATCH_PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def _row(digest: bytes) -> bytes:
+    return _TOKEN_ROWS + digest
+
+
+def _accessor_row(transaction: Transaction, name: str) -> bytes:
+    return b"a" + transaction.keys.tokens.digest(b"accessor:" + name.encode())
