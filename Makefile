@@ -14,7 +14,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check audit format bench faults lock clean
+.PHONY: help up test check audit format docs bench faults lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,11 +40,14 @@ format: $(DEV) ## Format the code and fix what can be fixed by rule
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+docs: $(DEV) ## Write the reference pages anew from the code
+	$(BIN)/python -m tests.docs.reference
+
 bench: $(DEV) ## Print the table of costs per request (minutes; nothing passes or fails by it)
 	$(BIN)/python -m bench
 
 faults: $(DEV) ## Run the long fault and property tests (kill -9, power loss, corruption; many minutes)
-	STRONGROOM_TEST_PROFILE=long $(BIN)/python -m pytest tests/faults tests/properties $(ARGS)
+	STRONGROOM_TEST_PROFILE=long $(BIN)/python -m pytest tests/faults tests/core tests/engines $(ARGS)
 
 lock: $(DEV) ## Resolve the dependencies anew into locks/ (needs uv)
 	.ci/lock
