@@ -93,7 +93,6 @@ def test_an_untouched_store_is_clean(room: Strongroom) -> None:
     assert report.clean, texts(report)
     assert report.rows == room.core.barrier.index().count == len(rows(room.storage)) - 1
     assert report.gsn == room.core.barrier.index().gsn
-    report.require_clean()
     assert room.read("cubbyhole/one").data is not None
 
 
@@ -145,8 +144,7 @@ def test_swapped_rows_are_refused_at_the_read(room: Strongroom) -> None:
     refused(room, "cubbyhole/two")
     report = examine(room)
     assert {finding.row for finding in report.findings} >= {one.hex(), two.hex()}
-    with pytest.raises(StorageTampered):
-        report.require_clean()
+    assert not report.clean
 
 
 def test_a_deleted_row_is_found(room: Strongroom) -> None:

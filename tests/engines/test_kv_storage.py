@@ -73,7 +73,7 @@ def _other_secret(attacked: Attacked) -> None:
 def _resealed(attacked: Attacked) -> None:
     """What even a holder of the keys must not get past: a well-formed row with other data."""
     key = attacked.row("a", 1)
-    attacked.put(key, attacked.room.core.barrier.seal_row(key, 99, b"\x91\xc4\x02{}"))
+    attacked.put(key, attacked.room.core.barrier.keys.current.seal(key, 99, b"\x91\xc4\x02{}"))
 
 
 @pytest.mark.parametrize("attack", [_removed, _damaged, _other_version, _other_secret, _resealed])

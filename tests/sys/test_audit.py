@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from strongroom.core.audit.devices import load_devices
 from strongroom.core.core import Settings
 from strongroom.errors import InvalidRequest
 from strongroom.testing.room import Strongroom
@@ -180,7 +179,7 @@ def test_a_path_or_a_place_is_taken_once(api: AuditApi, tmp_path: Path) -> None:
 def test_a_device_of_the_configuration_is_not_removed_by_a_request(tmp_path: Path) -> None:
     api = AuditApi(unsafe_allow_api_audit_creation=True, audit_directory=str(tmp_path))
     log = tmp_path / "fixed.log"
-    load_devices(api.core, [("file", "fixed", "from the file", {"file_path": str(log)})])
+    api.core.devices.load([("file", "fixed", "from the file", {"file_path": str(log)})])
     assert api.get("sys/audit").data["fixed/"]["description"] == "from the file"
     assert "configuration" in api.send("DELETE", "sys/audit/fixed").errors[0]
     assert "path already in use" in api.post("sys/audit/fixed", device(tmp_path / "other.log")).errors[0]
@@ -190,7 +189,7 @@ def test_a_device_of_the_configuration_is_not_removed_by_a_request(tmp_path: Pat
 
 def test_a_device_of_the_configuration_that_does_not_open_is_said_at_once(api: AuditApi, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="takes no lines"):
-        load_devices(api.core, [("file", "fixed", "", {"file_path": str(tmp_path / "none" / "audit.log")})])
+        api.core.devices.load([("file", "fixed", "", {"file_path": str(tmp_path / "none" / "audit.log")})])
 
 
 def test_a_device_that_was_added_and_does_not_open_any_more_lets_nothing_be_answered(api: AuditApi, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from strongroom.crypto.multiset import Multiset
 from strongroom.crypto.records import RecordCipher, Xaes, record_header
 from strongroom.crypto.rowkeys import RowNames
 from strongroom.errors import Sealed, StorageTampered, StorageUnusable
-from strongroom.storage.api import INDEX_KEY, Group, Storage
+from strongroom.storage.api import HEADER, INDEX_KEY, Group, Storage
 
 _index = msgspec.msgpack.Decoder(Index)
 
@@ -163,10 +163,6 @@ class Barrier:
         """Opens a row that was opened before, at a quarter of the price."""
         return self.keys.ciphers[record_header(record).epoch].opener(key, record)
 
-    def seal_row(self, key: bytes, generation: int, plaintext: bytes) -> bytes:
-        """The record that opens at this row only."""
-        return self.keys.current.seal(key, generation, plaintext)
-
     # -- the index row ------------------------------------------------------------------------------------------
 
     def read_index(self, record: bytes | None) -> Index:
@@ -208,7 +204,7 @@ class Barrier:
             if plaintext is None:
                 records[key] = None
             else:
-                records[key] = boot_record(gsn, plaintext) if key[:17] == BOOT else seal(key, gsn, plaintext)
+                records[key] = boot_record(gsn, plaintext) if key[:HEADER] == BOOT else seal(key, gsn, plaintext)
         account = Account(self.keys.terms, self.locked_index(group))
         terms = account.replace(old, records.items(), known or {})
         puts = {key: record for key, record in records.items() if record is not None}

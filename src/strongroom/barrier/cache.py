@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from strongroom.storage.api import AREA
+
 LIMIT_ROWS = 50_000
 LIMIT_BYTES = 48 << 20
 """Bounds on what one worker keeps; at either the older half is dropped, which costs nothing per read."""
 
 ENTRY_BYTES = 256
 """What an entry costs beside its key and record, about."""
-
-AREA = 16
-"""Bytes of a row key that name the mount or system area it belongs to."""
 
 
 class Entry:

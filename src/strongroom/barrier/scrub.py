@@ -50,12 +50,6 @@ class Report(NamedTuple):
         """Whether everything is as it was written."""
         return not self.findings
 
-    def require_clean(self) -> None:
-        """Raises StorageTampered with what was found first."""
-        if self.findings:
-            first = self.findings[0]
-            raise StorageTampered(f"{first.row or 'the store as a whole'} ({first.text}; {len(self.findings)} findings)")
-
 
 class _Page:
     """Rows from `start` up to the next page's start."""

@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from strongroom.barrier.barrier import Keys
-from strongroom.clock import Clock
 from strongroom.crypto.ids import RandomPool
 from strongroom.crypto.rowkeys import RowNames
 from strongroom.errors import InvalidRequest
@@ -151,8 +150,3 @@ class View:
     def charge(self) -> View:
         """The part that commits even when the call fails: attempts, uses, steps."""
         return View(self._rows, self._area, charging=True)
-
-
-def in_seconds(clock: Clock, seconds: int) -> int:
-    """The instant `seconds` from now."""
-    return clock.now() + seconds * 1_000_000_000

@@ -130,15 +130,7 @@ def _quoted(names: Json) -> str:
 def _wrap_rows(wrap: Object) -> list[tuple[str, str]]:
     if not wrap:
         return []
-    names = {
-        "wrapping_token": "token",
-        "wrapping_accessor": "accessor",
-        "wrapping_token_ttl": "ttl",
-        "wrapping_token_creation_time": "creation_time",
-        "wrapping_token_creation_path": "creation_path",
-        "wrapped_accessor": "wrapped_accessor",
-    }
-    shown = [(label, name) for label, name in names.items() if wrap.get(name) or name == "token"]
+    shown = [(label, name) for label, name in _WRAP_FIELDS.items() if wrap.get(name) or name == "token"]
     return [(f"{label}:", duration(wrap.get(name)) if name == "ttl" else cell(wrap.get(name))) for label, name in shown]
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 import msgspec
 
 from strongroom.barrier.barrier import Barrier
-from strongroom.barrier.cache import AREA, Cache
+from strongroom.barrier.cache import Cache
 from strongroom.barrier.keyring import BOOT
 from strongroom.clock import Clock
 from strongroom.core import areas
@@ -40,7 +40,7 @@ from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Committed, NeedsCommit, Staged, Transaction
 from strongroom.core.wrapping import Wrapping
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
-from strongroom.storage.api import Storage
+from strongroom.storage.api import AREA, Storage
 
 MAX_ROUTES_KEPT = 20_000
 """Paths whose mount, route and names are kept; beyond it they are found again."""

@@ -15,14 +15,12 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
 from strongroom.errors import InvalidRequest
 from strongroom.types import parse_duration
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Seconds(int):

@@ -163,7 +163,6 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     display_name: str = ""
     metadata: dict[str, str] = {}
     alias: Alias | None = None
-    group_aliases: tuple[str, ...] = ()
     ttl: int = 0
     max_ttl: int = 0
     explicit_max_ttl: int = 0

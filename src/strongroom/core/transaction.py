@@ -16,7 +16,7 @@ from strongroom.barrier.cache import Cache, Entry
 from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import View, decoder
 from strongroom.errors import TooLarge
-from strongroom.storage.api import Child, Storage
+from strongroom.storage.api import AREA, HEADER, Child, Storage
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Committed:
         record = self.entry(key).record
         if record is None:
             return None
-        return boot_payload(record) if key[:17] == BOOT else self.barrier.open(key, record)
+        return boot_payload(record) if key[:HEADER] == BOOT else self.barrier.open(key, record)
 
     def value(self, key: bytes, kind: type[T]) -> T | None:
         """A decoded row, kept."""
@@ -123,8 +123,8 @@ MAX_LISTED = 200_000
 def parents(key: bytes) -> list[bytes]:
     """The prefixes above a name row, from the mount down."""
     above = []
-    at = 17
-    if len(key) > 17 and key[16] == 1:
+    at = HEADER
+    if len(key) > HEADER and key[AREA] == 1:
         while at < len(key):
             above.append(key[:at])
             at += 2 + int.from_bytes(key[at : at + 2], "big")
@@ -237,7 +237,7 @@ class Transaction:
                 self.effects = Staged()
             layer = self.effects
         layer[key] = plaintext
-        layer.areas.add(key[:16])
+        layer.areas.add(key[:AREA])
         if fresh:
             layer.fresh.add(key)
         self._bytes += len(key) + (len(plaintext) if plaintext else 0)
@@ -269,7 +269,7 @@ class Transaction:
     def _below(self, prefix: bytes) -> dict[bytes, bytes | None]:
         """Staged rows below a prefix."""
         below: dict[bytes, bytes | None] = {}
-        if self.group is not None and self.touched(prefix[:16]):
+        if self.group is not None and self.touched(prefix[:AREA]):
             for layer in (self.group, self.charges, self.effects):
                 below.update((key, value) for key, value in layer.items() if key.startswith(prefix) and len(key) > len(prefix))
         return below

@@ -17,8 +17,11 @@ from typing import NamedTuple, Protocol
 INDEX_KEY = bytes(17) + b"index"
 """The one row that holds the sealed index; `Group.entries` always carries it where it exists."""
 
-HEADER = 17
-"""Bytes of a row key before its first component: mount uuid and kind."""
+AREA = 16
+"""Bytes of a row key that name the mount or system area it belongs to."""
+
+HEADER = AREA + 1
+"""Bytes of a row key before its first component: area and kind."""
 
 MAX_KEY = 2_704
 """PostgreSQL's limit on an index entry; the longest legal path stays below it."""

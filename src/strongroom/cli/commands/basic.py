@@ -12,6 +12,7 @@ from strongroom.cli.errors import SUCCESS, CommandError, UsageError
 from strongroom.cli.flags import Flag
 from strongroom.cli.session import Session, found
 from strongroom.client import values
+from strongroom.client.values import Object
 
 
 def read(session: Session) -> int:
@@ -23,20 +24,22 @@ def read(session: Session) -> int:
 
 def write(session: Session) -> int:
     """Write data to a path, or call an endpoint."""
-    path, *words = session.arguments
-    body = session.data(words)
-    if not words and not session.flags.switch("force"):
-        raise UsageError("there is no data: give key=value, @file.json or -, or -force to send none")
+    path, body = _target(session)
     return session.show(session.client.write(path, body), f"Success! Data written to: {path}")
 
 
 def patch(session: Session) -> int:
     """Merge data into what is at a path (JSON merge patch)."""
+    path, body = _target(session)
+    return session.show(session.client.patch(path, body), f"Success! Data written to: {path}")
+
+
+def _target(session: Session) -> tuple[str, Object]:
     path, *words = session.arguments
     body = session.data(words)
     if not words and not session.flags.switch("force"):
         raise UsageError("there is no data: give key=value, @file.json or -, or -force to send none")
-    return session.show(session.client.patch(path, body), f"Success! Data written to: {path}")
+    return path, body
 
 
 def delete(session: Session) -> int:

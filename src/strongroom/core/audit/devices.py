@@ -109,8 +109,3 @@ class AuditDevices:
     def _device(self, entry: DeviceEntry, directory: str) -> Device:
         key = self._core.barrier.keys.purpose(b"audit:" + entry.uuid.encode())
         return Device(entry, key, make_sink(entry.kind, entry.options, self._core.audit.slot, directory))
-
-
-def load_devices(core: Core, declared: Iterable[Declared] = ()) -> None:
-    """Take all devices into use, at unseal. Raises InvalidRequest where one of the configuration takes no lines."""
-    core.devices.load(declared)

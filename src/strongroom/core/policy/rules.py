@@ -73,11 +73,6 @@ class Policy(msgspec.Struct, frozen=True):
     namespace: str = ""
     expiration: int = 0
 
-    @property
-    def templated(self) -> bool:
-        """Whether its meaning depends on who asks."""
-        return any(rule.template for rule in self.rules)
-
 
 def policy_name(text: str) -> str:
     """The canonical form of a policy name: ASCII letters in lower case. Anything else is refused, never repaired."""

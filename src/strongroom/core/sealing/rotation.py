@@ -19,6 +19,7 @@ from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.request import Call
 from strongroom.errors import InvalidRequest, Unavailable
+from strongroom.storage.api import AREA
 
 if TYPE_CHECKING:
     from strongroom.core.core import Core
@@ -41,7 +42,7 @@ MAX_OPERATIONS = RotateConfig().max_operations
 MIN_INTERVAL = 86_400
 """Bounds that Vault sets too; records here would allow more, but there is no reason for it."""
 
-FIRST_ROW = BOOT[:16] + b"\x01"
+FIRST_ROW = BOOT[:AREA] + b"\x01"
 LAST_ROW = b"\xff" * 40
 
 
@@ -66,7 +67,7 @@ def put_keyring(core: Core, transaction: Transaction, keyring: Keyring) -> None:
 
 def refuse_second_change(transaction: Transaction) -> None:
     """A change of keys starts from the committed ones, so a group holds one at most. Raises Unavailable."""
-    if transaction.touched(BOOT[:16]):
+    if transaction.touched(BOOT[:AREA]):
         raise Unavailable("the keys are being changed by another request; try again in a second")
 
 

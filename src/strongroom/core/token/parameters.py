@@ -108,11 +108,6 @@ def shown(parameters: TokenParameters) -> dict[str, Any]:
     return {f"token_{name}": getattr(parameters, name) for name in TokenParameters.__struct_fields__}
 
 
-def shown_old(parameters: TokenParameters, *names: str) -> dict[str, Any]:
-    """Old names of members that a method still shows."""
-    return {name: getattr(parameters, name) for name in names}
-
-
 def check_peer(parameters: TokenParameters, peer: Peer) -> None:
     """Raises PermissionDenied where a login may not come from this address."""
     if parameters.bound_cidrs and not inside(peer.address, parameters.bound_cidrs):
