@@ -29,6 +29,11 @@ DIGESTS = b"\x03"
 QUEUE_AREA = bytes(15) + b"\x01"
 """Area of the due queue."""
 
+MAX_KEY = 2_048
+MAX_SEGMENTS = 128
+"""Of a key: the longest path and what an engine or the core puts around it. Keys also come out of bodies, such as lease ids, and the row
+key of every prefix is remembered, so that a key's cost grows with the square of its segments."""
+
 _salt = RandomPool(8).take
 _encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
@@ -85,6 +90,8 @@ class View:
 
     def _spelled(self, names: RowNames, key: str) -> bytes:
         segments = key.split("/")
+        if len(key) > MAX_KEY or len(segments) > MAX_SEGMENTS:
+            raise InvalidRequest(f"a name has at most {MAX_KEY} characters in {MAX_SEGMENTS} segments")
         if "" in segments:
             raise InvalidRequest("a name cannot be empty")
         return names.path(self._names, key, segments)
