@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest
 from strongroom.testing import Strongroom
+from tests.support.server import Server
 
 MIB = 1 << 20
 
@@ -50,3 +52,29 @@ def test_the_longest_path_is_still_a_key(room: Strongroom) -> None:
     path = "secret/data/" + "/".join("s" * 62)
     room.write(path, {"data": {"a": 1}})
     assert room.request(Operation.READ, path).error is None
+
+
+# -- what strangers make a worker remember ------------------------------------------------------------------------------
+
+
+def strangers_head(number: int, kind: str) -> bytes:
+    """A head that was never sent before, as expensive as it can be made within a kilobyte."""
+    if kind == "headers":
+        lines = b"".join(b"%x:\r\n" % (4_096 + each) for each in range(97))
+        return b"GET /v1/%06d HTTP/1.1\r\nHost: x\r\n%b\r\n" % (number, lines)
+    if kind == "query":
+        names = b"&".join(b"%d=" % each for each in range(98))
+        return b"GET /v1/secret?%b&z=%06d HTTP/1.1\r\nHost: x\r\n\r\n" % (names, number)
+    return b"GET /v1/secret/data/%06d%b HTTP/1.1\r\nHost: x\r\nX-Vault-Token: %06d\r\n\r\n" % (number, b"s" * 880, number)
+
+
+@pytest.mark.parametrize("kind", ["headers", "query", "path"])
+def test_heads_of_strangers_are_remembered_within_bounds(live: Server, kind: str) -> None:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as sender:
+        before = live.resident()
+        for number in range(0, 9_000, 50):
+            sender.sendall(b"".join(strangers_head(number + each, kind) for each in range(50)))
+            answers = 0
+            while answers < 50:
+                answers += sender.recv(1 << 20).count(b"HTTP/1.1 403")
+    assert live.resident() - before < 64 * MIB

@@ -43,7 +43,8 @@ from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, Unsupp
 from strongroom.storage.api import AREA, Storage
 
 MAX_ROUTES_KEPT = 20_000
-"""Paths whose mount, route and names are kept; beyond it they are found again."""
+LONGEST_KEPT = 256
+"""Paths whose mount, route and names are kept, and their length; others are found again. Strangers' paths are kept too: 20 MiB at most."""
 
 LISTINGS = (Operation.LIST, Operation.SCAN)
 
@@ -191,7 +192,7 @@ class Core:
         found = None if fresh else self._found.get((operation, path))
         if found is None:
             found = self._find(transaction, operation, path)
-            if not fresh:
+            if not fresh and len(path) <= LONGEST_KEPT:
                 if len(self._found) >= MAX_ROUTES_KEPT:
                     self._found.clear()
                 self._found[operation, path] = found

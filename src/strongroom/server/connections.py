@@ -16,7 +16,7 @@ import resource
 from typing import Final, Protocol
 
 from strongroom.clock import Clock
-from strongroom.server.framing import Head
+from strongroom.server.framing import KnownHeads
 from strongroom.server.limits import Limits
 
 TICK: Final = 0.5
@@ -70,7 +70,7 @@ class Connections:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Future[None] | None = None
         self.max_connections = min(limits.max_connections, file_limit())
-        self.heads: dict[bytes, Head] = {}
+        self.heads = KnownHeads()
         self.held = 0
         self.draining = False
         self.now = clock.monotonic()

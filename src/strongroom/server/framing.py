@@ -73,11 +73,28 @@ class Head:
         self.answer: object = None
 
 
-KNOWN_HEADS: Final = 16_384
+KNOWN_BYTES: Final = 32 << 20
 LONGEST_KNOWN: Final = 1_024
-"""Heads known per worker and their size: at most 16 MiB of them, and a tenth of that with what clients really send."""
+"""What the known heads of a worker cost in memory, and the longest of them: a head of 200 bytes and five headers counts 3 KiB."""
 _CHANGING: Final = frozenset((b"transfer-encoding", b"expect", b"connection"))
 """Headers of requests that are read anew each time."""
+
+
+class KnownHeads(dict[bytes, Head]):
+    """Heads by their bytes. Strangers send them too, so they are bounded by what they cost once parsed, not by their number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cost = 0
+
+    def know(self, sent: bytes, head: Head) -> None:
+        """Remember a head; a full memory starts over."""
+        cost = 2 * len(sent) + 256 * (6 + len(head.headers) + head.target.count(b"&"))
+        self.cost += cost
+        if self.cost > KNOWN_BYTES:
+            self.clear()
+            self.cost = cost
+        self[sent] = head
 
 
 class RequestReader:
@@ -114,8 +131,8 @@ class RequestReader:
         "verb",
     )
 
-    def __init__(self, max_head: int, max_headers: int, max_body: Callable[[bytes], int], heads: dict[bytes, Head] | None = None) -> None:
-        self._heads = {} if heads is None else heads
+    def __init__(self, max_head: int, max_headers: int, max_body: Callable[[bytes], int], heads: KnownHeads | None = None) -> None:
+        self._heads = KnownHeads() if heads is None else heads
         self._max_head = max_head
         self._max_headers = max_headers
         self._max_body = max_body
@@ -221,9 +238,8 @@ class RequestReader:
         return self._ended or self._begin_body()
 
     def _know(self, head: bytes) -> None:
-        if len(self._heads) >= KNOWN_HEADS:
-            self._heads.clear()
-        self.head = self._heads[head] = Head(self.verb, self.target, self.headers, int(self.headers.get(b"content-length", b"0")))
+        self.head = Head(self.verb, self.target, self.headers, int(self.headers.get(b"content-length", b"0")))
+        self._heads.know(head, self.head)
 
     def _odd_verb(self, head: bytes) -> bool:
         lines = head.lstrip(_CRLF)
