@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import time
 import tracemalloc
@@ -78,3 +79,35 @@ def test_heads_of_strangers_are_remembered_within_bounds(live: Server, kind: str
             while answers < 50:
                 answers += sender.recv(1 << 20).count(b"HTTP/1.1 403")
     assert live.resident() - before < 64 * MIB
+
+
+# -- rules that cannot be met, tokens that are none --------------------------------------------------------------------
+
+
+HARD = 'length = 1024\nrule "charset" { charset = "ab" min-chars = 1 }\nrule "charset" { charset = "c" min-chars = 900 }'
+MANY = "length = 1024\n" + 'rule "charset" { charset = "abcdefghij" min-chars = 0 }\n' * 5_000
+
+
+@pytest.mark.parametrize("policy", [HARD, MANY], ids=["hard", "many"])
+def test_a_password_policy_that_is_hard_to_meet_is_refused_in_a_moment(room: Strongroom, policy: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(InvalidRequest):
+        room.write("sys/policies/password/hard", {"policy": policy})
+    assert time.perf_counter() - began < 1.5
+
+
+def test_a_password_policy_of_the_usual_kind_is_met(room: Strongroom) -> None:
+    usual = [("abcdefghijklmnopqrstuvwxyz", 2), ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 2), ("0123456789", 2), ("-_!%", 2)]
+    rules = "".join(f'rule "charset" {{ charset = "{charset}" min-chars = {least} }}\n' for charset, least in usual)
+    room.write("sys/policies/password/usual", {"policy": f"length = 20\n{rules}"})
+    for _ in range(20):
+        assert len(room.json(room.read("sys/policies/password/usual/generate"))["password"]) == 20
+
+
+def test_a_stranger_cannot_have_a_megabyte_decoded_as_a_token(room: Strongroom) -> None:
+    body = {"encoded_token": base64.b64encode(b"a" * 400_000).decode(), "otp": "b" * 400_000}
+    room.request(Operation.UPDATE, "sys/decode-token", {"encoded_token": "YQ", "otp": "b"}, token="")
+    began = time.perf_counter()
+    with pytest.raises(InvalidRequest):
+        room.write("sys/decode-token", body, token="")
+    assert time.perf_counter() - began < 0.03

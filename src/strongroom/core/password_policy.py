@@ -22,8 +22,10 @@ from strongroom.errors import InternalError, InvalidRequest
 
 SHORTEST: Final = 4
 LONGEST: Final = 1_024
-MAX_TRIES: Final = 20_000
-"""Candidates drawn for one password. A policy is tried when it is written, so running out later is as good as impossible."""
+MAX_RULES: Final = 32
+MAX_DRAWN: Final = 131_072
+"""Characters drawn for one password, about half a second; a policy may need an eighth of that when it is written, so that running out
+later is as good as impossible."""
 MIN_BITS: Final = 20
 """Below a million possible passwords a policy is a mistake."""
 
@@ -60,8 +62,8 @@ def parse_password_policy(text: str) -> PasswordPolicy:
     if type(length) is not int or not SHORTEST <= length <= LONGEST:
         raise InvalidRequest(f"length must be given once, as a whole number from {SHORTEST} to {LONGEST}")
     rules = tuple(_rule(block) for block in body.blocks("rule", labels=1))
-    if not rules:
-        raise InvalidRequest('a password policy needs at least one rule "charset"')
+    if not 1 <= len(rules) <= MAX_RULES:
+        raise InvalidRequest(f'a password policy needs at least one rule "charset" and at most {MAX_RULES}')
     alphabet = "".join(sorted(frozenset().union(*(rule.characters for rule in rules))))
     if sum(rule.least for rule in rules) > length:
         raise InvalidRequest("the min-chars of all rules together are more than length: no password could keep them")
@@ -88,11 +90,12 @@ def _rule(block: Block) -> Charset:
     return Charset(frozenset(charset), least)
 
 
-def generate(policy: PasswordPolicy) -> str:
+def generate(policy: PasswordPolicy, most: int = MAX_DRAWN) -> str:
     """A password. Raises InternalError for a policy that is too hard to meet, which `check` refuses beforehand."""
-    for _ in range(MAX_TRIES):
+    demands = [rule for rule in policy.rules if rule.least]
+    for _ in range(max(1, most // policy.length)):
         candidate = "".join(secrets.choice(policy.alphabet) for _ in range(policy.length))
-        if all(sum(character in rule.characters for character in candidate) >= rule.least for rule in policy.rules):
+        if all(sum(character in rule.characters for character in candidate) >= rule.least for rule in demands):
             return candidate
     raise InternalError("no password that keeps the policy was found; give its rules lower min-chars")
 
@@ -101,7 +104,7 @@ def check(text: str) -> PasswordPolicy:
     """Read a policy and make one password of it. Raises InvalidRequest."""
     policy = parse_password_policy(text)
     try:
-        generate(policy)
+        generate(policy, MAX_DRAWN // 8)
     except InternalError:
         raise InvalidRequest("the rules are met by too few passwords: lower min-chars or raise length") from None
     return policy

@@ -1,6 +1,7 @@
 """sys/policies/password: rules for generated passwords. Their grammar and the drawing are core/password_policy.py.
 
-Rules of this file: a policy is tried before it is stored; what was generated is shown once and kept nowhere.
+Rules of this file: a policy is tried before it is stored; what was generated is shown once and kept nowhere. Both take up to half a
+second, so they are done on the pool.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class PasswordPolicyRoutes(Routes):
         """Write a password policy."""
         if not body.policy:
             raise InvalidRequest("missing policy")
-        check(body.policy)
+        self.call.once("check", body.policy, fn=lambda: check(body.policy))
         self._rows().put(f"password/{policy_name(name)}", PasswordEntry(body.policy))
 
     @delete("policies/password/{name}")
@@ -54,7 +55,8 @@ class PasswordPolicyRoutes(Routes):
     @read("policies/password/{name}/generate")
     def generate_password(self, name: str) -> Response:
         """Generate a password that keeps the policy."""
-        return Response(data={"password": generate(parse_password_policy(self._entry(name).text))})
+        text = self._entry(name).text
+        return Response(data={"password": self.call.once("generate", text, fn=lambda: generate(parse_password_policy(text)))})
 
     def _rows(self) -> View:
         return self.call.transaction.view(areas.POLICIES)
