@@ -17,6 +17,7 @@ import msgspec
 from strongroom.core.engine import delete, read, write
 from strongroom.core.request import Response
 from strongroom.core.sealing.ceremonies import GENERATE, Ceremonies, Ceremony
+from strongroom.core.token.tokens import MAX_TEXT
 from strongroom.crypto.ids import TOKEN_LENGTH
 from strongroom.errors import InvalidRequest, UnsupportedOperation
 from strongroom.sys.lifecycle import NO_PGP, bare
@@ -134,6 +135,8 @@ def _give(ceremonies: Ceremonies, body: ShareBody) -> dict[str, Any]:
 def _decoded(encoded: str, otp: str) -> str:
     """Undo core.sealing.ceremonies.hidden. Raises InvalidRequest."""
     try:
+        if len(otp) > MAX_TEXT or len(encoded) > 2 * MAX_TEXT:
+            raise ValueError("longer than any token")
         mixed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         pad = otp.encode()
         if not mixed or len(mixed) != len(pad):
