@@ -20,6 +20,7 @@ from strongroom.core.fields import Seconds
 from strongroom.core.request import Alias, Grant, Response, Secret, Token, TokenEntry
 from strongroom.core.token import roles
 from strongroom.core.token.creation import CreateBody, check_parent, grant_for, holds_sudo
+from strongroom.core.token.removal import tidy
 from strongroom.core.token.roles import Role, RoleBody
 from strongroom.core.token.tokens import MAX_DEPTH
 from strongroom.crypto.ids import BATCH_PREFIX
@@ -314,7 +315,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
     @write("tidy")
     def tidy(self) -> Response:
         """Remove what tokens that are gone may have left."""
-        self.core.tokens.tidy(self.call.transaction)
+        tidy(self.call.transaction)
         warning = "Tidy operation successfully started. It runs in the background; the server's log tells of what it found."
         return Response(status=202, warnings=(warning,))
 

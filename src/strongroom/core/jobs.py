@@ -16,10 +16,11 @@ from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
 from strongroom.core.mounts import DrainJob, drain
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
-from strongroom.core.request import Call
+from strongroom.core.request import Call, TokenEntry
 from strongroom.core.sealing.ceremonies import handover_due, settle_due
 from strongroom.core.sealing.rotation import rewrap_due, rotation_due
-from strongroom.core.token.tokens import BATCH, DigestJob, TidyJob
+from strongroom.core.token.removal import BATCH, remove, tidy_page
+from strongroom.core.token.rows import DigestJob, TidyJob
 from strongroom.core.tombstones import SweepJob, Tombstone, covered
 from strongroom.core.transaction import Transaction
 
@@ -45,20 +46,25 @@ def _drain_mount(core: Core, call: Call, payload: bytes) -> None:
     leases = core.leases.of_mount(transaction, job.mount, BATCH)
     if leases:
         for lease in leases:
-            if not lease.ending:
-                core.leases.end(transaction, lease)
+            core.leases.end(transaction, lease)
         view.at(transaction.now + SECOND, "drain", job)
         return
-    tokens, cursor = core.tokens.page(transaction, job.cursor)
-    for digest, entry in tokens:
-        if entry.mount == job.mount:
-            core.tokens.revoke(transaction, digest, entry)
+    cursor = _revoke_page(core, transaction, job.cursor, lambda entry: entry.mount == job.mount)
     if cursor:
         view.at(transaction.now, "drain", DrainJob(job.mount, cursor))
     elif drain(transaction, job.mount):
         view.at(transaction.now, "drain", job)
     else:
         core.mounts.forget(transaction, job.mount)
+
+
+def _revoke_page(core: Core, transaction: Transaction, cursor: bytes, ended: Callable[[TokenEntry], bool]) -> bytes:
+    """Order the end of those among the next tokens of which `ended` says so; where to go on, b"" at the end."""
+    tokens, cursor = core.tokens.page(transaction, cursor)
+    for digest, entry in tokens:
+        if ended(entry):
+            core.tokens.revoke(transaction, digest, entry)
+    return cursor
 
 
 def _sweep(core: Core, call: Call, payload: bytes) -> None:
@@ -73,10 +79,7 @@ def _sweep(core: Core, call: Call, payload: bytes) -> None:
         for lease in leases:
             core.leases.end(transaction, lease, forced=stone.forced)
     elif job.step == "tokens":
-        tokens, cursor = core.tokens.page(transaction, job.cursor)
-        for digest, entry in tokens:
-            if covered(stone, entry.path, entry.era):
-                core.tokens.revoke(transaction, digest, entry)
+        cursor = _revoke_page(core, transaction, job.cursor, lambda entry: covered(stone, entry.path, entry.era))
     else:
         core.tombstones.remove(transaction, stone)
         return
@@ -122,13 +125,13 @@ def _token_expired(core: Core, call: Call, payload: bytes) -> None:
 def _token_removed(core: Core, call: Call, payload: bytes) -> None:
     """Remove what a revoked token left."""
     job = decoder(DigestJob).decode(payload)
-    if not core.tokens.remove(call.transaction, job.digest, core.leases):
+    if not remove(core.tokens, core.leases, call.transaction, job.digest):
         call.transaction.view(areas.TOKENS).at(call.transaction.now, "remove", job)
 
 
 def _tokens_tidied(core: Core, call: Call, payload: bytes) -> None:
     """One step of a walk over all tokens."""
-    core.tokens.tidy_page(call.transaction, decoder(TidyJob).decode(payload).after)
+    tidy_page(core.tokens, call.transaction, decoder(TidyJob).decode(payload).after)
 
 
 def _lease_expired(core: Core, call: Call, payload: bytes) -> None:

@@ -12,8 +12,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from strongroom.barrier.view import decoder
@@ -21,13 +19,11 @@ from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.mounts import Mounts
 from strongroom.core.request import LeaseInfo, LeaseTerms, Mount, Token
+from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstone, Tombstones
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from strongroom.core.token.tokens import Tokens
 
 STUBBORN_ATTEMPTS = 6
 """Failed revocations after which operators see the lease as irrevocable; trying goes on."""
@@ -135,7 +131,9 @@ class Leases:
         return LeaseInfo(lease.id, seconds, terms.renewable)
 
     def end(self, transaction: Transaction, lease: Lease, *, forced: bool = False) -> None:
-        """Order the end of a lease: it counts as gone from this commit on. `forced`: without asking the engine."""
+        """Order the end of a lease, once: it counts as gone from this commit on. `forced`: without asking the engine."""
+        if lease.ending and (lease.forced or not forced):
+            return
         view = transaction.view(areas.LEASES)
         view.put(lease.id, msgspec.structs.replace(lease, ending=True, forced=forced))
         view.at(transaction.now, "expire", LeaseJob(lease.id))

@@ -20,6 +20,7 @@ from strongroom.core.engine import ListBody, keys_response, list_, read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.leases import Lease
 from strongroom.core.request import Response, TokenEntry
+from strongroom.core.token.removal import tidy
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes
 
@@ -148,7 +149,7 @@ class LeaseRoutes(Routes):
             self.core.tokens.revoke(transaction, *found)
         else:
             lease = self.core.leases.stored(transaction, lease_id)
-            if lease is not None and not lease.ending:
+            if lease is not None:
                 self.core.leases.end(transaction, lease)
         return _ordered(body.sync)
 
@@ -226,7 +227,7 @@ class LeaseRoutes(Routes):
     @write("leases/tidy")
     def tidy(self) -> Response:
         """Look for rows that crashed removals left."""
-        self.core.tokens.tidy(self.call.transaction)
+        tidy(self.call.transaction)
         return Response(warnings=("Tidy operation successfully started; it goes on behind this answer.",), status=202)
 
     # -- finding --------------------------------------------------------------------------------------------------

@@ -1,47 +1,37 @@
 """Who is asking: tokens, their tree, their time and their uses.
 
 Rules of this file:
-- A token is stored only as a keyed hash. A batch token is not stored: it is its own sealed entry.
+- A token is stored only as a keyed hash (rows.py). A batch token is not stored: it is its own sealed entry (batch.py).
 - A token counts only while its row and those of all its ancestors stand, unrevoked and unexpired. So revoking one row ends the
-  whole tree at once; a job removes what is left of it.
+  whole tree at once; a job removes what is left of it (removal.py).
 - Every reason for refusing a token sounds the same: PermissionDenied.
 - The use of a counted token is a charge: it commits whatever becomes of the request.
-- Rows: `t`+hash → TokenEntry, `a`+accessor hash → AccessorEntry, `p`+parent hash+hash → Mark.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from hmac import compare_digest
-
 import msgspec
 
-from strongroom.barrier.view import DIGESTS, decoder
+from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.identity import Identities
-from strongroom.core.leases import Leases
-from strongroom.core.mounts import Mounts, drain
+from strongroom.core.mounts import Mounts
 from strongroom.core.policy.acl import Acl
 from strongroom.core.policy.policies import Policies
 from strongroom.core.request import Auth, Grant, Mount, Peer, Secret, Token, TokenEntry
+from strongroom.core.token.batch import MAX_TEXT, open_batch, seal_batch
+from strongroom.core.token.kept import KeptTokens
+from strongroom.core.token.rows import ROWS, AccessorEntry, DigestJob, Mark, accessor_row, child_row, token_key, token_row
 from strongroom.core.token.terms import check_token_id, granted_policies, inside, renewal_ttl, resolved_kind, ttl_of
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Committed, Transaction
-from strongroom.crypto.errors import InvalidRecord
 from strongroom.crypto.ids import BATCH_PREFIX, accessor, has_bad_checksum, service_token
-from strongroom.crypto.records import new_nonce
 from strongroom.errors import InvalidRequest, PermissionDenied
 
 WRAPPING_POLICY = "response-wrapping"
-MAX_TEXT = 4_096
-"""Of a credential: a batch token carries its metadata, everything else is far shorter."""
 MAX_DEPTH = 256
 """Ancestors followed; a deeper tree cannot be made."""
-MAX_KEPT = 50_000
-BATCH = 100
-"""Children or leases that one step of a removal takes on."""
 PAGE = 300
 """Token rows that one step of a walk over all tokens reads."""
 SPENT = -1
@@ -51,41 +41,8 @@ _TABLES = frozenset((areas.POLICIES, areas.IDENTITY, areas.MOUNTS, areas.TOMBSTO
 _SOURCES = _TABLES | {areas.TOKENS}
 """What a kept token is made of."""
 
-_BATCH_AAD = b"strongroom batch token"
-
-
-class AccessorEntry(msgspec.Struct, frozen=True):
-    """Where an accessor leads, and the accessor itself for listing."""
-
-    digest: bytes
-    accessor: str
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """A row whose key says everything."""
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _MARK = _encode(Mark())
-_ROWS = areas.TOKENS + DIGESTS
-_TOKEN_ROWS = _ROWS + b"t"
-
-
-class DigestJob(msgspec.Struct, frozen=True):
-    """A job about one token."""
-
-    digest: bytes
-
-
-class TidyJob(msgspec.Struct, frozen=True):
-    """Where the walk over all tokens goes on."""
-
-    after: bytes = b""
-
-
-def token_row(digest: bytes) -> bytes:
-    """Key of a token's row in its area."""
-    return b"t" + digest
 
 
 class Tokens:
@@ -94,42 +51,13 @@ class Tokens:
     def __init__(self, committed: Committed, mounts: Mounts, policies: Policies, identities: Identities, tombstones: Tombstones) -> None:
         self._policies = policies
         self._tombstones = tombstones
-        tombstones.listeners.append(self._drop)
         self._identities = identities
-        self.kept: dict[bytes, Token] = {}
-        self._below: dict[bytes, set[bytes]] = {}
         self._mounts = mounts
-        mounts.listeners.append(self._drop)
-        committed.cache.watch(areas.TOKENS, self._changed)
-        policies.listeners.append(self._drop)
-        committed.cache.watch(areas.IDENTITY, lambda _key: self._drop())
-
-    # -- what is kept of committed tokens -----------------------------------------------------------------------
-
-    def _drop(self) -> None:
-        self.kept.clear()
-        self._below.clear()
-
-    def _changed(self, key: bytes | None) -> None:
-        if key is None:
-            self._drop()
-        elif key[17:18] == b"t":
-            for digest in self._below.pop(key[18:], ()):
-                self._let_go(digest)
-
-    def _let_go(self, digest: bytes) -> None:
-        token = self.kept.pop(digest, None)
-        for above in token.chain if token is not None else ():
-            below = self._below.get(above)
-            if below is not None:
-                below.discard(digest)
-
-    def _keep(self, token: Token) -> None:
-        if len(self.kept) >= MAX_KEPT:
-            self._drop()
-        self.kept[token.digest] = token
-        for digest in token.chain:
-            self._below.setdefault(digest, set()).add(token.digest)
+        self.kept = KeptTokens()
+        for made_of in (tombstones, mounts, policies):
+            made_of.listeners.append(self.kept.drop)
+        committed.cache.watch(areas.TOKENS, self.kept.changed)
+        committed.cache.watch(areas.IDENTITY, lambda _key: self.kept.drop())
 
     # -- finding ------------------------------------------------------------------------------------------------
 
@@ -165,6 +93,16 @@ class Tokens:
             raise PermissionDenied
         return token
 
+    def _batch(self, transaction: Transaction, credential: Secret) -> Token:
+        entry = open_batch(transaction, credential)
+        if not self._issuer_stands(transaction, entry):
+            raise PermissionDenied
+        digest = self.digest(transaction, credential.reveal())
+        chain, deadline = self._chain(transaction, digest, entry)
+        if transaction.now >= deadline:
+            raise PermissionDenied
+        return self._token(transaction, credential, digest, entry, chain, deadline)
+
     def _stale(self, transaction: Transaction, token: Token) -> bool:
         """Whether this group changed something that a kept token was made of."""
         group = transaction.group
@@ -173,7 +111,7 @@ class Tokens:
         for layer in (group, transaction.effects, transaction.charges):
             if not layer or _SOURCES.isdisjoint(layer.areas):
                 continue
-            if not _TABLES.isdisjoint(layer.areas) or any(_row(digest) in layer for digest in token.chain):
+            if not _TABLES.isdisjoint(layer.areas) or any(token_key(digest) in layer for digest in token.chain):
                 return True
         return False
 
@@ -184,7 +122,7 @@ class Tokens:
         chain, deadline = self._chain(transaction, digest, entry)
         token = self._token(transaction, credential, digest, entry, chain, deadline)
         if not self._stale(transaction, token):
-            self._keep(token)
+            self.kept.keep(token)
         return token
 
     def _token(
@@ -218,12 +156,12 @@ class Tokens:
 
     def is_orphan(self, transaction: Transaction, entry: TokenEntry) -> bool:
         """Whether it hangs below no other token, or below one that ended and let it live on (a job is about to write that down)."""
-        parent = transaction.value(_row(entry.parent), TokenEntry) if entry.parent else None
+        parent = transaction.value(token_key(entry.parent), TokenEntry) if entry.parent else None
         return not entry.parent or (parent is not None and parent.revoked and parent.spares_children)
 
     def entry(self, transaction: Transaction, digest: bytes) -> TokenEntry | None:
         """A token's row, None where it is revoked or absent. Says nothing about its ancestors."""
-        entry = transaction.value(_row(digest), TokenEntry)
+        entry = transaction.value(token_key(digest), TokenEntry)
         return None if entry is None or entry.revoked or not self._issuer_stands(transaction, entry) else entry
 
     def _issuer_stands(self, transaction: Transaction, entry: TokenEntry) -> bool:
@@ -245,7 +183,7 @@ class Tokens:
 
     def by_accessor(self, transaction: Transaction, name: str) -> tuple[bytes, TokenEntry]:
         """The token an accessor leads to. Raises InvalidRequest."""
-        found = transaction.view(areas.TOKENS).settings(_accessor_row(transaction, name), AccessorEntry)
+        found = transaction.view(areas.TOKENS).settings(accessor_row(transaction, name), AccessorEntry)
         entry = self.alive(transaction, found.digest) if found is not None else None
         if found is None or entry is None:
             raise InvalidRequest("invalid accessor")
@@ -287,14 +225,22 @@ class Tokens:
     ) -> Auth:
         """Make a token of a grant, service or batch, and stage its rows.
 
-        A grant whose policies are ("root",) makes a root token, without end where its ttl is 0.
+        A grant whose policies are ("root",) makes a root token, without end where its ttl is 0. What was cut off is told to `warn`.
         """
+        entry = self._entry(transaction, grant, path, mount, parent, role, warn)
+        if entry.kind == "batch":
+            return self.auth(entry, transaction, seal_batch(transaction, entry))
+        return self.auth(entry, transaction, self._store(transaction, entry, token_id))
+
+    def _entry(
+        self, transaction: Transaction, grant: Grant, path: str, mount: Mount | None, parent: bytes, role: str, warn: list[str] | None
+    ) -> TokenEntry:
         policies = granted_policies(grant)
         root = policies == ("root",)
         kind = resolved_kind(grant, mount)
         ttl = grant.explicit_max_ttl if root and not (grant.ttl or grant.period) else ttl_of(grant, self._mounts.ttls(mount), warn)
         entity = self._identities.login(transaction, grant.alias, mount) if grant.alias is not None and mount is not None else ""
-        entry = TokenEntry(
+        return TokenEntry(
             accessor=accessor(),
             policies=policies,
             path=path,
@@ -317,9 +263,6 @@ class Tokens:
             internal={key: value for key, value in grant.internal.items() if key != "entity_id"} if grant.internal else {},
             era=self._tombstones.era(transaction),
         )
-        if entry.kind == "batch":
-            return self._auth(self._seal_batch(transaction, entry), entry, transaction)
-        return self._auth(self._store(transaction, entry, token_id), entry, transaction)
 
     def _store(self, transaction: Transaction, entry: TokenEntry, token_id: str) -> Secret:
         """Stage a token's rows, past the View: this is the server's most frequent write."""
@@ -327,14 +270,14 @@ class Tokens:
         digest = self.digest(transaction, text)
         if token_id:
             check_token_id(token_id)
-            if transaction.holds(_row(digest)):
+            if transaction.holds(token_key(digest)):
                 raise InvalidRequest("cannot create a token with a duplicate ID")
         put = transaction.put
-        put(_row(digest), _encode(entry), charge=False, fresh=not token_id)
+        put(token_key(digest), _encode(entry), charge=False, fresh=not token_id)
         found = _encode(AccessorEntry(digest, entry.accessor))
-        put(_ROWS + _accessor_row(transaction, entry.accessor), found, charge=False, fresh=True)
+        put(ROWS + accessor_row(transaction, entry.accessor), found, charge=False, fresh=True)
         if entry.parent:
-            put(_ROWS + b"p" + entry.parent + digest, _MARK, charge=False, fresh=True)
+            put(ROWS + child_row(entry.parent, digest), _MARK, charge=False, fresh=True)
         if entry.expires:
             transaction.view(areas.TOKENS).at(entry.expires, "expire", DigestJob(digest))
         return Secret(text)
@@ -346,12 +289,9 @@ class Tokens:
 
     def auth(self, entry: TokenEntry, transaction: Transaction, secret: Secret | None = None) -> Auth:
         """The `auth` block for a token that exists; blank token where the caller did not show it."""
-        return self._auth(secret or Secret(""), entry, transaction)
-
-    def _auth(self, secret: Secret, entry: TokenEntry, transaction: Transaction) -> Auth:
         extra = self.identity_policies(transaction, entry)
         return Auth(
-            client_token=secret,
+            client_token=secret or Secret(""),
             accessor="" if entry.kind == "batch" else entry.accessor,
             policies=tuple(sorted({*entry.policies, *extra})),
             token_policies=entry.policies,
@@ -364,33 +304,6 @@ class Tokens:
             orphan=self.is_orphan(transaction, entry),
             num_uses=max(entry.num_uses, 0),
         )
-
-    # -- batch tokens -------------------------------------------------------------------------------------------
-
-    def _seal_batch(self, transaction: Transaction, entry: TokenEntry) -> Secret:
-        nonce = new_nonce()
-        sealed = nonce + transaction.keys.batch.seal(nonce, msgspec.msgpack.encode(entry), _BATCH_AAD)
-        text = _batch_text(sealed)
-        if len(text) > MAX_TEXT:
-            raise InvalidRequest("a batch token carries its metadata and policies, too long here; ask for a service token")
-        return Secret(text)
-
-    def _batch(self, transaction: Transaction, credential: Secret) -> Token:
-        blob = credential.reveal()[len(BATCH_PREFIX) :]
-        try:
-            sealed = base64.b64decode(blob + "=" * (-len(blob) % 4), b"-_", validate=True)
-            entry = msgspec.msgpack.decode(transaction.keys.batch.open(sealed[:24], sealed[24:], _BATCH_AAD), type=TokenEntry)
-        except (binascii.Error, InvalidRecord, ValueError):
-            raise PermissionDenied from None
-        if not compare_digest(_batch_text(sealed).encode(), credential.reveal().encode()):
-            raise PermissionDenied  # another spelling of the same bytes would be another token
-        if not self._issuer_stands(transaction, entry):
-            raise PermissionDenied
-        digest = self.digest(transaction, credential.reveal())
-        chain, deadline = self._chain(transaction, digest, entry)
-        if transaction.now >= deadline:
-            raise PermissionDenied
-        return self._token(transaction, credential, digest, entry, chain, deadline)
 
     # -- renewing and revoking ----------------------------------------------------------------------------------
 
@@ -425,76 +338,16 @@ class Tokens:
         `spares_children`: those below it live on as orphans.
         """
         view = transaction.view(areas.TOKENS)
-        entry = entry or transaction.value(_row(digest), TokenEntry)
+        entry = entry or transaction.value(token_key(digest), TokenEntry)
         if entry is None or entry.revoked:
             return
         view.put(token_row(digest), msgspec.structs.replace(entry, revoked=True, spares_children=spares_children))
-        view.delete(_accessor_row(transaction, entry.accessor))
+        view.delete(accessor_row(transaction, entry.accessor))
         view.at(transaction.now, "remove", DigestJob(digest))
-
-    def remove(self, transaction: Transaction, digest: bytes, leases: Leases) -> bool:
-        """Remove what a revoked token left, one kind a step so that a step stays small: children, leases, private rows, its own row.
-
-        True when nothing is left.
-        """
-        view = transaction.view(areas.TOKENS)
-        entry = transaction.value(_row(digest), TokenEntry)
-        children = view.digests(b"p" + digest, BATCH)
-        for row in children:
-            self._end_child(transaction, row[1 + len(digest) :], entry is not None and entry.spares_children)
-            view.delete(row)
-        if children:
-            return False
-        owned = leases.of_token(transaction, digest, BATCH)
-        for lease in owned:
-            if not lease.ending:
-                leases.end(transaction, lease)
-        leases.release(transaction, digest, owned)
-        if owned or drain(transaction, areas.CUBBYHOLE_MOUNT, digest.hex()):
-            return False
-        if entry is not None and entry.parent:
-            view.delete(b"p" + entry.parent + digest)
-        view.delete(token_row(digest))
-        transaction.view(areas.WRAPPING).delete(digest)
-        return True
-
-    def _end_child(self, transaction: Transaction, digest: bytes, spared: bool) -> None:
-        child = transaction.value(_row(digest), TokenEntry)
-        if child is None or child.revoked:
-            return
-        if spared:
-            transaction.view(areas.TOKENS).put(token_row(digest), msgspec.structs.replace(child, parent=b""))
-        else:
-            self.revoke(transaction, digest, child)
-
-    def tidy(self, transaction: Transaction, after: bytes = b"") -> None:
-        """Stage a walk over all tokens that orders the removal of those that are over."""
-        transaction.view(areas.TOKENS).at(transaction.now, "tidy", TidyJob(after))
-
-    def tidy_page(self, transaction: Transaction, after: bytes) -> None:
-        """One step of that walk."""
-        found, cursor = self.page(transaction, after)
-        for digest, entry in found:
-            if self.alive(transaction, digest) is None:
-                self.revoke(transaction, digest, entry)
-        if cursor:
-            self.tidy(transaction, cursor)
 
     def page(self, transaction: Transaction, after: bytes) -> tuple[list[tuple[bytes, TokenEntry]], bytes]:
         """Unrevoked tokens among the next few hundred rows, and where to go on; b"" at the end."""
-        head = _ROWS
-        rows = transaction.scan(head + (after or b"t"), head + b"u", PAGE)
-        found = [(key[18:], decoder(TokenEntry).decode(value)) for key, value in rows]
-        return [(digest, entry) for digest, entry in found if not entry.revoked], rows[-1][0][17:] + b"\0" if len(rows) == PAGE else b""
-
-
-def _batch_text(sealed: bytes) -> str:
-    return BATCH_PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
-
-
-def _row(digest: bytes) -> bytes:
-    return _TOKEN_ROWS + digest
-
-
-def _accessor_row(transaction: Transaction, name: str) -> bytes:
-    return b"a" + transaction.keys.tokens.digest(b"accessor:" + name.encode())
+        rows = transaction.scan(ROWS + (after or b"t"), ROWS + b"u", PAGE)
+        found = [(key[len(token_key(b"")) :], decoder(TokenEntry).decode(value)) for key, value in rows]
+        cursor = rows[-1][0][len(ROWS) :] + b"\0" if len(rows) == PAGE else b""
+        return [(digest, entry) for digest, entry in found if not entry.revoked], cursor
