@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -21,23 +21,24 @@ from strongroom.clock import Clock
 from strongroom.core import areas
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import AuditDevices
+from strongroom.core.committed import Committed
 from strongroom.core.engine import Engine, Outbound, Route
 from strongroom.core.envelope import envelope
 from strongroom.core.fields import read_fields
+from strongroom.core.help import help_response, no_handler, warned
 from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
 from strongroom.core.mounts import Mounts, Ttls
-from strongroom.core.openapi import path_item
 from strongroom.core.policy import listing
 from strongroom.core.policy.policies import Policies
 from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
-from strongroom.core.request import NOTHING, Bare, Call, LeaseInfo, Mount, Operation, Request, Response
+from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
 from strongroom.core.sealing.unsealing import Sealing
 from strongroom.core.token.terms import inside
 from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
-from strongroom.core.transaction import Committed, NeedsCommit, Staged, Transaction
+from strongroom.core.transaction import NeedsCommit, Staged, Transaction
 from strongroom.core.wrapping import Wrapping
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
 from strongroom.storage.api import AREA, Storage
@@ -312,43 +313,6 @@ class Core:
         terms = self.engine_of(call, mount).renew(lease.terms, increment)
         info: LeaseInfo = self.leases.extend(transaction, lease, terms, increment, mount)
         return Response(lease=info)
-
-
-def no_handler(path: str) -> NotFound:
-    """What is said of a path that leads nowhere; clients look for the first words."""
-    return NotFound(f'no handler for route "{path}". route entry not found.')
-
-
-def warned(response: Response, ignored: Collection[str], replaced: Collection[str]) -> Response:
-    """An answer that names the members which had no effect, in Go's way of writing a list."""
-    warnings = [*response.warnings]
-    if ignored:
-        warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(sorted(ignored))}]")
-    if replaced:
-        names = " ".join(sorted(replaced))
-        warnings.append(f"Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [{names}]")
-    return msgspec.structs.replace(response, warnings=tuple(warnings))
-
-
-def help_response(engine: type[Engine], mount: Mount, relative: str) -> Response:
-    """`?help=1`: what is declared about a path, or about the whole engine at its root."""
-    routes = [route for route in engine.router.routes if route.match(relative) is not None]
-    if not relative.strip("/"):
-        text = f"## DESCRIPTION\n\n{engine.help}\n\n## PATHS\n\n" + "\n".join(
-            f"    {route.pattern}\n        {route.summary}\n" for route in engine.router.routes
-        )
-        routes = list(engine.router.routes)
-    elif not routes:
-        raise no_handler(mount.path + relative)
-    else:
-        route = routes[0]
-        names = "".join(
-            f"    {field.name} ({field.kind.__name__})\n        {field.description}\n"
-            for field in (route.fields.table if route.fields else ())
-        )
-        text = f"Request:        {relative}\nMatching Route: ^{route.pattern}$\n\n{route.summary}\n\n## PARAMETERS\n\n{names}"
-    document = {"openapi": "3.0.2", "paths": {f"/{mount.path}{route.pattern}": path_item(route, mount) for route in routes}}
-    return Response(bare=Bare(msgspec.json.encode({"help": text, "see_also": "", "openapi": document})))
 
 
 __all__ = ["Core", "Found", "Settings"]

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import msgspec
 
 from strongroom.core import areas
+from strongroom.core.committed import Committed
 from strongroom.core.policy.templates import AliasView, Identity
 from strongroom.core.request import Alias, Mount
-from strongroom.core.transaction import Committed, Transaction
+from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62, uuid4_text
 
 

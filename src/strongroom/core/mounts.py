@@ -17,8 +17,9 @@ import msgspec
 
 from strongroom.barrier.view import DIGESTS, NAMES
 from strongroom.core import areas
+from strongroom.core.committed import Committed
 from strongroom.core.request import Mount
-from strongroom.core.transaction import Committed, Transaction
+from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest
 

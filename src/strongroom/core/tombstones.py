@@ -13,7 +13,8 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.transaction import Committed, Transaction
+from strongroom.core.committed import Committed
+from strongroom.core.transaction import Transaction
 
 
 class Era(msgspec.Struct, frozen=True):

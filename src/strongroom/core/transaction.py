@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from strongroom.barrier.barrier import Barrier, Keys
-from strongroom.barrier.cache import Cache, Entry
-from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import View, decoder
+from strongroom.core.committed import Committed, decrypted_names
 from strongroom.errors import TooLarge
-from strongroom.storage.api import AREA, HEADER, Child, Storage
+from strongroom.storage.api import AREA, Child
 
 T = TypeVar("T")
 
@@ -27,121 +25,6 @@ MAX_BYTES = 4 << 20
 
 class NeedsCommit(Exception):
     """The call wants to write and must run in a group."""
-
-
-class Committed:
-    """Plaintext of committed rows, through the cache. `gsn` is the commit up to which the cache is known to be right."""
-
-    def __init__(self, storage: Storage, barrier: Barrier, cache: Cache) -> None:
-        self.storage = storage
-        self.barrier = barrier
-        self.cache = cache
-        self._directories: dict[bytes, list[str]] = {}
-        self._listed = 0
-        self.gsn = 0
-
-    def entry(self, key: bytes) -> Entry:
-        """What the store holds at a row key."""
-        entry = self.cache.rows.get(key)
-        if entry is None:
-            entry = self.cache.keep(key, self.storage.get_many((key,)).get(key))
-        return entry
-
-    def plain(self, key: bytes) -> bytes | None:
-        """Decrypt a row."""
-        record = self.entry(key).record
-        if record is None:
-            return None
-        return boot_payload(record) if key[:HEADER] == BOOT else self.barrier.open(key, record)
-
-    def value(self, key: bytes, kind: type[T]) -> T | None:
-        """A decoded row, kept."""
-        entry = self.entry(key)
-        if entry.record is None:
-            return None
-        if entry.value is None:
-            entry.value = decoder(kind).decode(self.barrier.open(key, entry.record))
-        kept: T = entry.value
-        return kept
-
-    def old_records(self, keys: list[bytes]) -> dict[bytes, bytes]:
-        """The records now standing at these rows, for the index.
-
-        All of them are cached from here on: until the commit is known, whoever reads several rows sees all of them as they were before.
-        """
-        found: dict[bytes, bytes] = {}
-        missing = []
-        for key in keys:
-            entry = self.cache.rows.get(key)
-            if entry is None:
-                missing.append(key)
-            elif entry.record is not None:
-                found[key] = entry.record
-        if missing:
-            records = self.storage.get_many(missing)
-            for key in missing:
-                self.cache.keep(key, records.get(key))
-            found.update(records)
-        return found
-
-    def terms(self, keys: list[bytes]) -> dict[bytes, int]:
-        """What rows count in the index, as far as it is known here."""
-        rows = self.cache.rows
-        return {key: entry.term for key in keys if (entry := rows.get(key)) is not None and entry.term}
-
-    def names(self, prefix: bytes) -> list[str]:
-        """The sorted directory of a prefix, kept until a name in it comes or goes."""
-        kept = self._directories.get(prefix)
-        if kept is None:
-            kept = decrypted_names(self.barrier.keys, prefix, self.storage.children(prefix, b"", -1))
-            self._listed += len(kept) + 1
-            if self._listed > MAX_LISTED:
-                self._directories.clear()
-                self._listed = len(kept) + 1
-            self._directories[prefix] = kept
-        return kept
-
-    def forget(self, keys: list[bytes] | None, came_or_went: list[bytes] | None) -> None:
-        """A commit changed these rows; `came_or_went` are those that did not exist before or do not any more."""
-        self.cache.forget(keys)
-        if came_or_went is None:
-            self._directories.clear()
-            self._listed = 0
-            return
-        if self._directories:
-            for key in came_or_went:
-                for prefix in parents(key):
-                    dropped = self._directories.pop(prefix, None)
-                    if dropped is not None:
-                        self._listed -= len(dropped) + 1
-
-
-MAX_LISTED = 200_000
-"""Names kept in decrypted directories, over all prefixes."""
-
-
-def parents(key: bytes) -> list[bytes]:
-    """The prefixes above a name row, from the mount down."""
-    above = []
-    at = HEADER
-    if len(key) > HEADER and key[AREA] == 1:
-        while at < len(key):
-            above.append(key[:at])
-            at += 2 + int.from_bytes(key[at : at + 2], "big")
-    return above
-
-
-def decrypted_names(keys: Keys, prefix: bytes, children: list[Child]) -> list[str]:
-    """Sorted names; a child that is both a value and a folder gives two."""
-    names = []
-    for child in children:
-        name = keys.names.name(prefix, child.key[len(prefix) :])
-        if child.leaf:
-            names.append(name)
-        if child.folder:
-            names.append(name + "/")
-    names.sort()
-    return names
 
 
 class Staged(dict[bytes, "bytes | None"]):

@@ -17,7 +17,7 @@ import msgspec
 from strongroom.core.engine import delete, read, write
 from strongroom.core.request import Response
 from strongroom.core.sealing.ceremonies import GENERATE, Ceremonies, Ceremony
-from strongroom.core.token.tokens import MAX_TEXT
+from strongroom.core.token.batch import MAX_TEXT
 from strongroom.crypto.ids import TOKEN_LENGTH
 from strongroom.errors import InvalidRequest, UnsupportedOperation
 from strongroom.sys.lifecycle import NO_PGP, bare

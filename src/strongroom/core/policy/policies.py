@@ -10,11 +10,12 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core import areas
+from strongroom.core.committed import Committed
 from strongroom.core.policy.acl import ROOT_ACL, Acl, compile_acl
 from strongroom.core.policy.builtin import BUILTIN
 from strongroom.core.policy.rules import Policy, parse_policy
 from strongroom.core.policy.templates import Identity
-from strongroom.core.transaction import Committed, Transaction
+from strongroom.core.transaction import Transaction
 
 MAX_KEPT = 10_000
 """Compiled sets kept; a server with more distinct sets compiles again."""

@@ -15,6 +15,7 @@ import msgspec
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.committed import Committed
 from strongroom.core.identity import Identities
 from strongroom.core.mounts import Mounts
 from strongroom.core.policy.acl import Acl
@@ -25,7 +26,7 @@ from strongroom.core.token.kept import KeptTokens
 from strongroom.core.token.rows import ROWS, AccessorEntry, DigestJob, Mark, accessor_row, child_row, token_key, token_row
 from strongroom.core.token.terms import check_token_id, granted_policies, inside, renewal_ttl, resolved_kind, ttl_of
 from strongroom.core.tombstones import Tombstones
-from strongroom.core.transaction import Committed, Transaction
+from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import BATCH_PREFIX, accessor, has_bad_checksum, service_token
 from strongroom.errors import InvalidRequest, PermissionDenied
 
