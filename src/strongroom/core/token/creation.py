@@ -85,7 +85,7 @@ def grant_for(body: CreateBody, role: Role | None, caller: Token, sudo: bool, wa
         hard = _lesser(hard, role.token_explicit_max_ttl, "Explicit max TTL", warnings)
         uses = min(filter(None, (uses, role.token_num_uses)), default=0)
         renewable = renewable and role.renewable
-        networks = role.token_bound_cidrs
+        networks = role.token_bound_cidrs or networks
     return Grant(
         policies=policies,
         no_default_policy=True,
