@@ -118,7 +118,10 @@ def granted(
     parameters: TokenParameters, call: Call, alias: Alias | None, display_name: str, internal: dict[str, str] | None = None
 ) -> Grant:
     """What a login under these parameters hands out; the alias's metadata goes on the token."""
-    networks = (str(call.request.peer.address),) if parameters.strictly_bind_ip else parameters.bound_cidrs
+    address = call.request.peer.address
+    if parameters.strictly_bind_ip and not address:
+        raise InvalidRequest("this login binds its token to the caller's address, and a unix socket has none; log in over TCP")
+    networks = (address,) if parameters.strictly_bind_ip else parameters.bound_cidrs
     return Grant(
         policies=parameters.policies,
         no_default_policy=parameters.no_default_policy,
