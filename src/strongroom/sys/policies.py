@@ -211,4 +211,6 @@ def _expiry(body: PolicyBody, now: int) -> int:
         raise InvalidRequest(f"expiration: {error}") from None
     if expires <= now:
         raise InvalidRequest("expiration has passed already")
+    if expires >= 1 << 63:
+        raise InvalidRequest("expiration is after the year 2262, beyond what is counted here; leave it out")
     return expires

@@ -209,7 +209,7 @@ def _instant(entry: Entry) -> int:
     value = entry.value
     try:
         if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
-            return parse_rfc3339(value)
+            return max(parse_rfc3339(value), 1)
         if isinstance(value, str | int | Decimal) and not isinstance(value, bool) and 0 < int(value) < 1 << 33:
             return int(value) * SECOND
     except ValueError:
