@@ -31,7 +31,8 @@ class File:
     """Lines appended to a file; see the rules above. Anything that is not a regular file is written as it is and may block."""
 
     def __init__(self, path: str, mode: int = 0o600) -> None:
-        self.place = path
+        self.place = _canonical(path)
+        self._path = path
         self.inline = True
         self._mode = mode
         self._descriptor = -1
@@ -55,11 +56,11 @@ class File:
     def _open(self) -> int:
         """Reading is for the last line; a pipe or a device is opened for writing only. Never waits, not for a pipe's reader either."""
         try:
-            regular = stat.S_ISREG(os.lstat(self.place).st_mode)
+            regular = stat.S_ISREG(os.lstat(self._path).st_mode)
         except FileNotFoundError:
             regular = True
         flags = _FLAGS if regular else _FLAGS & ~(os.O_RDWR | os.O_CREAT) | os.O_WRONLY
-        return os.open(self.place, flags, self._mode or 0o600)
+        return os.open(self._path, flags, self._mode or 0o600)
 
     def write(self, block: bytes) -> None:
         if self._descriptor < 0:
@@ -143,6 +144,12 @@ def make(options: Mapping[str, str], slot: int, directory: str) -> Sink:
     if directory and not Path(path).parent.resolve().is_relative_to(Path(directory).resolve()):
         raise InvalidRequest(f"file_path must be inside the audit directory {directory}: set audit_directory to allow another place")
     return File(path, _mode(options.get("mode", "")))
+
+
+def _canonical(path: str) -> str:
+    """One spelling for one file, so that no two devices write between each other's lines. Its last segment is never a link."""
+    parent, name = os.path.split(path)
+    return os.path.join(os.path.realpath(parent), name)  # noqa: PTH118  beside realpath, which pathlib has no match for
 
 
 def _mode(text: str) -> int:
