@@ -92,3 +92,19 @@ def test_every_page_is_in_the_index() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8"))
     assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+def test_each_promise_of_the_threat_model_names_tests_that_exist() -> None:
+    promises = re.findall(r"^\| (?!promise|-)[^|]+ \| ([^|]*) \|$", text_between("## Promises", "## Not promised"), re.MULTILINE)
+    assert len(promises) > 10
+    for shown_by in promises:
+        named = re.findall(r"`((?:tests/[\w/]+/)?test_\w+\.py)`", shown_by)
+        assert named, shown_by
+        folder = Path(named[0]).parent
+        missing = [name for name in named if not (ROOT / name).is_file() and not (ROOT / folder / name).is_file()]
+        assert not missing, shown_by
+
+
+def text_between(start: str, end: str) -> str:
+    text = (DOCS / "threat-model.md").read_text(encoding="utf-8")
+    return text.partition(start)[2].partition(end)[0]
