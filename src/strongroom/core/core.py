@@ -34,7 +34,7 @@ from strongroom.core.policy.policies import Policies
 from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
 from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
-from strongroom.core.sealing.unsealing import Sealing
+from strongroom.core.sealing.state import Sealing
 from strongroom.core.token.terms import inside
 from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
@@ -102,7 +102,7 @@ class Core:
         self.tokens = Tokens(self.committed, self.mounts, self.policies, self.identities, self.tombstones)
         self.leases = Leases(self.tombstones, self.mounts, self.tokens)
         self.wrapping = Wrapping(self.tokens)
-        self.devices = AuditDevices(self)
+        self.devices = AuditDevices(self.committed, audit, process, clock, settings.audit_directory)
         self.sealing = Sealing()
         self.public: dict[str, Callable[[Core, Request], Response]] = {}
         self._found: dict[tuple[Operation, str], Found] = {}

@@ -14,17 +14,18 @@ from __future__ import annotations
 import importlib
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import msgspec
 
+from strongroom.clock import Clock
 from strongroom.core import areas
+from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.device import Device, DeviceEntry
 from strongroom.core.audit.sink import Sink
+from strongroom.core.committed import Committed
+from strongroom.core.ports import Process
 from strongroom.core.transaction import Transaction
-
-if TYPE_CHECKING:
-    from strongroom.core.core import Core
 
 Declared = tuple[str, str, str, Mapping[str, str]]
 """Kind, path, description and options, as the configuration has them."""
@@ -66,22 +67,25 @@ def headers(transaction: Transaction) -> dict[str, bool]:
 class AuditDevices:
     """The devices of one worker: keeps its broker to what the configuration and the rows say."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, committed: Committed, broker: Broker, process: Process, clock: Clock, directory: str) -> None:
         self.declared: tuple[DeviceEntry, ...] = ()
-        self._core = core
+        self._committed = committed
+        self._broker = broker
+        self._clock = clock
+        self._directory = directory
         self._added: set[str] = set()
-        core.committed.cache.watch(areas.AUDIT, lambda _key: core.process.after_answer(self.follow))
+        committed.cache.watch(areas.AUDIT, lambda _key: process.after_answer(self.follow))
 
     def load(self, declared: Iterable[Declared] = ()) -> None:
         """Take all devices into use, at unseal. Raises InvalidRequest where one of the configuration takes no lines."""
-        installation = uuid.UUID(bytes=self._core.barrier.keys.installation.id)
+        installation = uuid.UUID(bytes=self._committed.barrier.keys.installation.id)
         self.declared = tuple(
             DeviceEntry(device_path(path), kind, str(uuid.uuid5(installation, device_path(path))), description, dict(options))
             for kind, path, description, options in declared
         )
         for entry in self.declared:
-            if self._core.audit.device(entry.path) is None:
-                self._core.audit.enable(self._device(entry, ""))
+            if self._broker.device(entry.path) is None:
+                self._broker.enable(self._device(entry, ""))
         self.follow()
 
     def all(self, transaction: Transaction) -> list[DeviceEntry]:
@@ -90,22 +94,21 @@ class AuditDevices:
 
     def follow(self) -> None:
         """Add and remove devices until those in use are those that there are rows for."""
-        core = self._core
-        if core.barrier.sealed:
+        if self._committed.barrier.sealed:
             return
-        transaction = core.transaction(None)
-        core.audit.request_headers = headers(transaction)
+        transaction = Transaction(self._committed, None, self._clock.now())
+        self._broker.request_headers = headers(transaction)
         wanted = {entry.uuid: entry for entry in _stored(transaction)}
-        for device in core.audit.devices:
+        for device in self._broker.devices:
             if device.entry.uuid in self._added - wanted.keys():
-                core.audit.disable(device.path)
-        present = {device.entry.uuid for device in core.audit.devices}
+                self._broker.disable(device.path)
+        present = {device.entry.uuid for device in self._broker.devices}
         for entry in wanted.values():
             if entry.uuid not in present:
                 tolerant = msgspec.structs.replace(entry, options={**entry.options, "skip_test": "true"})
-                core.audit.enable(self._device(tolerant, core.settings.audit_directory))
+                self._broker.enable(self._device(tolerant, self._directory))
         self._added = set(wanted)
 
     def _device(self, entry: DeviceEntry, directory: str) -> Device:
-        key = self._core.barrier.keys.purpose(b"audit:" + entry.uuid.encode())
-        return Device(entry, key, make_sink(entry.kind, entry.options, self._core.audit.slot, directory))
+        key = self._committed.barrier.keys.purpose(b"audit:" + entry.uuid.encode())
+        return Device(entry, key, make_sink(entry.kind, entry.options, self._broker.slot, directory))

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from strongroom.barrier.keyring import FORMAT, Installation
+from strongroom.core.core import Core
 from strongroom.core.mounts import new_mount, system_mounts
 from strongroom.core.request import Auth, Call, Grant, Operation, Peer, Request, Secret
 from strongroom.core.sealing.rotation import start_checks
 from strongroom.core.transaction import Staged
 from strongroom.crypto.ids import uuid4_text
-
-if TYPE_CHECKING:
-    from strongroom.core.core import Core
 
 
 def new_installation(now: int) -> Installation:

@@ -17,7 +17,7 @@ import base64
 import hmac
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,17 +28,15 @@ from strongroom.barrier.shares import ShareSet, Split, check_numbers, combined, 
 from strongroom.barrier.view import View, decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.core import Core
 from strongroom.core.request import Call
 from strongroom.core.sealing.bootstrap import root_token
 from strongroom.core.sealing.rotation import refuse_second_change
 from strongroom.core.sealing.unsealing import INVALID_KEY, require_recovery
+from strongroom.core.transaction import Transaction
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.crypto.ids import TOKEN_LENGTH, base62, uuid4_text
 from strongroom.errors import InvalidRequest, StorageTampered
-
-if TYPE_CHECKING:
-    from strongroom.core.core import Core
-    from strongroom.core.transaction import Transaction
 
 ROOT, RECOVERY, GENERATE = "root", "recovery", "generate"
 HANDOVER_KEPT = 600 * SECOND

@@ -9,21 +9,17 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from strongroom.barrier.keyring import BOOT, KEYRING_KEY, Keyring, RotateConfig, seal_keyring
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.core import Core
 from strongroom.core.request import Call
+from strongroom.core.transaction import Transaction
 from strongroom.errors import InvalidRequest, Unavailable
 from strongroom.storage.api import AREA
-
-if TYPE_CHECKING:
-    from strongroom.core.core import Core
-    from strongroom.core.transaction import Transaction
 
 CHECK_EVERY = 3_600 * SECOND
 """Between looks at age and use of the current epoch."""
