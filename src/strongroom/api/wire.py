@@ -123,8 +123,15 @@ def parse_query(query: bytes) -> dict[str, str]:
 
 
 def parse_form(body: bytes) -> dict[str, str]:
-    """The fields of an application/x-www-form-urlencoded body. Raises InvalidRequest."""
-    return _parse_pairs(body, "form") if body else {}
+    """The fields of an application/x-www-form-urlencoded body. Raises InvalidRequest.
+
+    One in which nothing has a value is no form: curl says "form" of whatever it is given, and a bare secret would become a name, which
+    audit shows.
+    """
+    fields = _parse_pairs(body, "form") if body else {}
+    if fields and not any(value.strip("=") for value in fields.values()):  # base64 ends in one or two
+        raise InvalidRequest("the form has no field with a value; send a JSON object, or name=value")
+    return fields
 
 
 def _parse_pairs(text: bytes, where: str) -> dict[str, str]:
