@@ -182,4 +182,5 @@ def _store_token(token: str) -> None:
     except OSError:
         return
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)  # the file may have been there before, and wider
         file.write(token)
