@@ -208,6 +208,7 @@ class Committer:
             if order is None:
                 return
             order()
+            del order  # its group holds plaintext and keys, and the next one may be long in coming
 
     def _begin(self) -> None:
         self._busy = True

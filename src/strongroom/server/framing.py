@@ -92,9 +92,14 @@ class KnownHeads(dict[bytes, Head]):
         cost = 2 * len(sent) + 256 * (6 + len(head.headers) + head.target.count(b"&"))
         self.cost += cost
         if self.cost > KNOWN_BYTES:
-            self.clear()
+            self.forget()
             self.cost = cost
         self[sent] = head
+
+    def forget(self) -> None:
+        """Start over."""
+        self.clear()
+        self.cost = 0
 
 
 class RequestReader:

@@ -132,11 +132,15 @@ class Repeats:
         kept = self._made(call, response, body)
         if kept is not None and exchange.head is not None:
             if len(self._kept) >= LIMIT:
-                for head in self._kept:
-                    head.answer = None
-                self._kept.clear()
+                self.forget()
             exchange.head.answer = kept
             self._kept.append(exchange.head)
+
+    def forget(self) -> None:
+        """Start over: what is kept of a read opens its row, which nothing may once the server is sealed."""
+        for head in self._kept:
+            head.answer = None
+        self._kept.clear()
 
     def _repeatable(self, exchange: Exchange, call: Call, response: Response) -> bool:
         request, token = call.request, call.token

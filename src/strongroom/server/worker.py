@@ -100,7 +100,8 @@ class Worker:
         self.committer.on_commit = self._committed
         self.rows = 0
         """Rows written."""
-        self.dispatch = Dispatch(self.committer.submit, Repeats(self.core, self.committer))
+        self._repeats = Repeats(self.core, self.committer)
+        self.dispatch = Dispatch(self.committer.submit, self._repeats)
         self.dispatch.cross_origin = CrossOrigin(self.core)
         self.connections = Connections(clock, DEFAULT_LIMITS)
         self.listening: list[Listening] = []
@@ -147,6 +148,7 @@ class Worker:
             self.core.devices.load((each.kind, each.path, each.description, each.options) for each in self.config.audit)
         except StrongroomError as error:
             self.core.barrier.seal()
+            self._forget()
             self.core.audit.close()
             self.log.error("sealed again: an audit device could not be opened", reason="; ".join(error.messages))
             if self.core.sealing.seals:
@@ -255,9 +257,16 @@ class Worker:
             self.scheduler.stop()
             self.core.barrier.seal()
             self.core.committed.forget(None, None)
+            self._forget()
             self.core.audit.close()
             self.log.info("sealed")
             self.dispatch.release()
+
+    def _forget(self) -> None:
+        """What was made of the keys goes with them, and the tokens of whoever was connected."""
+        self._repeats.forget()
+        self.connections.heads.forget()
+        self._signer = None
 
     def _index(self) -> tuple[int, str, int]:
         index = self.core.barrier.index()
