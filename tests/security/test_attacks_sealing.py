@@ -66,7 +66,7 @@ async def sealed_while_read_from_memory() -> tuple[set[str], set[str], int]:
     await ask(port, b"GET /v1/secret/data/x HTTP/1.1\r\n" + head + b"\r\n", times=3)
     open_kinds = await kinds_left(before)
     await ask(port, b"PUT /v1/sys/seal HTTP/1.1\r\n" + head + b"Content-Length: 0\r\n\r\n")
-    await ask(port, b"GET /v1/sys/seal-status HTTP/1.1\r\n" + head + b"\r\n")
+    await ask(port, b"GET /v1/sys/seal-status HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n")
     assert worker.core.barrier.sealed
     sealed_kinds = await kinds_left(before)
     known = len(worker.connections.heads)
