@@ -16,8 +16,9 @@ import pytest
 
 from strongroom import sinks
 from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.report import report_text
 from strongroom.core.audit.sink import Sink
-from strongroom.core.audit.verify import report_text, verify
+from strongroom.core.audit.verify import verify
 from strongroom.errors import AuditFailed, InvalidRequest
 from strongroom.sinks.file import Discard, File, Standard
 from tests.core.audit.kit import broker, device, exchange, file_broker

@@ -16,7 +16,8 @@ from strongroom.barrier import scrub as scrubbing
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.seal import stored_config, unwrapped
 from strongroom.barrier.seals.static import configured
-from strongroom.core.audit import verify as audit_verify
+from strongroom.core.audit.report import Report
+from strongroom.core.audit.verify import verify as verify_files
 from strongroom.crypto.signatures import DualSigner
 from strongroom.storage.sqlite import SqliteStorage
 from tests.support.server import ROOT, Server
@@ -43,11 +44,11 @@ def scrub(server: Server) -> scrubbing.Report:
         return scrubbing.scrub(barrier)
 
 
-def verify(server: Server, *files: Path) -> audit_verify.Report:
+def verify(server: Server, *files: Path) -> Report:
     """Hold the audit files against their signatures and chains."""
     with opened(server) as barrier:
         verifier = DualSigner.from_bytes(barrier.keys.keyring.stable.signing).public()
-    return audit_verify.verify(files or [server.audit], [verifier])
+    return verify_files(files or [server.audit], [verifier])
 
 
 def command(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +58,6 @@ def command(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def texts(report: scrubbing.Report | audit_verify.Report) -> str:
+def texts(report: scrubbing.Report | Report) -> str:
     """What was found, for a failing test."""
     return "; ".join(getattr(finding, "text", "") or str(finding) for finding in report.findings[:20])

@@ -17,7 +17,7 @@ from strongroom.core.leases import LeaseJob
 from strongroom.core.mounts import DrainJob, drain
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
 from strongroom.core.request import Call, TokenEntry
-from strongroom.core.sealing.ceremonies import handover_due, settle_due
+from strongroom.core.sealing.rekey import handover_due, settle_due
 from strongroom.core.sealing.rotation import rewrap_due, rotation_due
 from strongroom.core.token.removal import BATCH, remove, tidy_page
 from strongroom.core.token.rows import DigestJob, TidyJob

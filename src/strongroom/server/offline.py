@@ -26,8 +26,9 @@ from strongroom.barrier.anchor import check_anchor
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.seal import configured_seal
 from strongroom.clock import SystemClock
-from strongroom.core.audit import verify as audit_verify
 from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.report import report_json, report_text
+from strongroom.core.audit.verify import verify as verify_files
 from strongroom.core.core import Core
 from strongroom.core.engine import Outbound
 from strongroom.core.sealing.unsealing import current_config, open_by_itself, submit
@@ -111,10 +112,10 @@ def verify(argv: list[str]) -> int:
     if not files:
         raise ConfigError("say which audit files to check; the configuration has none")
     try:
-        report = audit_verify.verify(files, [key], partial=options.partial)
+        report = verify_files(files, [key], partial=options.partial)
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from None
-    _print(options, msgspec.json.decode(audit_verify.report_json(report)), audit_verify.report_text(report))
+    _print(options, msgspec.json.decode(report_json(report)), report_text(report))
     return INTACT if report.intact else FOUND
 
 

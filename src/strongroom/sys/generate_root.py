@@ -16,7 +16,8 @@ import msgspec
 
 from strongroom.core.engine import delete, read, write
 from strongroom.core.request import Response
-from strongroom.core.sealing.ceremonies import GENERATE, Ceremonies, Ceremony
+from strongroom.core.sealing.ceremonies import GENERATE, Ceremony
+from strongroom.core.sealing.root_generation import RootGeneration
 from strongroom.core.token.batch import MAX_TEXT
 from strongroom.crypto.ids import TOKEN_LENGTH
 from strongroom.errors import InvalidRequest, UnsupportedOperation
@@ -45,22 +46,22 @@ class GenerateRootRoutes(Routes):
     @read("generate-root-token/attempt", sudo=True)
     def generation_status(self) -> Response:
         """How far the making of a root token has come."""
-        return mirrored(_status(Ceremonies(self.core, self.call)))
+        return mirrored(_status(RootGeneration(self.core, self.call)))
 
     @write("generate-root-token/attempt", body=AttemptBody, sudo=True)
     def start_generation(self, body: AttemptBody) -> Response:
         """Begin making a root token."""
-        return mirrored(_start(Ceremonies(self.core, self.call), body))
+        return mirrored(_start(RootGeneration(self.core, self.call), body))
 
     @delete("generate-root-token/attempt", body=NonceBody, sudo=True)
     def cancel_generation(self, body: NonceBody) -> None:
         """End it; no token is made."""
-        Ceremonies(self.core, self.call).cancel(GENERATE, body.nonce)
+        RootGeneration(self.core, self.call).cancel(GENERATE, body.nonce)
 
     @write("generate-root-token/update", body=ShareBody, sudo=True)
     def give_to_generation(self, body: ShareBody) -> Response:
         """Give a key share; the last one brings the token."""
-        return mirrored(_give(Ceremonies(self.core, self.call), body))
+        return mirrored(_give(RootGeneration(self.core, self.call), body))
 
     @read("generate-root/attempt", public=True)
     def old_generation_status(self) -> Response:
@@ -87,27 +88,27 @@ class GenerateRootRoutes(Routes):
         """The token that an encoded one and its one-time password give."""
         return Response(data={"token": _decoded(body.encoded_token, body.otp)})
 
-    def _open_generation(self) -> Ceremonies:
+    def _open_generation(self) -> RootGeneration:
         """Raises UnsupportedOperation where no listener opens the old form."""
         opened = "generate-root" in self.call.request.peer.opened
         if not (opened or self.core.settings.open_generate_root or self.core.settings.dev):
             raise UnsupportedOperation
-        return Ceremonies(self.core, self.call, old_form=True)
+        return RootGeneration(self.core, self.call, old_form=True)
 
 
-def _start(ceremonies: Ceremonies, body: AttemptBody) -> dict[str, Any]:
+def _start(making: RootGeneration, body: AttemptBody) -> dict[str, Any]:
     if body.pgp_key:
         raise InvalidRequest(NO_PGP)
-    started = ceremonies.start_generate(body.otp)
-    return {**_members(ceremonies, started), "otp": "" if body.otp else started.otp}
+    started = making.begin(body.otp)
+    return {**_members(making, started), "otp": "" if body.otp else started.otp}
 
 
-def _status(ceremonies: Ceremonies) -> dict[str, Any]:
-    return _members(ceremonies, ceremonies.find(GENERATE))
+def _status(making: RootGeneration) -> dict[str, Any]:
+    return _members(making, making.find(GENERATE))
 
 
-def _members(ceremonies: Ceremonies, found: Ceremony | None) -> dict[str, Any]:
-    sets = ceremonies.config().authority
+def _members(making: RootGeneration, found: Ceremony | None) -> dict[str, Any]:
+    sets = making.config().authority
     return {
         "nonce": found.nonce if found else "",
         "started": found is not None,
@@ -122,18 +123,18 @@ def _members(ceremonies: Ceremonies, found: Ceremony | None) -> dict[str, Any]:
     }
 
 
-def _give(ceremonies: Ceremonies, body: ShareBody) -> dict[str, Any]:
-    ceremony = ceremonies.require(GENERATE, body.nonce)
-    encoded = ceremonies.generate(ceremony, body.key)
+def _give(making: RootGeneration, body: ShareBody) -> dict[str, Any]:
+    ceremony = making.require(GENERATE, body.nonce)
+    encoded = making.generate(ceremony, body.key)
     if encoded is None:
-        return _status(ceremonies)
-    members = _members(ceremonies, ceremony)
+        return _status(making)
+    members = _members(making, ceremony)
     done = {"complete": True, "progress": members["required"], "encoded_token": encoded, "encoded_root_token": encoded}
     return {**members, **done}
 
 
 def _decoded(encoded: str, otp: str) -> str:
-    """Undo core.sealing.ceremonies.hidden. Raises InvalidRequest."""
+    """Undo core.sealing.root_generation.hidden. Raises InvalidRequest."""
     try:
         if len(otp) > MAX_TEXT or len(encoded) > 2 * MAX_TEXT:
             raise ValueError("longer than any token")

@@ -4,7 +4,7 @@ Rules of this file:
 - `sys/rotate/…` takes a token with `sudo` and the shares. The old `sys/rekey…` forms take the shares alone, and exist only where a
   listener opens them; elsewhere they answer 405 and leave no trace.
 - Answers are Vault's: bare objects on the old forms, mirrored envelopes on the new ones.
-- The rules of a rekey are in core/sealing/ceremonies.py.
+- The rules of a rekey are in core/sealing/rekey.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from strongroom.barrier.shares import split_new_key
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import Names
 from strongroom.core.request import Response
-from strongroom.core.sealing.ceremonies import RECOVERY, ROOT, Ceremonies, Ceremony, Pending
+from strongroom.core.sealing.ceremonies import RECOVERY, ROOT, Ceremony, Pending
+from strongroom.core.sealing.rekey import Rekey
 from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
 from strongroom.sys.lifecycle import NO_PGP, bare, key_members
 from strongroom.sys.routes import Routes
@@ -155,15 +156,15 @@ class RekeyRoutes(Routes):
     def delete_rekey_backup(self) -> None:
         """Remove a backup of PGP-encrypted shares."""
 
-    def _new_form(self) -> Ceremonies:
-        return Ceremonies(self.core, self.call)
+    def _new_form(self) -> Rekey:
+        return Rekey(self.core, self.call)
 
-    def _old_form(self) -> Ceremonies:
+    def _old_form(self) -> Rekey:
         """Raises UnsupportedOperation where no listener opens the old forms."""
         opened = "rekey" in self.call.request.peer.opened
         if not (opened or self.core.settings.open_rekey or self.core.settings.dev):
             raise UnsupportedOperation
-        return Ceremonies(self.core, self.call, old_form=True)
+        return Rekey(self.core, self.call, old_form=True)
 
     def _old_target(self) -> str:
         return RECOVERY if "recovery-key" in self.call.request.path else ROOT
@@ -184,22 +185,22 @@ def _no_backup(_target_name: str) -> InvalidRequest:
     return InvalidRequest("no backed-up keys found: backups are of PGP-encrypted keys only")
 
 
-def _start(ceremonies: Ceremonies, name: str, body: RekeyBody) -> dict[str, Any]:
+def _start(rekey: Rekey, name: str, body: RekeyBody) -> dict[str, Any]:
     if body.pgp_keys:
         raise InvalidRequest(NO_PGP)
     if body.backup:
         raise InvalidRequest("cannot request a backup of the new keys without providing PGP keys for encryption")
-    started = ceremonies.start_rekey(name, body.secret_shares, body.secret_threshold, verify=body.require_verification)
-    return _members(ceremonies, started)
+    started = rekey.begin(name, body.secret_shares, body.secret_threshold, verify=body.require_verification)
+    return _members(rekey, started)
 
 
-def _status(ceremonies: Ceremonies, name: str) -> dict[str, Any]:
-    ceremonies.require_supported(name)
-    return _members(ceremonies, ceremonies.find(name))
+def _status(rekey: Rekey, name: str) -> dict[str, Any]:
+    rekey.require_supported(name)
+    return _members(rekey, rekey.find(name))
 
 
-def _members(ceremonies: Ceremonies, found: Ceremony | None) -> dict[str, Any]:
-    sets = ceremonies.config().authority
+def _members(rekey: Rekey, found: Ceremony | None) -> dict[str, Any]:
+    sets = rekey.config().authority
     members: dict[str, Any] = {
         "nonce": found.nonce if found else "",
         "started": found is not None,
@@ -216,11 +217,11 @@ def _members(ceremonies: Ceremonies, found: Ceremony | None) -> dict[str, Any]:
     return members
 
 
-def _give(ceremonies: Ceremonies, name: str, body: ShareBody) -> dict[str, Any]:
-    ceremony = ceremonies.require(name, body.nonce)
-    done = ceremonies.rekey(name, ceremony, body.key, partial(split_new_key, ceremony.shares, ceremony.threshold))
+def _give(rekey: Rekey, name: str, body: ShareBody) -> dict[str, Any]:
+    ceremony = rekey.require(name, body.nonce)
+    done = rekey.advance(name, ceremony, body.key, partial(split_new_key, ceremony.shares, ceremony.threshold))
     if done is None:
-        return _status(ceremonies, name)
+        return _status(rekey, name)
     members: dict[str, Any] = {"nonce": ceremony.nonce, "complete": True, **key_members(done.shares)}
     members |= {"pgp_fingerprints": None, "backup": False, "verification_required": bool(done.verification_nonce)}
     if done.verification_nonce:
@@ -238,6 +239,6 @@ def _verification(pending: Pending) -> dict[str, Any]:
     }
 
 
-def _verify(ceremonies: Ceremonies, name: str, body: ShareBody) -> dict[str, Any]:
-    left = ceremonies.verify(name, body.nonce, body.key)
+def _verify(rekey: Rekey, name: str, body: ShareBody) -> dict[str, Any]:
+    left = rekey.verify(name, body.nonce, body.key)
     return {"nonce": body.nonce, "complete": True} if left is None else {**_verification(left), "complete": False}

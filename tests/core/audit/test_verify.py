@@ -15,7 +15,8 @@ import pytest
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.chain import Link, chain_after, read_link
 from strongroom.core.audit.checkpoint import Last, Seen
-from strongroom.core.audit.verify import Report, report_json, report_text, verify
+from strongroom.core.audit.report import Report, report_json, report_text
+from strongroom.core.audit.verify import verify
 from strongroom.crypto.signatures import DualSigner
 from strongroom.errors import AuditFailed
 from strongroom.sinks.file import File

@@ -15,7 +15,7 @@ from strongroom.barrier.scrub import scrub
 from strongroom.barrier.seals.static import Static
 from strongroom.core.core import Settings
 from strongroom.core.request import Operation
-from strongroom.core.sealing.ceremonies import Ceremonies
+from strongroom.core.sealing.rekey import Rekey
 from strongroom.core.sealing.unsealing import open_by_itself
 from strongroom.crypto.ids import TOKEN_LENGTH
 from strongroom.errors import InvalidRequest, Sealed, StorageTampered, StrongroomError, UnsupportedOperation
@@ -512,8 +512,8 @@ def test_a_crash_at_any_commit_leaves_a_set_that_its_holders_have(fatal: int, af
 
 def test_without_the_overlap_of_sets_a_crash_would_lock_everybody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: a rekey that ends the old set in its own commit loses both when its answer is lost."""
-    wraps = Ceremonies._wraps
-    monkeypatch.setattr(Ceremonies, "_wraps", lambda self, config, root, new, _old: wraps(self, config, root, new, None))
+    wraps = Rekey._wraps
+    monkeypatch.setattr(Rekey, "_wraps", lambda self, config, root, new, _old: wraps(self, config, root, new, None))
     storage = Fragile()
     room = three(storage=storage)
     old_keys, seen = room.unseal_keys, list[list[str]]()
