@@ -153,6 +153,10 @@ class Core:
         sudo = found.route is not None and found.route.sudo
         path = request.path if not request.namespace else found.relative
         call.decision = token.acl.check(call.operation, path, request.data, request.wrap_ttl, sudo)
+        if request.operation is Operation.HELP:
+            mount = found.mount.path if found.mount is not None else path.rstrip("/") + "/"
+            if not token.acl.may_reach(mount):  # help needs no capability, but says whether there is a mount and of what kind
+                raise PermissionDenied
 
     def _create_or_update(self, call: Call, found: Found, exists: str) -> Operation:
         try:
