@@ -59,10 +59,18 @@ class Keys:
         self.lockout = Mac(stable.lockout)
         self.terms = Multiset(stable.index)
         self.batch = Xaes(stable.batch)
+        self._macs: dict[bytes, Mac] = {}
 
     def purpose(self, label: bytes, length: int = 32) -> bytes:
         """A stable key for one audit device or other named purpose."""
         return derive(self.keyring.stable.audit, label, length)
+
+    def mac(self, label: bytes) -> Mac:
+        """The keyed hash of one named purpose, kept: labels are few and stand in the code."""
+        kept = self._macs.get(label)
+        if kept is None:
+            kept = self._macs[label] = Mac(self.purpose(label))
+        return kept
 
     def __repr__(self) -> str:
         return "Keys()"

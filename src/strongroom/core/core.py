@@ -294,7 +294,7 @@ class Core:
         if not call.transaction.writing:
             raise NeedsCommit
         body = envelope(response, call.request.id)
-        accessor = response.auth.accessor if response.auth is not None else ""
+        accessor = response.auth.accessor if response.auth is not None else response.accessor
         info = self.wrapping.wrap(call.transaction, body, call.request.path, ttl, accessor)
         return Response(wrap=info)
 

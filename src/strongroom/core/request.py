@@ -266,7 +266,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a route answers. All fields at their defaults mean "nothing to say": 204.
 
     `data` values are what msgspec encodes, with Secret already revealed by the route that owns it. `mirror`: the members of `data` stand
-    at the top level too, as clients of old sys routes expect. `status` 0 lets the codec choose 200 or 204.
+    at the top level too, as clients of old sys routes expect. `status` 0 lets the codec choose 200 or 204. `accessor` is that of a
+    credential in `data`: it is shown beside a wrapping token.
     """
 
     data: Mapping[str, Any] | Json | None = None
@@ -281,6 +282,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     source: RowText | None = None
     mirror: bool = False
     status: int = 0
+    accessor: str = ""
 
     def __repr__(self) -> str:
         shape = [name for name in self.__struct_fields__ if getattr(self, name)]

@@ -1,0 +1,75 @@
+"""Routes of a role's single fields: shown, changed, and put back to what a new role has.
+
+Rules of this file: one line per field; body, check and read-back are those of the whole role.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+
+import msgspec
+from msgspec import UNSET
+
+from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, role_name, shown_old, shown_role
+from strongroom.auth.approle.store import Store
+from strongroom.core.engine import delete, read, write
+from strongroom.core.request import Response
+from strongroom.errors import InvalidRequest
+
+Reading = Callable[[Store, str], Response]
+Writing = Callable[[Store, str, msgspec.Struct], None]
+Deleting = Callable[[Store, str], None]
+
+_HINTS = typing.get_type_hints(RoleBody, include_extras=True)
+
+
+def single(path: str, name: str, *shown: str) -> tuple[Reading, Writing, Deleting]:
+    """The routes of one field: `shown` are the names it is read back by, and can be sent under; its own where none are given."""
+    names = shown or (name,)
+    pattern = f"role/{{name}}/{path}"
+    body_type = msgspec.defstruct(f"{name.title()}Body", [(each, _HINTS[each], UNSET) for each in names], frozen=True, kw_only=True)
+
+    def reading(self: Store, role: str) -> Response:
+        found = self.shown(role)
+        members = shown_role(found) | shown_old(found)
+        return Response(data={each: members[each] for each in names})
+
+    def writing(self: Store, role: str, body: msgspec.Struct) -> None:
+        if all(getattr(body, each) is UNSET for each in names):
+            raise InvalidRequest(f"missing {names[0]}")
+        before = self.known(role)
+        self.keep(role_name(role), changed_role(before, body), before)
+
+    def deleting(self: Store, role: str) -> None:
+        first = (shown_role(UNKNOWN) | shown_old(UNKNOWN))[names[0]]
+        writing(self, role, body_type(**{names[0]: () if first is None else first}))
+
+    for function, says in (
+        (reading, f"Show a role's {name}."),
+        (writing, f"Change a role's {name}."),
+        (deleting, f"Reset a role's {name}."),
+    ):
+        function.__doc__, function.__name__ = says, f"{function.__name__}_{name}"
+    return read(pattern)(reading), write(pattern, body=body_type)(writing), delete(pattern)(deleting)
+
+
+class Fields(Store):
+    """Single fields of roles."""
+
+    read_policies, write_policies, delete_policies = single("policies", "token_policies", "token_policies", "policies")
+    read_uses, write_uses, delete_uses = single("secret-id-num-uses", "secret_id_num_uses")
+    read_secret_ttl, write_secret_ttl, delete_secret_ttl = single("secret-id-ttl", "secret_id_ttl")
+    read_ttl, write_ttl, delete_ttl = single("token-ttl", "token_ttl")
+    read_max_ttl, write_max_ttl, delete_max_ttl = single("token-max-ttl", "token_max_ttl")
+    read_token_uses, write_token_uses, delete_token_uses = single("token-num-uses", "token_num_uses")
+    read_bind, write_bind, delete_bind = single("bind-secret-id", "bind_secret_id")
+    read_cidrs, write_cidrs, delete_cidrs = single("secret-id-bound-cidrs", "secret_id_bound_cidrs")
+    read_old_cidrs, write_old_cidrs, delete_old_cidrs = single("bound-cidr-list", "bound_cidr_list")
+    read_token_cidrs, write_token_cidrs, delete_token_cidrs = single("token-bound-cidrs", "token_bound_cidrs")
+    read_period, write_period, delete_period = single("period", "token_period", "token_period", "period")
+
+    @read("role/{name}/local-secret-ids")
+    def read_local(self, name: str) -> Response:
+        """Show whether a role's secret ids stay in this cluster."""
+        return Response(data={"local_secret_ids": self.shown(name).local_secret_ids})

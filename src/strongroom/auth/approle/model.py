@@ -1,0 +1,217 @@
+"""What is stored of a role and of a secret id, and the rules they obey. Pure functions of what was sent and what is stored.
+
+Rules of this file:
+- A field that was not sent keeps its value; every accepted field is shown again, under its old name too where it has one.
+- A role's name and its role id are ASCII and count without case. A role id is shown as it was written; its lower-case form is the key of
+  look-up, lockout and alias alike.
+- A secret id is never wider than its role: in uses, time and networks.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.clock import rfc3339
+from strongroom.core.fields import READERS, Names, Seconds, Texts
+from strongroom.core.lockout import canonical_name
+from strongroom.core.token.creation import MAX_META, MAX_META_TEXT
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.token.terms import bound_cidrs
+from strongroom.errors import InvalidRequest
+
+NEVER: Final = "0001-01-01T00:00:00Z"
+"""How clients in Go read an instant that is not set."""
+
+MAX_SECRET: Final = 4_096
+"""Characters of a secret id that a caller chose; Vault's limit."""
+
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?", re.ASCII)
+
+
+class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stored role. `key` is random: rows of its secret ids begin with it. Durations in seconds, 0 = not set."""
+
+    key: bytes
+    role_id: str
+    bind_secret_id: bool = True
+    secret_id_bound_cidrs: tuple[str, ...] = ()
+    secret_id_num_uses: int = 0
+    secret_id_ttl: int = 0
+    local_secret_ids: bool = False
+    token: TokenParameters = TokenParameters()
+
+
+UNKNOWN: Final = Role(key=bytes(16), role_id="")
+"""Stands in for a role that does not exist, so that the same is looked up; no role has this key. A role as made without any field."""
+
+
+class RoleBody(TokenBody, frozen=True, kw_only=True):
+    """What a role is written with."""
+
+    role_id: Annotated[str | UnsetType, "Names the role at login; a random UUID where none is given."] = UNSET
+    bind_secret_id: Annotated[bool | UnsetType, "A login needs a secret id."] = UNSET
+    secret_id_bound_cidrs: Annotated[Names | UnsetType, "Where a login may come from."] = UNSET
+    bound_cidr_list: Annotated[Names | UnsetType, "Old name of secret_id_bound_cidrs."] = UNSET
+    secret_id_num_uses: Annotated[int | UnsetType, "How many logins a secret id is good for, 0 = any number."] = UNSET
+    secret_id_ttl: Annotated[Seconds | UnsetType, "How long a secret id lives, 0 = until it is destroyed."] = UNSET
+    local_secret_ids: Annotated[bool | UnsetType, "Secret ids stay in this cluster; set when the role is made."] = UNSET
+    enable_local_secret_ids: Annotated[bool | UnsetType, "What some clients send for local_secret_ids."] = UNSET
+
+
+_OLD: Final = {"secret_id_bound_cidrs": "bound_cidr_list", "local_secret_ids": "enable_local_secret_ids"}
+_OWN: Final = ("bind_secret_id", "secret_id_bound_cidrs", "secret_id_num_uses", "secret_id_ttl", "local_secret_ids")
+
+
+class SecretId(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is stored about a secret id. `num_uses` are left, 0 = any number; instants in ns, `ttl` in seconds, 0 = without end."""
+
+    accessor: str
+    num_uses: int = 0
+    ttl: int = 0
+    created: int = 0
+    updated: int = 0
+    expires: int = 0
+    metadata: dict[str, str] = {}
+    cidr_list: tuple[str, ...] = ()
+    token_bound_cidrs: tuple[str, ...] = ()
+
+
+class SecretIdBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a secret id is made with."""
+
+    metadata: Annotated[Any, "Texts that go on the tokens and into the audit log: JSON as a text, an object, or `k=v,…`."] = ""
+    cidr_list: Annotated[Names, "Where a login with it may come from; within the role's networks."] = Names()
+    token_bound_cidrs: Annotated[Names, "Where its tokens may be used from; within the role's networks."] = Names()
+    num_uses: Annotated[int | UnsetType, "How many logins it is good for; the role's number where none is given."] = UNSET
+    ttl: Annotated[Seconds | UnsetType, "How long it lives; the role's time where none is given."] = UNSET
+
+
+# -- roles ----------------------------------------------------------------------------------------------------------------------
+
+
+def role_name(text: str) -> str:
+    """A role's name in its one form: ASCII lower case. Raises InvalidRequest."""
+    name = text.lower() if text.isascii() else ""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest("a role's name is made of up to 128 ASCII letters, digits and _ . - and neither begins nor ends with . or -")
+    return name
+
+
+def canonical_role_id(text: str) -> str:
+    """The key of a role id. Raises InvalidRequest."""
+    try:
+        return canonical_name(text)
+    except InvalidRequest:
+        raise InvalidRequest("a role id is made of up to 128 ASCII letters, digits and . _ @ -") from None
+
+
+def changed_role(before: Role, body: msgspec.Struct) -> Role:
+    """A role after a write. Raises InvalidRequest."""
+    fields = {name: value for name in _OWN if (value := _sent(body, name)) is not UNSET}
+    for name in ("secret_id_num_uses", "secret_id_ttl"):
+        if fields.get(name, 0) < 0:
+            raise InvalidRequest(f"{name} cannot be negative")
+    if "secret_id_bound_cidrs" in fields:
+        fields["secret_id_bound_cidrs"] = bound_cidrs(fields["secret_id_bound_cidrs"])
+    after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))
+    if not (after.bind_secret_id or after.secret_id_bound_cidrs or after.token.bound_cidrs):
+        raise InvalidRequest("at least one constraint should be enabled on the role: bind_secret_id, or networks")
+    return after
+
+
+def _sent(body: msgspec.Struct, name: str) -> Any:
+    value = getattr(body, name, UNSET)
+    return getattr(body, _OLD[name], UNSET) if value is UNSET and name in _OLD else value
+
+
+def shown_role(role: Role) -> dict[str, Any]:
+    """The members of a read."""
+    members = {name: getattr(role, name) for name in _OWN} | shown(role.token)
+    members["secret_id_bound_cidrs"] = role.secret_id_bound_cidrs or None
+    return members
+
+
+def shown_old(role: Role) -> dict[str, Any]:
+    """Old names of members."""
+    return {"policies": role.token.policies, "period": role.token.period, "bound_cidr_list": role.secret_id_bound_cidrs}
+
+
+# -- secret ids -----------------------------------------------------------------------------------------------------------------
+
+
+def new_secret_id(role: Role, body: SecretIdBody, accessor: str, max_ttl: int) -> SecretId:
+    """A secret id that is not made yet: without its instants. Raises InvalidRequest."""
+    if not role.bind_secret_id:
+        raise InvalidRequest("bind_secret_id is not set on the role: logins take no secret id")
+    networks = bound_cidrs(body.cidr_list)
+    token_networks = bound_cidrs(body.token_bound_cidrs)
+    for given, allowed in ((networks, role.secret_id_bound_cidrs), (token_networks, role.token.bound_cidrs)):
+        _check_subset(given, allowed)
+    ttl = _bounded("ttl", body.ttl, "secret_id_ttl", role.secret_id_ttl)
+    return SecretId(
+        accessor=accessor,
+        num_uses=_bounded("num_uses", body.num_uses, "secret_id_num_uses", role.secret_id_num_uses),
+        ttl=min(ttl, max_ttl) if max_ttl else ttl,
+        metadata=metadata(body.metadata),
+        cidr_list=networks,
+        token_bound_cidrs=token_networks,
+    )
+
+
+def _bounded(name: str, asked: int | UnsetType, by_role: str, limit: int) -> int:
+    """What was asked for, else what the role says; 0 is the widest of all. Raises InvalidRequest."""
+    if asked is UNSET:
+        return limit
+    if asked < 0:
+        raise InvalidRequest(f"{name} cannot be negative")
+    if limit and (asked == 0 or asked > limit):
+        raise InvalidRequest(f"{name} cannot be higher than the role's {by_role}")
+    return int(asked)
+
+
+def _check_subset(given: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    outer = [ip_network(text) for text in allowed]
+    if outer and not all(any(_within(ip_network(text), network) for network in outer) for text in given):
+        raise InvalidRequest("failed to verify subset relationship between CIDR blocks on the role and CIDR blocks on the secret ID")
+
+
+def _within(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    if isinstance(inner, IPv4Network):
+        return isinstance(outer, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
+
+
+def metadata(sent: object) -> dict[str, str]:
+    """The metadata of a secret id, in any of the forms that clients send. Raises InvalidRequest."""
+    try:
+        if isinstance(sent, str) and sent.lstrip().startswith("{"):
+            found = msgspec.json.decode(sent, type=dict[str, str])
+        elif isinstance(sent, str):
+            found = READERS[Texts]([part.strip() for part in sent.split(",") if part.strip()])
+        else:
+            found = READERS[Texts](sent)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("'metadata' takes an object of texts, as JSON or written out, or k=v pairs with commas") from None
+    if len(found) > MAX_META or any(len(text) > MAX_META_TEXT for pair in found.items() for text in pair):
+        raise InvalidRequest(f"'metadata' has at most {MAX_META} members of {MAX_META_TEXT} characters")
+    return dict(found)
+
+
+def shown_secret_id(found: SecretId) -> dict[str, Any]:
+    """The members of a lookup."""
+    return {
+        "secret_id_accessor": found.accessor,
+        "secret_id_num_uses": found.num_uses,
+        "secret_id_ttl": found.ttl,
+        "creation_time": rfc3339(found.created),
+        "expiration_time": rfc3339(found.expires) or NEVER,
+        "last_updated_time": rfc3339(found.updated),
+        "metadata": found.metadata,
+        "cidr_list": found.cidr_list,
+        "token_bound_cidrs": found.token_bound_cidrs,
+    }

@@ -1,0 +1,80 @@
+"""Routes of roles and their role ids.
+
+Rules of this file: a read of what is not there is 404; a write to a part of a role that is not there makes nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+import msgspec
+
+from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, role_name, shown_old, shown_role
+from strongroom.auth.approle.store import Store
+from strongroom.core.engine import ListBody, delete, list_, read, write
+from strongroom.core.request import Response
+from strongroom.crypto.ids import uuid4_text
+from strongroom.errors import InvalidRequest, NotFound
+
+
+class RoleIdBody(msgspec.Struct, frozen=True):
+    """A new role id."""
+
+    role_id: Annotated[str, "The role id: up to 128 ASCII letters, digits and . _ @ - in any case."] = ""
+
+
+class Roles(Store):
+    """Roles."""
+
+    @list_("role/", body=ListBody)
+    def list_roles(self, body: ListBody) -> Response:
+        """List the roles, in lower case."""
+        names = self.store.list("role", body.after, body.limit)
+        if not names:
+            raise NotFound
+        return Response(data={"keys": names})
+
+    @read("role/{name}")
+    def read_role(self, name: str) -> Response:
+        """Show a role."""
+        role = self.shown(name)
+        return Response(data=shown_role(role) | {field: value for field, value in shown_old(role).items() if value})
+
+    @write("role/{name}", body=RoleBody, exists="role_exists")
+    def write_role(self, name: str, body: RoleBody) -> Response | None:
+        """Create a role, or change what is given of one."""
+        name = role_name(name)
+        before = self.role(name)
+        start = before or msgspec.structs.replace(UNKNOWN, key=secrets.token_bytes(16), role_id=uuid4_text())
+        role = changed_role(start, body)
+        if before is not None and role.local_secret_ids != before.local_secret_ids:
+            raise InvalidRequest("local_secret_ids can only be modified during role creation")
+        if body.role_id:
+            role = msgspec.structs.replace(role, role_id=body.role_id)
+        self.keep(name, role, before)
+        if self.max_ttl and role.token.max_ttl > self.max_ttl:
+            warning = "token_max_ttl is greater than the mount's maximum TTL value; issued tokens' max TTL value will be truncated"
+            return Response(warnings=(warning,))
+        return None
+
+    @delete("role/{name}")
+    def delete_role(self, name: str) -> None:
+        """Delete a role and its secret ids; tokens of earlier logins live on until they end, but cannot be renewed."""
+        name = role_name(name)
+        role = self.role(name)
+        if role is not None:
+            self.remove(name, role)
+
+    @read("role/{name}/role-id")
+    def read_role_id(self, name: str) -> Response:
+        """Show a role's role id."""
+        return Response(data={"role_id": self.shown(name).role_id})
+
+    @write("role/{name}/role-id", body=RoleIdBody)
+    def write_role_id(self, name: str, body: RoleIdBody) -> None:
+        """Give a role another role id; the old one leads nowhere from then on."""
+        if not body.role_id:
+            raise InvalidRequest("missing role_id")
+        role = self.known(name)
+        self.keep(role_name(name), msgspec.structs.replace(role, role_id=body.role_id), role)
