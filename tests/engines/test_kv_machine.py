@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -197,3 +198,5 @@ class KeyValueMachine(RuleBasedStateMachine):
 
 
 TestKeyValue = KeyValueMachine.TestCase
+TestKeyValue.settings = settings(max_examples=settings().max_examples // 2)
+"""Each example looks at every version after each of its steps."""
