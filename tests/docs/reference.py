@@ -9,15 +9,17 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from unittest.mock import patch
 
 from strongroom.cli import usage, verbs
 from strongroom.cli.command import CONNECTION_FLAGS, OUTPUT_FLAGS, Command
 from strongroom.cli.flags import Flag
-from strongroom.core.engine import Engine, Route
+from strongroom.core.engine import CLASSES, Engine, Route
 from strongroom.core.fields import SCHEMAS, Field, Seconds
-from strongroom.core.registry import engine_class
+from strongroom.core.registry import engine_class, kinds
 from strongroom.core.request import Operation
+from strongroom.errors import InvalidRequest
 from strongroom.server.commands import COMMANDS
 from tests.lint.source import ROOT
 
@@ -26,15 +28,24 @@ NOTE = "<!-- Made by `make docs` from the declarations in the code; edits here a
 
 # -- api.md -------------------------------------------------------------------------------------------------------------------------
 
-ENGINES = (
-    ("sys/", "system", "system", ""),
-    ("auth/token/", "system", "token", ""),
-    ("auth/userpass/", "auth", "userpass", ""),
-    ("secret/", "secrets", "kv", "2"),
-    ("kv/", "secrets", "kv", "1"),
-    ("cubbyhole/", "secrets", "cubbyhole", ""),
-)
-"""Where each engine is shown; those but `sys/`, `auth/token/` and `cubbyhole/` lie where they were mounted."""
+AT = {"secrets": "{kind}/", "auth": "auth/{kind}/", "system": "auth/{kind}/"}
+"""Where an engine is shown: most lie wherever they were mounted."""
+
+
+def engines() -> list[tuple[str, type[Engine]]]:
+    """Every engine that there is a file for, and where it is shown; the server's own come first."""
+    for family in ("secrets", "auth", "system"):
+        for kind in kinds(family):
+            with suppress(InvalidRequest):  # a module beside the engines is no engine
+                engine_class(family, kind)
+    found = {
+        f"{AT[engine.family].format(kind=engine.kind)}{engine.variant}": engine
+        for engine in CLASSES.values()
+        if engine.__module__.startswith("strongroom.")
+    }
+    found["sys/"] = found.pop("auth/system/")
+    return [(at.rstrip("12"), found[at]) for at in sorted(found, key=lambda at: (at != "sys/", at != "auth/token/", at))]
+
 
 API = """# API reference
 
@@ -52,9 +63,8 @@ VERBS = {Operation.READ: "GET", Operation.UPDATE: "POST", Operation.PATCH: "PATC
 def api_page() -> str:
     """All engines, their paths, and what they take."""
     parts = [API.format(note=NOTE)]
-    for at, family, kind, version in ENGINES:
-        engine = engine_class(family, kind, version)
-        title = f"{kind} version {version}" if version else kind
+    for at, engine in engines():
+        title = f"{engine.kind}, version {engine.variant}" if engine.variant else engine.kind
         parts.append(f"## {title}: `{at}`\n\n{engine.help.partition(chr(10))[0]}\n")
         parts += _paths(at, engine)
     return "\n".join(parts)

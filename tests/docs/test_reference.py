@@ -14,7 +14,7 @@ from strongroom.server import config, config_ignored
 from strongroom.server.config import Config, Listener, Store, parse_config
 from tests.docs.pages import DOCS, PAGES, blocks
 from tests.docs.reference import PAGES as MADE
-from tests.docs.reference import text_of
+from tests.docs.reference import engines, text_of
 from tests.lint.source import ROOT
 
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
@@ -81,6 +81,12 @@ def test_configurations_and_policies_in_the_docs_are_read(page: Path, text: str)
         assert parse_policy("example", text).rules
     else:
         assert parse_config(text) != parse_config("")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_every_engine_and_auth_method_is_news(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert not [engine.kind for _, engine in engines() if engine.family != "system" and not re.search(rf"\b{engine.kind}\b", text)]
 
 
 def test_every_page_is_in_the_index() -> None:
