@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from bench.fill import fill_over_http, warm_over_http
 from bench.load import Outcome, Target, cpu_seconds, load, resident_mib
-from bench.servers import ENTRY, Running, bare, call, environment, strongroom
+from bench.servers import ENTRY, Running, approle_login, bare, call, environment, strongroom
 
 KEYS = 10_000
 WARM_UP = 6
@@ -45,6 +45,7 @@ CASES = {
         "≤ 10",
         lambda s: Target(s.url, "/v1/auth/token/create", "POST", s.token, '{"ttl":"1h","policies":["bench-0"]}'),
     ),
+    "approle": Case("approle login, durable", "≤ 11", lambda s: Target(s.url, "/v1/auth/bench/login", "POST", body=approle_login(s))),
 }
 
 

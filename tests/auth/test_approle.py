@@ -309,7 +309,13 @@ def test_a_secret_id_is_shown_once_and_stored_as_a_hash_only() -> None:
 
 def test_a_lookup_shows_what_is_known() -> None:
     room = fresh(secret_id_ttl="10m", secret_id_num_uses=5, secret_id_bound_cidrs="127.0.0.0/8", token_bound_cidrs="127.0.0.0/8")
-    fields = {"cidr_list": "127.0.0.1", "token_bound_cidrs": ["127.1.0.0/16"], "num_uses": 2, "ttl": 60, "metadata": {"a": "b"}}
+    fields: dict[str, Any] = {
+        "cidr_list": "127.0.0.1",
+        "token_bound_cidrs": ["127.1.0.0/16"],
+        "num_uses": 2,
+        "ttl": 60,
+        "metadata": {"a": "b"},
+    }
     found = made(room, **fields)
     assert (found["secret_id_ttl"], found["secret_id_num_uses"]) == (60, 2)
     seen = room.json(room.write(CI + "/secret-id/lookup", {"secret_id": found["secret_id"]}))
@@ -634,7 +640,12 @@ def test_tidy_removes_what_is_over_and_nothing_else() -> None:
         made(room, ttl=60)
     room.clock.advance(61)
     timers = [key for key, _ in room.storage.scan(QUEUE_AREA, QUEUE_AREA + b"\xff" * 20, -1)]
-    room.transact(lambda call: [call.transaction.put(key, None, charge=False) for key in timers])
+
+    def lose_timers(call: Any) -> None:
+        for key in timers:
+            call.transaction.put(key, None, charge=False)
+
+    room.transact(lose_timers)
     before = rows(room)
     response = room.write("auth/approle/tidy/secret-id")
     assert response.status == 202 and response.warnings
@@ -755,7 +766,12 @@ def test_the_same_is_looked_up_for_a_role_that_does_not_exist(monkeypatch: pytes
     room = fresh()
     places: list[bytes] = []
     lookup = Store.secret_id
-    monkeypatch.setattr(Store, "secret_id", lambda self, place: (places.append(place), lookup(self, place))[1])
+
+    def noted(self: Store, place: bytes) -> model.SecretId | None:
+        places.append(place)
+        return lookup(self, place)
+
+    monkeypatch.setattr(Store, "secret_id", noted)
     for name in (role_id(room), "nobody"):
         answer(room, {"role_id": name, "secret_id": "wrong"})
     assert len(places) == 2 and places[0][:17] != places[1][:17] == b"s" + model.UNKNOWN.key

@@ -21,7 +21,7 @@ from tests.conformance.test_up_and_dev import printed
 from tests.docs.pages import DOCS, blocks, script
 from tests.lint.source import ROOT
 
-ON_UP = ["audit.md", "kv.md", "policies.md", "tokens.md", "wrapping.md", "operations.md", "offline-checks.md"]
+ON_UP = ["approle.md", "audit.md", "kv.md", "policies.md", "tokens.md", "wrapping.md", "operations.md", "offline-checks.md"]
 """Pages whose commands are for a server of `strongroom up` with `secret/` mounted."""
 
 PLAIN = ["testing.md"]

@@ -148,6 +148,7 @@ class Traffic:
         assert send("POST", f"auth/userpass/login/{user}", {"password": password}, token="").status == 200
         send("POST", f"auth/userpass/login/{user}", {"password": new()}, token="")
         send("POST", f"auth/userpass/login/{self.names.new()}", {"password": new()}, token="")
+        self._approle()
         rule = f'path "secret/data/{self.names.new()}" {{ capabilities = ["read"] allowed_parameters = {{ "a" = ["{new()}"] }} }}'
         assert send("POST", f"sys/policies/acl/{self.names.new().lower()}", {"policy": rule}).status == 204
         made = send("POST", "auth/token/create", {"id": new(), "meta": {"who": self.names.new()}})
@@ -164,6 +165,21 @@ class Traffic:
         send("POST", "secret/data/big", b'{"data":{"a":"' + (new() * 90_000).encode() + b'"}}')
         send("POST", "sys/unseal", {"key": new()})
         send("POST", "sys/unseal", {"key": [new()]})
+
+    def _approle(self) -> None:
+        """Secret ids that were chosen and wrong ones, at the role and at the login."""
+        new, send = self.values.new, self.send
+        role = f"auth/approle/role/{self.names.new().lower()}"
+        secret = new()
+        send("POST", "sys/auth/approle", {"type": "approle"})
+        assert send("POST", role, {"role_id": self.names.new().lower()}).status == 204
+        own = send("GET", f"{role}/role-id").json["data"]["role_id"]
+        assert send("POST", f"{role}/custom-secret-id", {"secret_id": secret}).status == 200
+        assert send("POST", "auth/approle/login", {"role_id": own, "secret_id": secret}, token="").status == 200
+        for verb in ("lookup", "destroy"):
+            assert send("POST", f"{role}/secret-id/{verb}", {"secret_id": secret}).status in (200, 204)
+        for role_id in (own, self.names.new()):
+            assert send("POST", "auth/approle/login", {"role_id": role_id, "secret_id": new()}, token="").status == 400
 
 
 class Done(NamedTuple):

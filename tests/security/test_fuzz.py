@@ -83,7 +83,7 @@ class Fuzz:
 
 
 def begun(server: Server, client: Client) -> Fuzz:
-    for path, kind in (("sys/auth/userpass", "userpass"), ("sys/mounts/kv1", "kv")):
+    for path, kind in (("sys/auth/userpass", "userpass"), ("sys/auth/approle", "approle"), ("sys/mounts/kv1", "kv")):
         assert client.write(path, {"type": kind}).status == 204
     return Fuzz(client, seed=1)
 

@@ -48,7 +48,7 @@ class Roles(Store):
         before = self.role(name)
         start = before or msgspec.structs.replace(UNKNOWN, key=secrets.token_bytes(16), role_id=uuid4_text())
         role = changed_role(start, body)
-        if before is not None and role.local_secret_ids != before.local_secret_ids:
+        if before is not None and role.local_secret_ids is not before.local_secret_ids:
             raise InvalidRequest("local_secret_ids can only be modified during role creation")
         if body.role_id:
             role = msgspec.structs.replace(role, role_id=body.role_id)
