@@ -82,31 +82,7 @@ class AuditStanza(msgspec.Struct, frozen=True):
     options: dict[str, str] = {}
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything an operator says."""
-
-    listeners: tuple[Listener, ...] = ()
-    storage: Store = Store()
-    seals: tuple[SealStanza, ...] = ()
-    audit: tuple[AuditStanza, ...] = ()
-    outbound_allow: tuple[str, ...] = ()
-    unauthenticated_metrics_access: bool = False
-    api_addr: str = ""
-    cluster_name: str = "strongroom"
-    default_lease_ttl: int = 0
-    max_lease_ttl: int = 0
-    log_level: str = "info"
-    log_format: str = "standard"
-    log_file: str = ""
-    pid_file: str = ""
-    reported_version: str = ""
-    audit_directory: str = ""
-    unsafe_allow_api_audit_creation: bool = False
-    raw_storage_endpoint: bool = False
-    warnings: tuple[str, ...] = ()
-
-
-class _Top(msgspec.Struct, frozen=True):
+class _Top(msgspec.Struct, frozen=True, kw_only=True):
     """Top-level keys that mean something."""
 
     api_addr: str = ""
@@ -121,6 +97,18 @@ class _Top(msgspec.Struct, frozen=True):
     audit_directory: str = ""
     unsafe_allow_api_audit_creation: bool = False
     raw_storage_endpoint: bool = False
+
+
+class Config(_Top, frozen=True, kw_only=True):
+    """Everything an operator says: the top-level keys, and what the stanzas say."""
+
+    listeners: tuple[Listener, ...] = ()
+    storage: Store = Store()
+    seals: tuple[SealStanza, ...] = ()
+    audit: tuple[AuditStanza, ...] = ()
+    outbound_allow: tuple[str, ...] = ()
+    unauthenticated_metrics_access: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class _Audit(msgspec.Struct, frozen=True):
@@ -198,7 +186,7 @@ def _config(body: hcl.Body, reader: Reader) -> Config:
         outbound_allow=_outbound(reader, body),
         unauthenticated_metrics_access=any(_opens_metrics(block.body) for block in body.blocks("telemetry")),
         warnings=tuple(reader.warnings),
-        **{field.name: getattr(top, field.name) for field in msgspec.structs.fields(_Top)},
+        **msgspec.structs.asdict(top),
     )
 
 
