@@ -277,7 +277,19 @@ def test_names_that_do_not_exist_take_a_bounded_number_of_rows(monkeypatch: pyte
             answer(room, f"user{number}", "wrong")
     rows = room.transact(lambda call: call.transaction.view(areas.LOCKOUT).digests(b""))
     assert len(rows) <= 16
-    assert MAX_UNKNOWN == 10_000
+    assert MAX_UNKNOWN == 1 << 20
+
+
+def test_a_flood_of_other_names_does_not_tell_locked_names_that_exist_from_those_that_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    candidates = ["alice", *(f"nobody{number}" for number in range(40))]
+    with cheap_hashes(monkeypatch):
+        for name in candidates * 5:
+            answer(room, name, "wrong")
+        for number in range(3_000):
+            answer(room, f"flood{number}", "wrong")
+        unlocked = [name for name in candidates if answer(room, name, "wrong") != LOCKED]
+    assert len(unlocked) <= 2
 
 
 def test_a_right_password_and_quiet_minutes_forget_the_failures(monkeypatch: pytest.MonkeyPatch) -> None:
