@@ -181,8 +181,9 @@ def test_batch_tokens_come_where_the_user_or_the_mount_says_so(kind: str) -> Non
 
 def test_a_login_from_elsewhere_is_refused_and_the_token_bound(room: Strongroom) -> None:
     room.write(USERS + "near", {"password": "x", "token_bound_cidrs": "10.0.0.0/8"})
-    with pytest.raises(PermissionDenied):
-        room.write(LOGIN + "near", {"password": "x"}, token="")
+    for password in ("x", "wrong"):
+        with pytest.raises(InvalidRequest, match=userpass.INVALID):
+            room.write(LOGIN + "near", {"password": password}, token="")
     token = room.login(LOGIN + "near", {"password": "x"}, peer=Peer("10.1.2.3", 1)).client_token.reveal()
     room.read("auth/token/lookup-self", token=token, peer=Peer("::ffff:10.9.9.9", 1))
     with pytest.raises(PermissionDenied):

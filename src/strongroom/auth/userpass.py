@@ -2,7 +2,8 @@
 
 Rules of this file:
 - A name is canonical before anything else happens (core/lockout.py); unknown names, wrong passwords and locked names cost one hash each.
-- Unknown and wrong answer the same 400, locked answers 403 whether or not the name exists and the password is right.
+- Unknown and wrong answer the same 400, locked answers 403 whether or not the name exists and the password is right. A right password
+  from a network that the user is not bound to is a wrong one: else those outside could find it out there and use it inside.
 - Hashing runs on the pool, never here; the password is never stored or shown.
 """
 
@@ -17,7 +18,7 @@ from strongroom.core.engine import Engine, ListBody, delete, list_, login, read,
 from strongroom.core.fields import Names
 from strongroom.core.lockout import Lockout, canonical_name, unlock
 from strongroom.core.request import Alias, Grant, Response
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, check_peer, granted, renewed, shown
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, granted, is_here, renewed, shown
 from strongroom.crypto.passwords import (
     DUMMY,
     UnusableHash,
@@ -167,10 +168,9 @@ class Userpass(Engine, kind="userpass", family="auth"):
         right = self._matches(user.hashed if user is not None else DUMMY, body.password)
         lockout = Lockout(self.call.transaction, self.mount, name, known=user is not None)
         lockout.check()
-        if user is None or not right:
+        if user is None or not (right and is_here(user.token, self.call.request.peer)):
             lockout.failed()
             raise InvalidRequest(INVALID)
-        check_peer(user.token, self.call.request.peer)
         lockout.succeeded()
         if needs_rehash(user.hashed):
             fresh = self.call.once("hash", body.password, fn=lambda: hash_password(body.password))

@@ -108,9 +108,14 @@ def shown(parameters: TokenParameters) -> dict[str, Any]:
     return {f"token_{name}": getattr(parameters, name) for name in TokenParameters.__struct_fields__}
 
 
+def is_here(parameters: TokenParameters, peer: Peer) -> bool:
+    """Whether a login may come from this address."""
+    return not parameters.bound_cidrs or inside(peer.address, parameters.bound_cidrs)
+
+
 def check_peer(parameters: TokenParameters, peer: Peer) -> None:
     """Raises PermissionDenied where a login may not come from this address."""
-    if parameters.bound_cidrs and not inside(peer.address, parameters.bound_cidrs):
+    if not is_here(parameters, peer):
         raise PermissionDenied
 
 
