@@ -42,7 +42,7 @@ def listing(keys: Iterable[str], heading: str = "Keys") -> str:
 
 def data_table(data: Mapping[str, Json]) -> str:
     """An object as Key and Value, sorted; what is named like a duration is shown as one."""
-    return table([(key, duration(value) if is_duration(key) else cell(value)) for key, value in sorted(data.items())])
+    return table([(key, duration(value) if _is_duration(key) else cell(value)) for key, value in sorted(data.items())])
 
 
 def banner(title: str, data: Mapping[str, Json]) -> str:
@@ -85,7 +85,7 @@ def duration(value: Json) -> str:
     return ("-" if value < 0 else "") + "".join(parts[first:])
 
 
-def is_duration(name: str) -> bool:
+def _is_duration(name: str) -> bool:
     """Whether a field of this name holds seconds, by Vault's naming."""
     return name in _DURATIONS or name.endswith(_DURATION_ENDS)
 
@@ -93,7 +93,7 @@ def is_duration(name: str) -> bool:
 def answer_table(answer: Answer) -> str:
     """A whole answer as one table, or nothing if it holds nothing to show."""
     rows = [*_lease_rows(answer.body), *_auth_rows(answer.auth), *_wrap_rows(answer.wrap_info)]
-    rows += [(key, duration(value) if is_duration(key) else cell(value)) for key, value in sorted(answer.data.items())]
+    rows += [(key, duration(value) if _is_duration(key) else cell(value)) for key, value in sorted(answer.data.items())]
     return table(rows) if rows else ""
 
 

@@ -317,6 +317,3 @@ class Core:
         terms = self.engine_of(call, mount).renew(lease.terms, increment)
         info: LeaseInfo = self.leases.extend(transaction, lease, terms, increment, mount)
         return Response(lease=info)
-
-
-__all__ = ["Core", "Found", "Settings"]

@@ -28,7 +28,7 @@ encode = _encoder.encode
 """JSON of plain values: Decimal as number, Secret revealed."""
 
 
-def auth_members(auth: Auth) -> dict[str, Any]:
+def _auth_members(auth: Auth) -> dict[str, Any]:
     """The `auth` block."""
     members: dict[str, Any] = {
         "client_token": auth.client_token.reveal(),
@@ -49,7 +49,7 @@ def auth_members(auth: Auth) -> dict[str, Any]:
     return members
 
 
-def wrap_members(wrap: WrapInfo) -> dict[str, Any]:
+def _wrap_members(wrap: WrapInfo) -> dict[str, Any]:
     """The `wrap_info` block."""
     members = {
         "token": wrap.token.reveal(),
@@ -74,7 +74,7 @@ def envelope(response: Response, request_id: str) -> bytes:
     """The whole body of a logical answer."""
     if response.wrap is not None:
         head = b'{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":null,"wrap_info":'
-        return head + encode(wrap_members(response.wrap)) + b',"warnings":' + encode(response.warnings or None) + b',"auth":null}'
+        return head + encode(_wrap_members(response.wrap)) + b',"warnings":' + encode(response.warnings or None) + b',"auth":null}'
     lease = response.lease or _NO_LEASE
     if response.auth is None and not response.warnings and not response.mirror and not lease.id:
         # The shape of a read, the most frequent answer.
@@ -94,7 +94,7 @@ def envelope(response: Response, request_id: str) -> bytes:
         lease.duration,
         data_text(response.data),
         encode(response.warnings or None),
-        b"null" if response.auth is None else encode(auth_members(response.auth)),
+        b"null" if response.auth is None else encode(_auth_members(response.auth)),
     )
     if response.mirror and isinstance(response.data, Mapping):
         extra = {key: value for key, value in response.data.items() if key not in _MEMBERS}

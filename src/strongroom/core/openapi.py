@@ -118,7 +118,7 @@ def _body(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def reachable(route: Route, mount: Mount, acl: Acl | None) -> bool:
+def _reachable(route: Route, mount: Mount, acl: Acl | None) -> bool:
     """Whether a route is shown to somebody with these rights; None = a stranger."""
     if route.public:
         return True
@@ -129,7 +129,7 @@ def document(mounts: Iterable[tuple[Mount, type[Engine]]], version: str, acl: Ac
     """The document of the routes at the given mounts that `acl` reaches. `generic`: mount paths are parameters."""
     paths: dict[str, Any] = {}
     for mount, engine in mounts:
-        shown = [route for route in engine.router.routes if reachable(route, mount, acl)]
+        shown = [route for route in engine.router.routes if _reachable(route, mount, acl)]
         if acl is None and mount.config.listing_visibility != "unauth" and mount.family != "system":
             continue
         at = mount.path

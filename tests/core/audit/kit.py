@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from strongroom.core.audit.broker import Broker, Device, DeviceEntry
+from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.device import Device, DeviceEntry
 from strongroom.core.policy.acl import Acl
 from strongroom.core.request import Call, Decision, Json, Mount, MountConfig, Operation, Peer, Request, Response, Secret, Token, TokenEntry
 from strongroom.sinks.file import File

@@ -17,7 +17,7 @@ from strongroom.clock import Clock
 from strongroom.core.audit import checkpoint
 from strongroom.core.audit.chain import Owner
 from strongroom.core.audit.checkpoint import Checkpoint, Draft, IndexState, Last, Seen
-from strongroom.core.audit.device import Device, DeviceEntry
+from strongroom.core.audit.device import Device
 from strongroom.core.audit.format import Repeated, timestamp
 from strongroom.core.audit.mask import encode
 from strongroom.core.request import Call, Response
@@ -221,6 +221,3 @@ class Broker:
         self.last = Last(draft.number, checkpoint.digest(draft.content))
         for device in self.devices:
             device.lines.append(checkpoint.body(draft, signature, self._time()))
-
-
-__all__ = ["Broker", "Device", "DeviceEntry", "audit_hash"]

@@ -17,7 +17,7 @@ def is_exact(pattern: str) -> bool:
     return not pattern.endswith("*") and "+" not in pattern.split("/")
 
 
-def first_wildcard(pattern: str) -> int:
+def _first_wildcard(pattern: str) -> int:
     """Where the first `+` segment or the final `*` stands."""
     if (at := f"/{pattern}/".find("/+/")) >= 0:
         return at
@@ -28,7 +28,7 @@ def priority(pattern: str) -> tuple[int, bool, int, int, str]:
     """Sorts patterns from the least to the most specific."""
     literal = pattern.removesuffix("*")
     is_prefix = pattern.endswith("*")
-    return (first_wildcard(pattern), not is_prefix, -pattern.split("/").count("+"), len(literal.encode()), literal)
+    return (_first_wildcard(pattern), not is_prefix, -pattern.split("/").count("+"), len(literal.encode()), literal)
 
 
 def below(pattern: str, wanted: Sequence[str]) -> bool:

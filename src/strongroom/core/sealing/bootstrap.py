@@ -31,7 +31,7 @@ def install(core: Core, installation: Installation, root: bytes, boot: Mapping[b
         request = Request(uuid4_text(), Operation.UPDATE, "internal", {}, b"", Secret(""), Peer())
         transaction = core.transaction(Staged())
         call = Call(request, request.operation, transaction)
-        first_rows(core, call)
+        _first_rows(core, call)
         made.append(root_token(core, call, token_id))
         return transaction.outcome()
 
@@ -40,7 +40,7 @@ def install(core: Core, installation: Installation, root: bytes, boot: Mapping[b
     return made[-1].client_token
 
 
-def first_rows(core: Core, call: Call) -> None:
+def _first_rows(core: Core, call: Call) -> None:
     """Stage the mounts that always exist, and the timer that looks after the keyring."""
     for mount in system_mounts():
         core.mounts.store(call.transaction, mount)

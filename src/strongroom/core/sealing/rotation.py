@@ -54,7 +54,7 @@ class RotateJob(msgspec.Struct, frozen=True):
     """Look whether a new epoch is due."""
 
 
-def put_keyring(core: Core, transaction: Transaction, keyring: Keyring) -> None:
+def _put_keyring(core: Core, transaction: Transaction, keyring: Keyring) -> None:
     """Stage a changed keyring. Raises Unavailable when another change of keys is in the same group."""
     refuse_second_change(transaction)
     keys = core.barrier.keys
@@ -70,7 +70,7 @@ def refuse_second_change(transaction: Transaction) -> None:
 def rotate_keyring(core: Core, transaction: Transaction) -> int:
     """Stage a new epoch and the timer that seals old records anew; the new epoch's number."""
     keyring = core.barrier.keys.keyring.rotated(transaction.now, core.barrier.index().sealed)
-    put_keyring(core, transaction, keyring)
+    _put_keyring(core, transaction, keyring)
     transaction.view(areas.CEREMONIES).at(transaction.now, "rewrap", RewrapJob(keyring.current.number))
     return keyring.current.number
 
@@ -81,7 +81,7 @@ def set_rotate_config(core: Core, transaction: Transaction, config: RotateConfig
         raise InvalidRequest(f"max_operations is between {MIN_OPERATIONS} and {MAX_OPERATIONS}")
     if config.interval and config.interval < MIN_INTERVAL:
         raise InvalidRequest("interval is at least 24h, or 0 for never by age")
-    put_keyring(core, transaction, msgspec.structs.replace(core.barrier.keys.keyring, rotate=config))
+    _put_keyring(core, transaction, msgspec.structs.replace(core.barrier.keys.keyring, rotate=config))
 
 
 def encryptions(core: Core) -> int:
@@ -120,7 +120,7 @@ def rewrap_due(core: Core, call: Call, payload: bytes) -> None:
     elif job.moved + moved:
         view.at(transaction.now + SECOND, "rewrap", RewrapJob(job.below))
     else:
-        put_keyring(core, transaction, keyring.without(job.below))
+        _put_keyring(core, transaction, keyring.without(job.below))
 
 
 def _step(core: Core, transaction: Transaction, job: RewrapJob) -> tuple[bytes, int]:

@@ -239,7 +239,7 @@ def readable(version: Version | None, now: int) -> bool:
     return version is not None and not version.destroyed and not 0 < version.ends <= now
 
 
-def lifetime(item: Item, config: Config) -> int:
+def _lifetime(item: Item, config: Config) -> int:
     """Seconds after which a new version ends, 0 = never: the shorter of the key's and the mount's."""
     if config.delete_version_after < 0:
         return 0
@@ -247,21 +247,21 @@ def lifetime(item: Item, config: Config) -> int:
     return min(own, mount) if own and mount else own or mount
 
 
-def versions_kept(item: Item, config: Config) -> int:
+def _versions_kept(item: Item, config: Config) -> int:
     """How many versions stay: the larger of the key's and the mount's number, as Vault has it."""
     return min(max(item.max_versions, config.max_versions) or DEFAULT_MAX_VERSIONS, MOST_VERSIONS)
 
 
 def added(item: Item, config: Config, now: int, replaced: bytes) -> Added:
     """Add a version and make it current. `replaced` is the data of the one that was current, b"" when it has none."""
-    after = lifetime(item, config)
+    after = _lifetime(item, config)
     number = item.latest + 1
     versions = dict(item.versions)
     if replaced:
         versions[item.current] = msgspec.structs.replace(versions[item.current], digest=digest(replaced))
     versions[number] = Version(now, now + after * SECOND if after else 0)
     pruned = []
-    last = number - versions_kept(item, config)
+    last = number - _versions_kept(item, config)
     while last > 0 and last in versions:
         del versions[last]
         pruned.append(last)
@@ -299,7 +299,7 @@ def deleted(item: Item, numbers: Iterable[int], now: int) -> Item:
 
 def undeleted(item: Item, numbers: Iterable[int], config: Config, now: int) -> Item:
     """Bring versions back; where versions end by themselves, their time starts anew."""
-    after = lifetime(item, config)
+    after = _lifetime(item, config)
     ends = now + after * SECOND if after else 0
     return _changed(item, {number: msgspec.structs.replace(version, ends=ends) for number, version in _known(item, numbers)})
 

@@ -110,7 +110,7 @@ class Metadata(KeyValue):
         head = self.head(row)
         item = model.new_item(self.call.transaction.now) if head is None else model.item_of(head)
         if changes.get("custom_metadata") is not None:
-            changes["custom_metadata"] = checked_metadata(changes["custom_metadata"])
+            changes["custom_metadata"] = _checked_metadata(changes["custom_metadata"])
         return self._change(row, head, item, body, changes)
 
     @patch("metadata/{path...}", body=MetadataBody)
@@ -122,7 +122,7 @@ class Metadata(KeyValue):
         if not changes:
             return None
         if changes.get("custom_metadata") is not None:
-            changes["custom_metadata"] = checked_metadata(merged(item.custom_metadata, changes["custom_metadata"]))
+            changes["custom_metadata"] = _checked_metadata(merged(item.custom_metadata, changes["custom_metadata"]))
         return self._change(row, head, item, body, changes)
 
     @delete("metadata/{path...}")
@@ -214,7 +214,7 @@ def _sent(body: ConfigBody | MetadataBody) -> dict[str, Any]:
     return {name: value for name, value in fields if value is not UNSET}
 
 
-def checked_metadata(pairs: Mapping[str, Any]) -> dict[str, str]:
+def _checked_metadata(pairs: Mapping[str, Any]) -> dict[str, str]:
     """Texts within bounds. Raises InvalidRequest naming the rule that was broken."""
     said = "custom_metadata validation failed"
     if len(pairs) > MAX_PAIRS:
