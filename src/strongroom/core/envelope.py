@@ -6,7 +6,6 @@ Rules of this file: it renders what a Response says and decides nothing; Json da
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -104,5 +103,3 @@ def envelope(response: Response, request_id: str) -> bytes:
 
 
 _MEMBERS = frozenset(("request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth"))
-
-__all__ = ["Decimal", "data_text", "encode", "envelope"]
