@@ -3,7 +3,10 @@
 Rules of this file:
 - Top-level names only, in lower case; values match exactly, or as text with `*` at the beginning or end.
 - An empty list of values means any value. The name `*` means any name.
-- A denied value is also found inside a list and in its text form, because fields are read leniently: `5`, `"5"` and `["5"]` say the same.
+- A denied value is also found inside a list and in its text form, in any case, because fields are read leniently: `5`, `"5"` and
+  `["5"]` say the same, and so do two spellings of a policy's name.
+- A text with commas may be read as a list (`policies=team-a,admin`): it is denied where one of its parts is, and passes a pattern with `*`
+  only if each of its parts does.
 """
 
 from __future__ import annotations
@@ -36,20 +39,33 @@ def _check_allowed(allowed: Mapping[str, tuple[Any, ...]], name: str, value: Any
     listed = allowed.get(name)
     if listed is None and "*" in allowed:
         return
-    if listed is None or (listed and not any(_matches(value, one) for one in listed)):
+    if listed is None or (listed and not _is_among(value, listed)):
         raise PermissionDenied
+
+
+def _is_among(value: Any, listed: Sequence[Any]) -> bool:
+    if "*" in listed or not isinstance(value, str) or value in listed:
+        return any(_matches(value, one) for one in listed)
+    return all(any(_matches(part, one) for one in listed) for part in (value, *_parts(value)))
 
 
 def _contains(value: Any, denied: Sequence[Any]) -> bool:
     if any(_matches(value, one) or _matches(_as_text(value), _as_text(one)) for one in denied):
         return True
-    return isinstance(value, list | tuple) and any(_contains(item, denied) for item in value)
+    parts = _parts(value) if isinstance(value, str) else value
+    return isinstance(parts, list | tuple) and any(_contains(item, denied) for item in parts)
+
+
+def _parts(text: str) -> list[str]:
+    """What a text is read as where a list is expected; nothing where it would be read as it is."""
+    parts = [part.strip() for part in text.split(",")]
+    return [] if parts == [text] else parts
 
 
 def _as_text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int | Decimal) else value
+    return str(value) if isinstance(value, int | Decimal) else value.lower() if isinstance(value, str) else value
 
 
 def _matches(value: Any, listed: Any) -> bool:
