@@ -393,7 +393,7 @@ def test_what_is_not_there_is_nothing_or_404() -> None:
     assert room.write(CI + "/secret-id/lookup", {"secret_id": "x"}).data is None
     room.write(CI + "/secret-id/destroy", {"secret_id": "x"})
     for verb in ("lookup", "destroy"):
-        for accessor in ("x", "a/b", "/", "."):
+        for accessor in ("x", "a/b", "/", ".", "/" * 36, "x" * 36, "x" * 100_000):
             with pytest.raises(NotFound, match="failed to find accessor entry"):
                 room.write(f"{CI}/secret-id-accessor/{verb}", {"secret_id_accessor": accessor})
         for kind in ("secret-id", "secret-id-accessor"):

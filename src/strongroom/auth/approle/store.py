@@ -1,11 +1,13 @@
 """The rows of an approle mount, and what ends them.
 
     role/<name>                        Role
-    id/<role id, lower case>           RoleName
     accessor/<role's key>/<accessor>   Place of the secret id
+    digest  i | keyed hash of the role id in lower case 32                  RoleName
     digest  s | role's key 16 | keyed hash of role's key and secret id 32   SecretId
 
-Rules of this file: a secret id and its accessor come and go in one commit; one that is over counts as gone before its timer has run.
+Rules of this file:
+- A secret id and its accessor come and go in one commit; one that is over counts as gone before its timer has run.
+- What a stranger sends is looked up by hash: names cost more, and are remembered.
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ from strongroom.errors import InvalidRequest, NotFound
 
 LABEL = b"approle secret ids"
 """Names the key of the hashes."""
+
+NOBODY = "-"
+"""No role is called so; it is looked up where a role id leads nowhere, which costs as much as one that leads somewhere."""
+
+ACCESSOR_LENGTH = 36
+"""A UUID's."""
 
 PAGE = 300
 """Secret ids that one step of a longer removal takes: two rows each, of the 1,000 that a call may stage."""
@@ -75,20 +83,20 @@ class Store(Engine):
 
     def by_role_id(self, role_id: str) -> tuple[str, Role] | None:
         """The name and the role behind a canonical role id."""
-        found = self.store.settings(f"id/{role_id}", RoleName)
-        role = self.role(found.name) if found is not None else None
+        found = self.store.settings(self._id(role_id), RoleName)
+        role = self.role(found.name if found is not None else NOBODY)
         return (found.name, role) if found is not None and role is not None else None
 
     def keep(self, name: str, role: Role, before: Role | None) -> None:
         """Store a role and the way to it from its role id. Raises InvalidRequest where another role has that id."""
         role_id = canonical_role_id(role.role_id)
         if before is None or before.role_id != role.role_id:
-            found = self.store.settings(f"id/{role_id}", RoleName)
+            found = self.store.settings(self._id(role_id), RoleName)
             if found is not None and found.name != name:
                 raise InvalidRequest("the role id is in use by another role; choose another one")
             if before is not None:
                 self._forget_id(before)
-            self.store.put(f"id/{role_id}", RoleName(name))
+            self.store.put(self._id(role_id), RoleName(name))
         self.store.put(f"role/{name}", role)
 
     def remove(self, name: str, role: Role) -> None:
@@ -97,9 +105,12 @@ class Store(Engine):
         self._forget_id(role)
         self.store.at(self.call.transaction.now, "drain", Below(b"s" + role.key))
 
+    def _id(self, role_id: str) -> bytes:
+        return b"i" + self.call.transaction.keys.mac(LABEL).digest(b"role id " + role_id.encode())
+
     def _forget_id(self, role: Role) -> None:
         role_id = canonical_role_id(role.role_id)
-        self.store.delete(f"id/{role_id}")
+        self.store.delete(self._id(role_id))
         unlock(self.call.transaction, self.mount, role_id)
 
     # -- secret ids ---------------------------------------------------------------------------------------------
@@ -117,7 +128,7 @@ class Store(Engine):
         """A role's secret id by its accessor. Raises NotFound, for those of other roles too."""
         if not accessor:
             raise InvalidRequest("missing secret_id_accessor")
-        if "/" in accessor:
+        if len(accessor) != ACCESSOR_LENGTH or "/" in accessor:
             no_accessor()
         place = self.store.settings(self._accessor(role.key, accessor), Place)
         found = self.secret_id(place.row) if place is not None else None
