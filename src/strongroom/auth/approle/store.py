@@ -25,9 +25,6 @@ from strongroom.errors import InvalidRequest, NotFound
 LABEL = b"approle secret ids"
 """Names the key of the hashes."""
 
-NOBODY = "-"
-"""No role is called so; it is looked up where a role id leads nowhere, which costs as much as one that leads somewhere."""
-
 ACCESSOR_LENGTH = 36
 """A UUID's."""
 
@@ -84,7 +81,7 @@ class Store(Engine):
     def by_role_id(self, role_id: str) -> tuple[str, Role] | None:
         """The name and the role behind a canonical role id."""
         found = self.store.settings(self._id(role_id), RoleName)
-        role = self.role(found.name if found is not None else NOBODY)
+        role = self.role(found.name) if found is not None else None
         return (found.name, role) if found is not None and role is not None else None
 
     def keep(self, name: str, role: Role, before: Role | None) -> None:
