@@ -41,6 +41,7 @@ from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import NeedsCommit, Staged, Transaction
 from strongroom.core.wrapping import Wrapping
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
+from strongroom.memo import remember
 from strongroom.storage.api import AREA, Storage
 
 MAX_ROUTES_KEPT = 20_000
@@ -198,9 +199,7 @@ class Core:
         if found is None:
             found = self._find(transaction, operation, path)
             if not fresh and len(path) <= LONGEST_KEPT:
-                if len(self._found) >= MAX_ROUTES_KEPT:
-                    self._found.clear()
-                self._found[operation, path] = found
+                remember(self._found, MAX_ROUTES_KEPT, (operation, path), found)
         return found
 
     def _find(self, transaction: Transaction, operation: Operation, path: str) -> Found:

@@ -19,6 +19,10 @@ from strongroom.core.policy.templates import AliasView, Identity
 from strongroom.core.request import Alias, Mount
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62, uuid4_text
+from strongroom.memo import remember
+
+MAX_KNOWN = 50_000
+"""Entities kept between requests."""
 
 
 class AliasEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,7 +94,7 @@ class Identities:
         if known is None:
             known = self._load(transaction, entity_id)
             if known is not None:
-                self._known[entity_id] = known
+                remember(self._known, MAX_KNOWN, entity_id, known)
         return known
 
     def _load(self, transaction: Transaction, entity_id: str) -> Known | None:

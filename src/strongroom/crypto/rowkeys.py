@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from strongroom.crypto.errors import InvalidRecord
+from strongroom.memo import remember
 
 KEY_BYTES = 64
 """AES-SIV takes two AES-256 keys, one for each of its halves."""
@@ -53,17 +54,14 @@ class RowNames:
             place = (key, name)
             child = memo.get(place)
             if child is None:
-                child = self._remember(place)
+                child = remember(memo, MEMO_ENTRIES, place, key + self.component(*place))
             key = child
         return key
 
     def path(self, header: bytes, text: str, segments: Sequence[str]) -> bytes:
         """The row key of a path that is spelled `text`; `known` then has it."""
         key = self.key(header, segments)
-        if len(self.known) >= MEMO_ENTRIES:
-            self.known.clear()
-        self.known[header, text] = key
-        return key
+        return remember(self.known, MEMO_ENTRIES, (header, text), key)
 
     def name(self, parent: bytes, component: bytes) -> str:
         """The name that a component below `parent` hides. Raises InvalidRecord."""
@@ -73,11 +71,3 @@ class RowNames:
             return self._siv.decrypt(component[_LENGTH.size :], [parent]).decode()
         except (InvalidTag, UnicodeDecodeError):
             raise InvalidRecord("row key component does not decrypt: it was changed, or belongs below another parent") from None
-
-    def _remember(self, place: tuple[bytes, str]) -> bytes:
-        """Compute a child's row key; a full memo starts over, since the hot parents are back within a request each."""
-        child = place[0] + self.component(*place)
-        if len(self._memo) >= MEMO_ENTRIES:
-            self._memo.clear()
-        self._memo[place] = child
-        return child

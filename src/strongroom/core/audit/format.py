@@ -23,6 +23,7 @@ from strongroom.core.audit.mask import NONE, Mask, elide, encode, name_text
 from strongroom.core.policy.templates import REJECTED
 from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Peer, Request, Response, Secret, Token, WrapInfo
 from strongroom.errors import PermissionDenied, StrongroomError
+from strongroom.memo import remember
 
 KEPT_CONTEXTS: Final = 4_096
 """Requests whose masked part waits for the response; more than the server parks."""
@@ -86,9 +87,7 @@ class Formatter:
         place = self._place(call.mount)
         context = self._context(call, place, error)
         if len(context) < LARGEST_KEPT:
-            if len(self._contexts) >= KEPT_CONTEXTS:
-                self._contexts.clear()
-            self._contexts[call.request.id] = context, place
+            remember(self._contexts, KEPT_CONTEXTS, call.request.id, (context, place))
         return b'{"type":"request","time":"%b"%b%b' % (time, _error(error) if error is not None else b"", context)
 
     def response(self, call: Call, response: Response | None, error: BaseException | None, time: bytes) -> bytes:
@@ -175,10 +174,7 @@ class Formatter:
         members += _present(optional)
         client = b'"client_id":%b,' % name_text(entry.entity_id) if entry.entity_id else b""
         text = b',"auth":{%b},"request":{%b"client_token":%b,"client_token_accessor":%b,' % (b",".join(members), client, secret, accessor)
-        if len(token.fragments) >= KEPT_FRAGMENTS:
-            token.fragments.clear()
-        token.fragments[self._device, decision or allowed] = text
-        return text
+        return remember(token.fragments, KEPT_FRAGMENTS, (self._device, decision or allowed), text)
 
     def _extras(self, request: Request) -> bytes:
         """What few requests have."""

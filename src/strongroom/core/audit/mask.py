@@ -19,6 +19,7 @@ import msgspec
 
 from strongroom.core.request import Json, Secret
 from strongroom.crypto.mac import Mac
+from strongroom.memo import remember
 
 NONE: Final[frozenset[str]] = frozenset()
 
@@ -69,9 +70,9 @@ class Mask:
             return self._members(value.items(), clear)
         if isinstance(value, (list, tuple, set, frozenset)):
             return b"[%b]" % b",".join([self.value(item, clear, name) for item in value])
-        return self._rarely(value, clear, name)
+        return self._rarely(value, clear)
 
-    def _rarely(self, value: object, clear: frozenset[str], name: str) -> bytes:
+    def _rarely(self, value: object, clear: frozenset[str]) -> bytes:
         match value:
             case date() | int():
                 return encode(value)
@@ -114,11 +115,7 @@ def name_text(name: str) -> bytes:
     if known is not None:
         return known
     text = _escaped(name)
-    if len(name) <= _LONGEST_KEPT:
-        if len(_NAMES) >= _KEPT_NAMES:
-            _NAMES.clear()
-        _NAMES[name] = text
-    return text
+    return remember(_NAMES, _KEPT_NAMES, name, text) if len(name) <= _LONGEST_KEPT else text
 
 
 def _escaped(name: str) -> bytes:

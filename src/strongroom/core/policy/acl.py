@@ -23,6 +23,7 @@ from strongroom.core.policy.rules import Policy, Rule
 from strongroom.core.policy.templates import Identity
 from strongroom.core.request import Decision, Operation
 from strongroom.errors import InvalidRequest, PermissionDenied
+from strongroom.memo import remember
 
 MEMO_ENTRIES: Final = 4096
 """Remembered paths per Acl and way of matching; then the memo starts anew, which costs a microsecond a path."""
@@ -159,11 +160,7 @@ class Acl:
         if (known := memo.get(path)) is not None:
             return known
         verdict = self._match(operation, path)
-        if len(path) <= MEMO_PATH:
-            if len(memo) >= MEMO_ENTRIES:
-                memo.clear()
-            memo[path] = verdict
-        return verdict
+        return remember(memo, MEMO_ENTRIES, path, verdict) if len(path) <= MEMO_PATH else verdict
 
     def _match(self, operation: Operation, path: str) -> Verdict:
         if operation in LISTINGS:

@@ -16,6 +16,7 @@ from strongroom.core.policy.builtin import BUILTIN
 from strongroom.core.policy.rules import Policy, parse_policy
 from strongroom.core.policy.templates import Identity
 from strongroom.core.transaction import Transaction
+from strongroom.memo import remember
 
 MAX_KEPT = 10_000
 """Compiled sets kept; a server with more distinct sets compiles again."""
@@ -70,9 +71,7 @@ class Policies:
             return compile_acl(self._policies(transaction, names), identity, transaction.now)
         acl = self._acls.get(names)
         if acl is None or 0 < acl.until <= transaction.now:
-            if len(self._acls) >= MAX_KEPT:
-                self._acls.clear()
-            acl = self._acls[names] = compile_acl(self._policies(transaction, names), None, transaction.now)
+            acl = remember(self._acls, MAX_KEPT, names, compile_acl(self._policies(transaction, names), None, transaction.now))
         return acl
 
     def _policies(self, transaction: Transaction, names: tuple[str, ...]) -> list[Policy]:
