@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from strongroom.core.engine import CLASSES, Engine, delete, keys_response, list_, login, patch, read, scan, write
+from strongroom.core.engine import CLASSES, Engine, ListBody, delete, keys_response, list_, login, paged, patch, read, scan, write
 from strongroom.core.mounts import new_mount
 from strongroom.core.openapi import path_item
-from strongroom.core.request import NOTHING, Operation, Response
+from strongroom.core.request import Operation, Response
+from strongroom.errors import NotFound
 
 
 class SizeBody(msgspec.Struct, frozen=True):
@@ -130,8 +131,9 @@ def test_what_is_declared_is_documented() -> None:
     assert item["post"]["summary"] == "Write."
 
 
-def test_an_empty_list_says_nothing() -> None:
-    assert keys_response([]) is NOTHING
+def test_an_empty_list_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        keys_response([])
     assert keys_response(["a", "b"], {"a": 1, "z": 2}).data == {"keys": ["a", "b"], "key_info": {"a": 1}}
 
 
@@ -149,3 +151,10 @@ def test_a_body_of_an_unreadable_type_is_an_error_at_import() -> None:
                 """A."""
 
     assert ("secrets", "wrong", "") not in CLASSES
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "shown"), [("", -1, ["a", "b", "c"]), ("", 0, ["a", "b", "c"]), ("a", 1, ["b"]), ("b", 9, ["c"]), ("c", -1, [])]
+)
+def test_a_page_is_what_comes_after_and_no_more_than_asked_for(after: str, limit: int, shown: list[str]) -> None:
+    assert paged(["a", "b", "c"], ListBody(after, limit)) == shown

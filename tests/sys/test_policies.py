@@ -179,10 +179,10 @@ def test_the_detailed_list_has_versions_and_times(api: Api) -> None:
 
 
 def test_lists_take_after_and_limit(api: Api) -> None:
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "z"):
         api.post(f"sys/policies/acl/{name}", {"policy": READ_A})
     assert api.send("LIST", "sys/policies/acl?after=a&limit=2").data["keys"] == ["b", "c"]
-    assert api.send("LIST", "sys/policies/acl?limit=0").data["keys"] == ["a", "b", "c", "default", "root"]
+    assert api.send("LIST", "sys/policies/acl?limit=0").data["keys"] == ["a", "b", "c", "default", "root", "z"]
 
 
 # -- T6.1 ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.core import SystemEngine
-from strongroom.core.engine import ListBody, delete, list_, read, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, paged, read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.request import Alias, Grant, Response, Secret, Token, TokenEntry
 from strongroom.core.token import roles
@@ -175,10 +175,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
     @list_("accessors/", body=ListBody, sudo=True)
     def accessors(self, body: ListBody) -> Response:
         """List the accessors of all tokens."""
-        names = [name for name in self.core.tokens.accessors(self.call.transaction) if name > body.after]
-        if not names:
-            raise NotFound
-        return Response(data={"keys": names if body.limit < 0 else names[: body.limit or None]})
+        return keys_response(paged(self.core.tokens.accessors(self.call.transaction), body))
 
     # -- extending ----------------------------------------------------------------------------------------------
 
@@ -280,10 +277,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
     @list_("roles/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the token roles."""
-        names = self.store.list("roles", body.after, body.limit)
-        if not names:
-            raise NotFound
-        return Response(data={"keys": names})
+        return keys_response(self.store.list("roles", body.after, body.limit))
 
     @read("roles/{name}")
     def read_role(self, name: str) -> Response:

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.engine import Engine, ListBody, delete, list_, login, read, write
+from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
 from strongroom.core.fields import Names
 from strongroom.core.lockout import Lockout, canonical_name, unlock
 from strongroom.core.request import Alias, Grant, Response
@@ -79,10 +79,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
     @list_("users/", body=ListBody)
     def list_users(self, body: ListBody) -> Response:
         """List the users."""
-        names = self.store.list("users", body.after, body.limit)
-        if not names:
-            raise NotFound
-        return Response(data={"keys": names})
+        return keys_response(self.store.list("users", body.after, body.limit))
 
     @read("users/{name}")
     def read_user(self, name: str) -> Response:

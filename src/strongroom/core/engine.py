@@ -16,7 +16,8 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -24,7 +25,8 @@ import msgspec
 from strongroom.barrier.view import View
 from strongroom.clock import Clock
 from strongroom.core.fields import Fields, compile_fields
-from strongroom.core.request import NOTHING, Call, Grant, LeaseTerms, Mount, Operation, Response
+from strongroom.core.request import Call, Grant, LeaseTerms, Mount, Operation, Response
+from strongroom.errors import NotFound
 
 Family = Literal["secrets", "auth", "system"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -291,16 +293,22 @@ CLASSES: dict[tuple[str, str, str], type[Engine]] = {}
 
 
 class ListBody(msgspec.Struct, frozen=True):
-    """Paging of LIST routes: names greater than `after`, at most `limit` of them (negative: all)."""
+    """Paging of LIST routes: names greater than `after`, at most `limit` of them (0 or less: all)."""
 
     after: str = ""
     limit: int = -1
 
 
+def paged(names: Iterable[str], body: ListBody) -> list[str]:
+    """What a LIST asked for of names that are in order."""
+    later = (name for name in names if name > body.after)
+    return list(islice(later, body.limit if body.limit > 0 else None))
+
+
 def keys_response(names: list[str], info: Mapping[str, Any] | None = None) -> Response:
-    """A LIST's answer; an empty list answers nothing, which is 404."""
+    """A LIST's answer. Raises NotFound when there is nothing."""
     if not names:
-        return NOTHING
+        raise NotFound
     data: dict[str, Any] = {"keys": names}
     if info is not None:
         data["key_info"] = {name: info[name] for name in names if name in info}

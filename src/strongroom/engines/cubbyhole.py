@@ -8,12 +8,10 @@ Rules of this file:
 
 from __future__ import annotations
 
-from itertools import islice
-
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, scan, write
+from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, paged, read, scan, write
 from strongroom.core.request import Json, Response, Token
 from strongroom.core.transaction import entry_masks
 from strongroom.core.wrapping import Wrapped
@@ -85,7 +83,7 @@ class Cubbyhole(Engine, kind="cubbyhole"):
     @list_("{path...}", body=ListBody)
     def list_names(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path; those that end in "/" have more below them."""
-        return _keys(self.store.list(self._key(path), body.after, body.limit))
+        return keys_response(self.store.list(self._key(path), body.after, body.limit))
 
     @scan("", body=ListBody)
     def scan_root(self, body: ListBody) -> Response:
@@ -97,10 +95,4 @@ class Cubbyhole(Engine, kind="cubbyhole"):
         """List every name below a path."""
         below = self._key(path)
         names = (name[len(below) :] for name in self.store.walk(below))
-        return _keys(list(islice((name for name in names if name > body.after), body.limit if body.limit >= 0 else None)))
-
-
-def _keys(names: list[str]) -> Response:
-    if not names:
-        raise NotFound
-    return keys_response(names)
+        return keys_response(paged(names, body))

@@ -16,7 +16,7 @@ import msgspec
 
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core import areas
-from strongroom.core.engine import ListBody, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, keys_response, list_, paged, read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.leases import Lease
 from strongroom.core.request import Response, TokenEntry
@@ -89,8 +89,7 @@ class LeaseRoutes(Routes):
         names = set(transaction.view(areas.LEASES).list(prefix))
         if (prefix + "/").startswith("auth/") or not prefix:
             names |= self._token_names(prefix)
-        later = sorted(name for name in names if name > body.after)
-        return keys_response(later if body.limit < 0 else later[: body.limit])
+        return keys_response(paged(sorted(names), body))
 
     def _token_names(self, prefix: str) -> set[str]:
         """The next segments of the lease ids of tokens below a path."""

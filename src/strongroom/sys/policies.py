@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.clock import SECOND, parse_rfc3339, rfc3339
 from strongroom.core import areas
-from strongroom.core.engine import ListBody, delete, keys_response, list_, patch, read, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, paged, patch, read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.policy.builtin import UNDELETABLE, UNEDITABLE
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
@@ -81,12 +81,12 @@ class PolicyRoutes(Routes):
     @list_("policies/acl/", body=ListBody)
     def list_policies(self, body: ListBody) -> Response:
         """List the policies."""
-        return keys_response(_page(self._names(), body))
+        return keys_response(paged(sorted(self._names()), body))
 
     @list_("policies/detailed/acl/", body=ListBody)
     def list_detailed_policies(self, body: ListBody) -> Response:
         """List the policies with their versions and times."""
-        names = _page(self._names(), body)
+        names = paged(sorted(self._names()), body)
         entries = {name: self.core.policies.text(self.call.transaction, name) for name in names}
         return keys_response(names, {name: _details(entry) for name, entry in entries.items() if entry is not None})
 
@@ -163,12 +163,6 @@ class PolicyRoutes(Routes):
 
 def _over(entry: PolicyEntry, now: int) -> bool:
     return 0 < entry.expires <= now
-
-
-def _page(names: list[str], body: ListBody) -> list[str]:
-    """Names greater than `after`, at most `limit`."""
-    later = [name for name in sorted(names) if name > body.after]
-    return later if body.limit < 0 else later[: body.limit]
 
 
 def _details(entry: PolicyEntry) -> dict[str, Any]:

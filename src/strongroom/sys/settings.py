@@ -15,7 +15,7 @@ import msgspec
 from strongroom.barrier.view import View
 from strongroom.core import areas
 from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
-from strongroom.core.engine import delete, list_, read, write
+from strongroom.core.engine import delete, keys_response, list_, read, write
 from strongroom.core.fields import Names
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
@@ -85,10 +85,7 @@ class SettingRoutes(Routes):
     @list_("config/ui/headers/", sudo=True)
     def list_console_headers(self) -> Response:
         """List the headers that the console's answers have beside their own."""
-        names = sorted(self._headers())
-        if not names:
-            raise NotFound
-        return Response(data={"keys": names})
+        return keys_response(sorted(self._headers()))
 
     @read("config/ui/headers/{header}", sudo=True)
     def read_console_header(self, header: str) -> Response:

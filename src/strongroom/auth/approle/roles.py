@@ -12,10 +12,10 @@ import msgspec
 
 from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, role_name, shown_old, shown_role
 from strongroom.auth.approle.store import Store
-from strongroom.core.engine import ListBody, delete, list_, read, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
 from strongroom.core.request import Response
 from strongroom.crypto.ids import uuid4_text
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 
 class RoleIdBody(msgspec.Struct, frozen=True):
@@ -30,10 +30,7 @@ class Roles(Store):
     @list_("role/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        names = self.store.list("role", body.after, body.limit)
-        if not names:
-            raise NotFound
-        return Response(data={"keys": names})
+        return keys_response(self.store.list("role", body.after, body.limit))
 
     @read("role/{name}")
     def read_role(self, name: str) -> Response:

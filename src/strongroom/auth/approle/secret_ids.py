@@ -14,11 +14,11 @@ import msgspec
 from strongroom.auth.approle.model import MAX_SECRET, Role, SecretIdBody, new_secret_id, shown_secret_id
 from strongroom.auth.approle.store import Below, Store
 from strongroom.clock import SECOND
-from strongroom.core.engine import ListBody, delete, list_, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, write
 from strongroom.core.request import NOTHING, Response
 from strongroom.crypto.ids import secret_id as random_secret_id
 from strongroom.crypto.ids import uuid4_text
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 
 class CustomSecretIdBody(SecretIdBody, frozen=True, kw_only=True):
@@ -72,10 +72,7 @@ class SecretIds(Store):
     @list_("role/{name}/secret-id/", body=ListBody)
     def list_secret_ids(self, name: str, body: ListBody) -> Response:
         """List the accessors of a role's secret ids."""
-        names = self.accessors(self.known(name), body.after, body.limit)
-        if not names:
-            raise NotFound
-        return Response(data={"keys": names})
+        return keys_response(self.accessors(self.known(name), body.after, body.limit))
 
     @write("role/{name}/secret-id/lookup", body=GivenSecretIdBody)
     def lookup(self, name: str, body: GivenSecretIdBody) -> Response:

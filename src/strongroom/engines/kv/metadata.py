@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from strongroom.core.engine import ListBody, delete, list_, patch, read, scan, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, patch, read, scan, write
 from strongroom.core.fields import Seconds
 from strongroom.core.request import Response
 from strongroom.engines.kv import item as model
@@ -162,22 +162,22 @@ class Metadata(KeyValue):
     @list_("metadata/", body=ListBody)
     def list_root(self, body: ListBody) -> Response:
         """List the names at the top."""
-        return self.names_response(self.listed("", body))
+        return keys_response(self.listed("", body))
 
     @list_("metadata/{path...}", body=ListBody)
     def list_names(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path; those that end in "/" have more below them."""
-        return self.names_response(self.listed(path, body))
+        return keys_response(self.listed(path, body))
 
     @scan("metadata/", body=ListBody)
     def scan_root(self, body: ListBody) -> Response:
         """List the names of all secrets."""
-        return self.names_response(self.scanned("", body))
+        return keys_response(self.scanned("", body))
 
     @scan("metadata/{path...}", body=ListBody)
     def scan_names(self, path: str, body: ListBody) -> Response:
         """List the names of all secrets below a path."""
-        return self.names_response(self.scanned(path, body))
+        return keys_response(self.scanned(path, body))
 
     @list_("detailed-metadata/", body=ListBody)
     def list_root_details(self, body: ListBody) -> Response:
@@ -205,7 +205,7 @@ class Metadata(KeyValue):
             head = None if name.endswith("/") else self.head(self.row(path + name))
             if head is not None:
                 info[name] = model.item_members(model.item_of(head))
-        return self.names_response(names, info)
+        return keys_response(names, info)
 
 
 def _sent(body: ConfigBody | MetadataBody) -> dict[str, Any]:

@@ -13,15 +13,13 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 import msgspec
 
-from strongroom.core.engine import Engine, ListBody, keys_response
-from strongroom.core.request import Response
+from strongroom.core.engine import Engine, ListBody, paged
 from strongroom.core.transaction import entry_masks
 from strongroom.engines.kv.item import Head, version_key
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 ITEM = "item/"
 ROWS_AT_ONCE = 100
@@ -95,10 +93,4 @@ class KeyValue(Engine):
         """Names of all secrets below a path, relative to it, in order."""
         below = ITEM + path
         names = (name[len(below) :] for name in self.store.walk(below))
-        return list(islice((name for name in names if name > body.after), body.limit if body.limit >= 0 else None))
-
-    def names_response(self, names: list[str], info: dict[str, object] | None = None) -> Response:
-        """The answer to LIST and SCAN. Raises NotFound when there is nothing."""
-        if not names:
-            raise NotFound
-        return keys_response(names, info)
+        return paged(names, body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from strongroom.core.engine import ListBody, delete, list_, read, scan, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, read, scan, write
 from strongroom.core.request import Json, LeaseInfo, Response, RowText
 from strongroom.engines.kv.item import plain_head
 from strongroom.engines.kv.store import KeyValue, decoded_head
@@ -60,19 +60,19 @@ class Plain(KeyValue, kind="kv"):
     @list_("", body=ListBody)
     def list_root(self, body: ListBody) -> Response:
         """List the names at the top."""
-        return self.names_response(self.listed("", body))
+        return keys_response(self.listed("", body))
 
     @list_("{path...}", body=ListBody)
     def list_names(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path; those that end in "/" have more below them."""
-        return self.names_response(self.listed(path, body))
+        return keys_response(self.listed(path, body))
 
     @scan("", body=ListBody)
     def scan_root(self, body: ListBody) -> Response:
         """List the names of all secrets."""
-        return self.names_response(self.scanned("", body))
+        return keys_response(self.scanned("", body))
 
     @scan("{path...}", body=ListBody)
     def scan_names(self, path: str, body: ListBody) -> Response:
         """List the names of all secrets below a path."""
-        return self.names_response(self.scanned(path, body))
+        return keys_response(self.scanned(path, body))
