@@ -111,3 +111,15 @@ def test_a_stranger_cannot_have_a_megabyte_decoded_as_a_token(room: Strongroom) 
     with pytest.raises(InvalidRequest):
         room.write("sys/decode-token", body, token="")
     assert time.perf_counter() - began < 0.03
+
+
+def test_a_token_without_rights_has_no_row_looked_up(room: Strongroom) -> None:
+    token = room.create_token("none", no_default_policy=True)
+    rows = room.core.committed.cache.rows
+    known = room.core.barrier.keys.names.known
+    room.request(Operation.UPDATE, "secret/data/warm", {"data": {}}, token=token)
+    before = len(rows), len(known)
+    for number in range(20):
+        path = f"secret/data/{number}/" + "/".join("s" * 50)
+        assert room.request(Operation.UPDATE, path, {"data": {}}, token=token).error is not None
+    assert (len(rows), len(known)) == before

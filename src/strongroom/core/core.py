@@ -149,10 +149,12 @@ class Core:
     def _authorise(self, call: Call, found: Found) -> None:
         request = call.request
         token = call.token = self.tokens.authenticate(call.transaction, request.credential, request.peer)
+        path = request.path if not request.namespace else found.relative
         if request.operation is Operation.UPDATE and found.route is not None and found.route.exists:
+            if not token.acl.writes(path):
+                raise PermissionDenied  # for who may do neither it is not looked up which of both it would be
             call.operation = self._create_or_update(call, found, found.route.exists)
         sudo = found.route is not None and found.route.sudo
-        path = request.path if not request.namespace else found.relative
         call.decision = token.acl.check(call.operation, path, request.data, request.wrap_ttl, sudo)
         if request.operation is Operation.HELP:
             mount = found.mount.path if found.mount is not None else path.rstrip("/") + "/"

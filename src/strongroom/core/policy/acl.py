@@ -97,6 +97,13 @@ class Acl:
             _check_conditions(verdict.rule, operation, data or {}, wrap_ttl, sudo)
         return decision
 
+    def writes(self, path: str) -> bool:
+        """Whether creating or updating is granted there."""
+        if self.root:
+            return True
+        granted = self._find(Operation.UPDATE, path).granted
+        return Operation.UPDATE in granted or Operation.CREATE in granted
+
     def unconditional(self, operation: Operation, path: str) -> bool:
         """Whether the answer of `check` depends on nothing but operation and path."""
         return self.root or not self._find(operation, path).conditional
