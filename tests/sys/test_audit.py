@@ -252,3 +252,15 @@ def test_all_of_it_needs_sudo_but_the_hash(api: AuditApi, tmp_path: Path) -> Non
     ):
         assert refused(reply)
     assert set(api.get("sys/audit").data) == {"main/"}
+
+
+def test_a_device_and_a_header_are_in_use_before_the_answer_that_says_so_leaves(tmp_path: Path) -> None:
+    """Whoever was told may count on it: the next request may arrive together with what waits for answers to be sent."""
+    room = Strongroom(settings=Settings(dev=True))
+    room.process.after_answer = lambda action: None  # type: ignore[method-assign]
+    room.write("sys/audit/late", device(tmp_path / "log"))
+    assert room.core.audit.device("late/") is not None
+    room.write("sys/config/auditing/request-headers/x-trace", {"hmac": False})
+    assert b"x-trace" in room.core.audit.request_headers
+    room.delete("sys/audit/late")
+    assert room.core.audit.device("late/") is None

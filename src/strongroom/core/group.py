@@ -123,6 +123,14 @@ class GroupRun:
                 self._committed()
         finally:
             self._answer()
+            self._follow()
+
+    def _follow(self) -> None:
+        """Audit devices and headers that this group changed are in use before anybody is told."""
+        try:
+            self.core.devices.catch_up()
+        except BaseException as error:  # noqa: BLE001  everybody still gets an answer
+            self._report(error, None)
 
     def _committed(self) -> None:
         committed = self.core.committed

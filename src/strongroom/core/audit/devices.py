@@ -74,7 +74,18 @@ class AuditDevices:
         self._clock = clock
         self._directory = directory
         self._added: set[str] = set()
-        committed.cache.watch(areas.AUDIT, lambda _key: process.after_answer(self.follow))
+        self._process = process
+        self._behind = False
+        committed.cache.watch(areas.AUDIT, self._changed)
+
+    def _changed(self, _key: bytes | None) -> None:
+        self._behind = True
+        self._process.after_answer(self.catch_up)
+
+    def catch_up(self) -> None:
+        """Follow rows that changed. Before the answer leaves that says so: whoever has it may rely on the next call being recorded."""
+        if self._behind:
+            self.follow()
 
     def load(self, declared: Iterable[Declared] = ()) -> None:
         """Take all devices into use, at unseal. Raises InvalidRequest where one of the configuration takes no lines."""
@@ -94,6 +105,7 @@ class AuditDevices:
 
     def follow(self) -> None:
         """Add and remove devices until those in use are those that there are rows for."""
+        self._behind = False
         if self._committed.barrier.sealed:
             return
         transaction = Transaction(self._committed, None, self._clock.now())
