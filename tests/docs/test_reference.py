@@ -15,7 +15,7 @@ from strongroom.server.config import Config, Listener, Store, parse_config
 from tests.docs.pages import DOCS, PAGES, blocks
 from tests.docs.reference import PAGES as MADE
 from tests.docs.reference import engines, text_of
-from tests.lint.source import ROOT
+from tests.lint.source import PACKAGE, ROOT
 
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
 DERIVED = frozenset(("listeners", "storage", "seals", "audit", "outbound_allow", "unauthenticated_metrics_access", "warnings"))
@@ -114,3 +114,9 @@ def test_each_promise_of_the_threat_model_names_tests_that_exist() -> None:
 def text_between(start: str, end: str) -> str:
     text = (DOCS / "threat-model.md").read_text(encoding="utf-8")
     return text.partition(start)[2].partition(end)[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`", page.read_text(encoding="utf-8"))
+    assert not [name for name in named if not any((base / name).is_file() for base in (ROOT, PACKAGE))]
