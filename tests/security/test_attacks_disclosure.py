@@ -24,6 +24,18 @@ def test_a_secret_that_was_sent_bare_does_not_become_a_name_in_the_audit_log(liv
     assert reply.status == 204
 
 
+def test_a_key_file_that_everybody_can_read_is_named_at_start(tmp_path: Path) -> None:
+    for name, mode, said in (("shut", 0o600, False), ("group", 0o640, False), ("open", 0o644, True)):
+        (tmp_path / name).mkdir()
+        server = Server(tmp_path / name)
+        server.seal_key.chmod(mode)
+        try:
+            server.start(501)
+            assert ("can be read or written by everybody" in server.output()) is said
+        finally:
+            server.kill()
+
+
 def test_the_development_servers_token_file_is_private_even_if_it_was_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     file = tmp_path / ".vault-token"

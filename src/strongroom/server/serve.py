@@ -13,8 +13,10 @@ import base64
 import gc
 import os
 import signal
+import stat
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -89,6 +91,7 @@ def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | N
     log = Log(config.log_level, config.log_format, path=config.log_file)
     for warning in config.warnings:
         log.warning(warning)
+    _warn_of_open_keys(config, log)
     _harden(log, lock_memory=not dev)
     lock: DirectoryLock | None = lock_directory(Path(config.storage.path)) if config.storage.kind == "sqlite" else None
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -98,6 +101,15 @@ def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | N
         if lock is not None:
             lock.close()
     return 0
+
+
+def _warn_of_open_keys(config: Config, log: Log) -> None:
+    """Key files that others may read. Only said: some orchestrators hand them over so, in a directory nobody else enters."""
+    files = [stanza.options.get("path", "") for stanza in config.seals] + [listener.tls_key_file for listener in config.listeners]
+    for file in filter(None, files):
+        with suppress(OSError):
+            if (mode := stat.S_IMODE(Path(file).stat().st_mode)) & 0o007:
+                log.warning("a key file can be read or written by everybody on this host; take that away", file=file, mode=f"{mode:04o}")
 
 
 def _harden(log: Log, *, lock_memory: bool) -> None:
