@@ -75,31 +75,46 @@ class Head:
 
 KNOWN_BYTES: Final = 32 << 20
 LONGEST_KNOWN: Final = 1_024
-"""What the known heads of a worker cost in memory, and the longest of them: a head of 200 bytes and five headers counts 3 KiB."""
+"""What the known heads of a worker cost in memory, and the longest of them: a head of 200 bytes and five headers counts 1.8 KiB."""
 _CHANGING: Final = frozenset((b"transfer-encoding", b"expect", b"connection"))
 """Headers of requests that are read anew each time."""
 
 
-class KnownHeads(dict[bytes, Head]):
-    """Heads by their bytes. Strangers send them too, so they are bounded by what they cost once parsed, not by their number."""
+class KnownHeads:
+    """Heads by their bytes. Strangers send them too, so they are bounded by what they cost once parsed, not by their number.
+
+    Two generations: a head that is asked for moves to the younger one; when that is full the older one is dropped. So what clients
+    send all the time stays, whatever else passes through.
+    """
+
+    __slots__ = ("_cost", "old", "young")
 
     def __init__(self) -> None:
-        super().__init__()
-        self.cost = 0
+        self.young: dict[bytes, Head] = {}
+        self.old: dict[bytes, Head] = {}
+        self._cost = 0
+
+    def __len__(self) -> int:
+        return len(self.young.keys() | self.old.keys())
+
+    def find(self, sent: bytes) -> Head | None:
+        """A head that is not in the younger generation, which the caller has looked in: from the older one it moves there."""
+        head = self.old.get(sent)
+        if head is not None:
+            self.know(sent, head)
+        return head
 
     def know(self, sent: bytes, head: Head) -> None:
-        """Remember a head; a full memory starts over."""
-        cost = 2 * len(sent) + 256 * (6 + len(head.headers) + head.target.count(b"&"))
-        self.cost += cost
-        if self.cost > KNOWN_BYTES:
-            self.forget()
-            self.cost = cost
-        self[sent] = head
+        """Remember a head."""
+        cost = 2 * len(sent) + 128 * (6 + len(head.headers) + head.target.count(b"&"))
+        self._cost += cost
+        if self._cost > KNOWN_BYTES // 2:
+            self.old, self.young, self._cost = self.young, {}, cost
+        self.young[sent] = head
 
     def forget(self) -> None:
         """Start over."""
-        self.clear()
-        self.cost = 0
+        self.young, self.old, self._cost = {}, {}, 0
 
 
 class RequestReader:
@@ -201,7 +216,8 @@ class RequestReader:
 
     def _read_head(self, head: bytes) -> bool:
         """Take a whole head: one that is known as it is, another one after llhttp has read it."""
-        known = self.head = self._heads.get(head)
+        heads = self._heads
+        known = self.head = heads.young.get(head) or heads.find(head)
         if known is None:
             self._plain = False
             return self._parse_head(head)

@@ -28,7 +28,7 @@ from strongroom.server.framing import Head
 from strongroom.server.http import Exchange, render
 
 LIMIT = 16_384
-"""Reads kept per worker, about 5 KiB each; beyond it all are forgotten, and those that are asked for come back."""
+"""Reads kept per worker, about 5 KiB each; beyond it the older half is forgotten, and what is asked for comes back."""
 
 SPECIAL = frozenset(
     b"x-vault-wrap-ttl x-vault-namespace authorization x-vault-wrap-format x-vault-mfa origin content-length x-forwarded-for".split()
@@ -82,7 +82,7 @@ class Repeats:
     def __init__(self, core: Core, committer: Committer) -> None:
         self._core = core
         self._committer = committer
-        self._kept: list[Head] = []
+        self._kept: dict[Head, None] = {}
         self._tails: dict[int, tuple[Peer, bytes]] = {}
 
     def answer(self, exchange: Exchange) -> bool:
@@ -132,9 +132,15 @@ class Repeats:
         kept = self._made(call, response, body)
         if kept is not None and exchange.head is not None:
             if len(self._kept) >= LIMIT:
-                self.forget()
+                self._forget_half()
             exchange.head.answer = kept
-            self._kept.append(exchange.head)
+            self._kept[exchange.head] = None
+
+    def _forget_half(self) -> None:
+        """Let go of the reads that were kept first."""
+        for head in list(self._kept)[: LIMIT // 2]:
+            head.answer = None
+            del self._kept[head]
 
     def forget(self) -> None:
         """Start over: what is kept of a read opens its row, which nothing may once the server is sealed."""
