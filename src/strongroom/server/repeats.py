@@ -13,7 +13,9 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import cast
+
+from msgspec import Struct
 
 from strongroom.api import vault
 from strongroom.barrier.cache import Entry
@@ -37,10 +39,11 @@ SPECIAL = frozenset(
 _TOKEN = b"x-vault-token"
 
 
-class Kept(NamedTuple):
+class Kept(Struct, frozen=True, eq=False):
     """One read that can be repeated."""
 
     token: Token
+    digest: bytes
     deadline: int
     row: bytes
     entry: Entry
@@ -90,26 +93,25 @@ class Repeats:
         head = exchange.head
         if head is None or head.answer is None:
             return False
-        kept = head.answer
-        assert isinstance(kept, Kept)
+        kept = cast(Kept, head.answer)
         core = self._core
-        token, deadline, row, entry, opened, show, lines, devices, keys, before, between, after, fixed = kept
         if (
-            core.tokens.kept.get(token.digest) is not token
-            or core.committed.cache.rows.get(row) is not entry
-            or core.audit.devices is not devices
-            or core.barrier.held is not keys
-            or (deadline and core.clock.now() >= deadline)
+            core.tokens.kept.get(kept.digest) is not kept.token
+            or core.committed.cache.rows.get(kept.row) is not kept.entry
+            or core.audit.devices is not kept.devices
+            or core.barrier.held is not kept.keys
+            or (kept.deadline and core.clock.now() >= kept.deadline)
             or exchange.peer.leaf is not None
         ):
             head.answer = None
             return False
-        text = show(opened())
+        text = kept.show(kept.opened())
         request_id = uuid4_text().encode()
-        if lines:
+        if kept.lines:
             self._committer.recording()
-            core.audit.repeat(lines, request_id, self._tail(exchange.peer))
-        message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, fixed + len(text), before, request_id, between, text, after)
+            core.audit.repeat(kept.lines, request_id, self._tail(exchange.peer))
+        size = kept.fixed + len(text)
+        message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, size, kept.before, request_id, kept.between, text, kept.after)
         self._committer.park(RepeatedRead(exchange, message))
         return True
 
@@ -184,7 +186,7 @@ class Repeats:
         opened = core.barrier.opener(source.row, entry.record)
         fixed = len(body) - len(data.text)
         return Kept(
-            token, deadline, source.row, entry, opened, source.show, lines, core.audit.devices, core.barrier.held,
+            token, token.digest, deadline, source.row, entry, opened, source.show, lines, core.audit.devices, core.barrier.held,
             parts[0], between, after, fixed,
         )  # fmt: skip
 
