@@ -7,7 +7,8 @@ Rules of this file:
 - A kept read counts while the very objects it was made of stand: the token as `core.tokens` keeps it (any change of tokens, policies,
   mounts, identities or tombstones drops that), the row as the cache keeps it (any commit of it drops that), the audit devices, the keys.
   One that does not count any more is forgotten and takes the long way.
-- This is the one place where a request does not pass `resolve`; whatever `resolve` comes to decide by, `_kept_by` must refuse or compare.
+- This is the one place where a request does not pass `resolve`; whatever it comes to decide by, `_repeatable` must refuse
+  or `answer` compare.
 """
 
 from __future__ import annotations
