@@ -13,12 +13,12 @@ from strongroom.barrier.keyring import SEALS_KEY, boot_payload, boot_record
 from strongroom.barrier.seals.static import Static
 from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
-from strongroom.core.engine import Outbound
 from strongroom.core.fields import compile_fields
 from strongroom.core.registry import engine_class
 from strongroom.core.request import Operation, Peer, Request, Secret
 from strongroom.core.sealing.unsealing import try_open
 from strongroom.errors import InvalidRequest, Sealed, StorageTampered, StrongroomError, Unavailable, UnsupportedOperation
+from strongroom.outbound.client import Outbound
 from strongroom.storage.memory import MemoryStorage
 from strongroom.sys.lifecycle import DEFAULT_CODES, PUBLIC, HealthBody, LifecycleRoutes
 from strongroom.testing import FakeClock, Strongroom

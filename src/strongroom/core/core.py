@@ -22,7 +22,7 @@ from strongroom.core import areas
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import AuditDevices
 from strongroom.core.committed import Committed
-from strongroom.core.engine import Engine, Outbound, Route
+from strongroom.core.engine import Engine, Route
 from strongroom.core.envelope import envelope
 from strongroom.core.fields import read_fields
 from strongroom.core.help import help_response, no_handler, warned
@@ -42,6 +42,7 @@ from strongroom.core.transaction import NeedsCommit, Staged, Transaction
 from strongroom.core.wrapping import Wrapping
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
 from strongroom.memo import remember
+from strongroom.outbound.client import Outbound
 from strongroom.storage.api import AREA, Storage
 
 MAX_ROUTES_KEPT = 20_000
@@ -225,7 +226,8 @@ class Core:
         kind = (found.route.owner if found.route is not None else None) or found.engine
         assert kind is not None
         assert mount is not None
-        engine = kind(call, mount, call.transaction.view(mount.uuid), self.clock, self.outbound)
+        outbound = self.outbound.confined() if mount.namespace else self.outbound
+        engine = kind(call, mount, call.transaction.view(mount.uuid), self.clock, outbound)
         engine.default_ttl, engine.max_ttl = found.ttls
         if isinstance(engine, SystemEngine):
             engine.core = self

@@ -27,6 +27,7 @@ from strongroom.clock import Clock
 from strongroom.core.fields import Fields, compile_fields
 from strongroom.core.request import Call, Grant, LeaseTerms, Mount, Operation, Response
 from strongroom.errors import NotFound
+from strongroom.outbound.client import Outbound
 
 Family = Literal["secrets", "auth", "system"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -207,10 +208,6 @@ def _pieces(pattern: str) -> list[tuple[str, str, str]]:
         at = hole.end()
     pieces.append((pattern[at:], "", ""))
     return pieces
-
-
-class Outbound:
-    """The guarded way to other hosts; engines that need it get the real one from the server."""
 
 
 class Engine:

@@ -19,6 +19,7 @@ import msgspec
 from strongroom.core import hcl
 from strongroom.core.fields import Names, Seconds, Texts, compile_fields
 from strongroom.errors import ConfigError, InvalidRequest
+from strongroom.outbound.addresses import allow_list
 from strongroom.server import config_ignored
 from strongroom.server.config_reader import PREFIX, Reader, read, text_of
 
@@ -277,4 +278,5 @@ def _outbound(reader: Reader, body: hcl.Body) -> tuple[str, ...]:
     for members in stanzas:
         found: _Outbound = read("outbound", _OUTBOUND, members)
         allowed += found.allow
+    allow_list(allowed)  # raises for what is no network
     return tuple(allowed)

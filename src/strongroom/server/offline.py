@@ -30,10 +30,12 @@ from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.report import report_json, report_text
 from strongroom.core.audit.verify import verify as verify_files
 from strongroom.core.core import Core
-from strongroom.core.engine import Outbound
 from strongroom.core.sealing.unsealing import current_config, open_by_itself, submit
 from strongroom.crypto.signatures import DualSigner
 from strongroom.errors import ConfigError, InvalidRequest, StorageTampered
+from strongroom.outbound.addresses import allow_list
+from strongroom.outbound.client import Outbound
+from strongroom.outbound.dialer import Dialer
 from strongroom.server.anchors import audit_files, newest_anchor
 from strongroom.server.config import Config, load_config
 from strongroom.server.public_key import read_key, text_of
@@ -142,7 +144,14 @@ def _opened(config: Config) -> Iterator[Barrier]:
     """The store's barrier, open, without regard to how old the store is: that is told, not refused."""
     clock, storage = SystemClock(), open_storage(config.storage)
     try:
-        core = Core(storage, clock, Broker(clock, platform.node() or "localhost"), settings_of(config), _Alone(), Outbound())
+        core = Core(
+            storage,
+            clock,
+            Broker(clock, platform.node() or "localhost"),
+            settings_of(config),
+            _Alone(),
+            Outbound(Dialer(allow_list(config.outbound_allow))),
+        )
         core.sealing.seals = tuple(seal for seal in (configured_seal(stanza.kind, stanza.options) for stanza in config.seals) if seal)
         if core.sealing.seals:
             open_by_itself(core)

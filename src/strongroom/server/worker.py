@@ -21,13 +21,15 @@ from strongroom.barrier.seal import configured_seal
 from strongroom.clock import Clock
 from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
-from strongroom.core.engine import Outbound
 from strongroom.core.group import GroupRun
 from strongroom.core.sealing.unsealing import try_open
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualSigner, DualVerifier
 from strongroom.errors import ConfigError, StorageTampered, StorageUnusable, StrongroomError
+from strongroom.outbound.addresses import allow_list
+from strongroom.outbound.client import Outbound
+from strongroom.outbound.dialer import Dialer
 from strongroom.server.anchors import newest_anchor
 from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
@@ -91,7 +93,7 @@ class Worker:
         self.stopping = asyncio.Event()
         self.metrics_of = Metrics()
         broker = Broker(clock, platform.node() or "localhost", 0, uuid4_text(), self._index)
-        self.core = Core(storage, clock, broker, settings, self, Outbound())
+        self.core = Core(storage, clock, broker, settings, self, Outbound(Dialer(allow_list(config.outbound_allow))))
         self.core.public.update(PUBLIC)
         self.core.sealing.seals = tuple(seal for seal in (configured_seal(stanza.kind, stanza.options) for stanza in config.seals) if seal)
         self.core.sealing.anchor = lambda: newest_anchor(config.audit, self.core.barrier)

@@ -14,7 +14,6 @@ from strongroom.barrier.seal import Seal
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import Declared
 from strongroom.core.core import Core, Settings
-from strongroom.core.engine import Outbound
 from strongroom.core.envelope import encode
 from strongroom.core.group import perform, transact
 from strongroom.core.request import Auth, Call, Operation, Peer, Request, Response, Secret
@@ -23,6 +22,7 @@ from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.core.work import Timer, Work, next_due
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import StorageTampered
+from strongroom.outbound.client import Outbound
 from strongroom.storage.api import Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.sys.lifecycle import PUBLIC
