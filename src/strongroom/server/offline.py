@@ -144,14 +144,8 @@ def _opened(config: Config) -> Iterator[Barrier]:
     """The store's barrier, open, without regard to how old the store is: that is told, not refused."""
     clock, storage = SystemClock(), open_storage(config.storage)
     try:
-        core = Core(
-            storage,
-            clock,
-            Broker(clock, platform.node() or "localhost"),
-            settings_of(config),
-            _Alone(),
-            Outbound(Dialer(allow_list(config.outbound_allow))),
-        )
+        outbound = Outbound(Dialer(allow_list(config.outbound_allow)))
+        core = Core(storage, clock, Broker(clock, platform.node() or "localhost"), settings_of(config), _Alone(), outbound)
         core.sealing.seals = tuple(seal for seal in (configured_seal(stanza.kind, stanza.options) for stanza in config.seals) if seal)
         if core.sealing.seals:
             open_by_itself(core)
