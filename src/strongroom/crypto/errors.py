@@ -14,3 +14,15 @@ class InvalidRecord(ValueError):
 
 class InvalidSignature(ValueError):
     """A MAC or a signature does not belong to this message."""
+
+
+class UnusableKey(ValueError):
+    """A public key that signatures will not be checked with: malformed, too weak, private, or of a kind that no algorithm here uses."""
+
+
+class InvalidToken(ValueError):
+    """A signed token (JWT) fails a check. The message names the check and quotes nothing that the token says."""
+
+
+class UnknownKey(InvalidToken):
+    """No key of those given bears the token's key id: the issuer may have a new one."""
