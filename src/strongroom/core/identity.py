@@ -4,7 +4,8 @@ Rules of this file:
 - The first login of an alias makes its entity; (mount accessor, alias name) leads to exactly one.
 - Alias names arrive canonical: the auth method made them so before lockout, look-up and audit.
 - An entity's policies and metadata are read at request time, so a change works on living tokens.
-- Rows: `entity/<id>` → Entity, `alias/<accessor>/<name>` → AliasEntry, `name/<entity name>` → NameEntry.
+- Rows: `entity/<id>` → Entity, `alias/<accessor>/<name>` → AliasEntry, `name/<entity name>` → NameEntry. In the second the "/" of a name
+  is written %2F and its "%" %25: an alias is one segment, whatever an issuer calls somebody.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Identities:
 
     def alias(self, transaction: Transaction, accessor: str, name: str) -> AliasEntry | None:
         """An alias's row."""
-        return transaction.view(areas.IDENTITY).settings(f"alias/{accessor}/{name}", AliasEntry)
+        return transaction.view(areas.IDENTITY).settings(_alias_row(accessor, name), AliasEntry)
 
     def identity(self, transaction: Transaction, entity_id: str) -> Known | None:
         """Policies and template values of an entity; None where it is gone."""
@@ -116,13 +117,13 @@ class Identities:
         if found is not None:
             if found.metadata != alias.metadata:
                 changed = msgspec.structs.replace(found, metadata=alias.metadata, updated=transaction.now)
-                view.put(f"alias/{mount.accessor}/{alias.name}", changed)
+                view.put(_alias_row(mount.accessor, alias.name), changed)
             return found.entity_id
         entity_id = uuid4_text()
         name = f"entity_{base62(8).lower()}"
         now = transaction.now
         view.put(
-            f"alias/{mount.accessor}/{alias.name}",
+            _alias_row(mount.accessor, alias.name),
             AliasEntry(
                 uuid4_text(), alias.name, entity_id, mount.accessor, mount.path, mount.kind, alias.metadata, alias.custom_metadata, now, now
             ),
@@ -130,3 +131,7 @@ class Identities:
         view.put(f"entity/{entity_id}", Entity(entity_id, name, aliases=((mount.accessor, alias.name),), created=now, updated=now))
         view.put(f"name/{name}", NameEntry(entity_id))
         return entity_id
+
+
+def _alias_row(accessor: str, name: str) -> str:
+    return f"alias/{accessor}/{name.replace('%', '%25').replace('/', '%2F')}"

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import msgspec
 from msgspec import UNSET
 
-from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, role_name, shown_old, shown_role
+from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, shown_old, shown_role
 from strongroom.auth.approle.store import Store
 from strongroom.core.engine import delete, read, write
+from strongroom.core.names import role_name
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest
 

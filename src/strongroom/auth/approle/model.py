@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Final
 
@@ -29,8 +28,6 @@ NEVER: Final = "0001-01-01T00:00:00Z"
 
 MAX_SECRET: Final = 4_096
 """Characters of a secret id that a caller chose; Vault's limit."""
-
-_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?", re.ASCII)
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -92,14 +89,6 @@ class SecretIdBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # -- roles ----------------------------------------------------------------------------------------------------------------------
-
-
-def role_name(text: str) -> str:
-    """A role's name in its one form: ASCII lower case. Raises InvalidRequest."""
-    name = text.lower() if text.isascii() else ""
-    if not _NAME.fullmatch(name):
-        raise InvalidRequest("a role's name is made of up to 128 ASCII letters, digits and _ . - and neither begins nor ends with . or -")
-    return name
 
 
 def canonical_role_id(text: str) -> str:

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import msgspec
 
-from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, role_name, shown_old, shown_role
+from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, shown_old, shown_role
 from strongroom.auth.approle.store import Store
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.names import role_name
 from strongroom.core.request import Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest

@@ -16,10 +16,11 @@ from typing import NoReturn
 
 import msgspec
 
-from strongroom.auth.approle.model import Role, SecretId, canonical_role_id, role_name
+from strongroom.auth.approle.model import Role, SecretId, canonical_role_id
 from strongroom.barrier.view import decoder
 from strongroom.core.engine import Engine
 from strongroom.core.lockout import unlock
+from strongroom.core.names import role_name
 from strongroom.errors import InvalidRequest, NotFound
 
 LABEL = b"approle secret ids"
