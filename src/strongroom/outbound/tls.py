@@ -18,6 +18,10 @@ from strongroom.errors import InvalidRequest
 MAX_CONTEXTS = 64
 """Contexts kept: reading the system's roots takes some 10 ms."""
 
+Versions = tuple[ssl.TLSVersion, ssl.TLSVersion]
+ANY_VERSION: Versions = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.MAXIMUM_SUPPORTED)
+"""Least and most. Below 1.2 nothing is spoken (RFC 8996)."""
+
 
 class ClientCertificate(NamedTuple):
     """What the server shows of itself: a chain, its own certificate first, and its key."""
@@ -29,19 +33,19 @@ class ClientCertificate(NamedTuple):
         return "ClientCertificate()"
 
 
-def tls_context(ca_pem: str = "", certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+def tls_context(ca_pem: str = "", certificate: ClientCertificate | None = None, versions: Versions = ANY_VERSION) -> ssl.SSLContext:
     """A context that verifies. Raises InvalidRequest for PEM that is none."""
-    return _context(ca_pem) if certificate is None else _with_certificate(_fresh(ca_pem), certificate)
+    return _context(ca_pem, versions) if certificate is None else _with_certificate(_fresh(ca_pem, versions), certificate)
 
 
 @lru_cache(maxsize=MAX_CONTEXTS)
-def _context(ca_pem: str) -> ssl.SSLContext:
-    return _fresh(ca_pem)
+def _context(ca_pem: str, versions: Versions) -> ssl.SSLContext:
+    return _fresh(ca_pem, versions)
 
 
-def _fresh(ca_pem: str) -> ssl.SSLContext:
+def _fresh(ca_pem: str, versions: Versions) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which verifies chain and name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version, context.maximum_version = versions
     try:
         if ca_pem:
             context.load_verify_locations(cadata=ca_pem)
