@@ -19,6 +19,7 @@ from strongroom.core.request import Operation
 from strongroom.core.work import Work
 from strongroom.errors import AuditFailed, InternalError, OutcomeUnknown, StorageUnusable, Unavailable
 from strongroom.server import committer as module
+from strongroom.server.slow import HASHING, OUTSIDE
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.testing.room import FakeClock
 from tests.core.audit.kit import Memory, device
@@ -364,7 +365,7 @@ def test_a_closed_committer_refuses_and_leaves_no_thread(loop: str) -> None:
             assert isinstance((await house.ask(UPDATE, path)).error, Unavailable)
 
     on_loop(loop, room(), scene)
-    assert threading.active_count() <= before + module.POOL_THREADS  # the pool's idle threads end on their own
+    assert threading.active_count() <= before + HASHING.threads + OUTSIDE.threads  # the pool's idle threads end on their own
 
 
 def test_sealed_is_an_answer(loop: str) -> None:

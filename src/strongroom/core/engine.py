@@ -39,10 +39,9 @@ _HOLE = re.compile(r"\{(\w+)(\.\.\.)?\}", re.ASCII)
 class Route(msgspec.Struct, frozen=True, eq=False):
     """One declared route. `method` is the engine's function, `fields` its compiled body.
 
-    `public`: no token asked for. `sudo`: the capability is needed too. `writes`: runs in the committing queue. `blocking`: may wait
-    for something outside and runs on the pool. `exists`: name of the method that tells CREATE from UPDATE. `large`: bodies up to 32 MiB.
-    `unchecked`: members that are not declared are the engine's business, no warning is due. `owner`: the class on whose object it runs
-    where that is not the engine's (see `Engine.apart`).
+    `public`: no token asked for. `sudo`: the capability is needed too. `writes`: runs in the committing queue. `exists`:
+    name of the method that tells CREATE from UPDATE. `large`: bodies up to 32 MiB. `unchecked`: members that are not declared are the
+    engine's business, no warning is due. `owner`: the class on whose object it runs where that is not the engine's (see `Engine.apart`).
     """
 
     operations: tuple[Operation, ...]
@@ -53,7 +52,6 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     public: bool
     sudo: bool
     writes: bool
-    blocking: bool
     exists: str
     large: bool
     unchecked: bool
@@ -98,7 +96,6 @@ class _Verb:
         public: bool = False,
         sudo: bool = False,
         writes: bool | None = None,
-        blocking: bool = False,
         exists: str = "",
         large: bool = False,
         unchecked: bool = False,
@@ -111,7 +108,6 @@ class _Verb:
             public=public,
             sudo=sudo,
             writes=writes,
-            blocking=blocking,
             exists=exists,
             large=large,
             unchecked=unchecked,

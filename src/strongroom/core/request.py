@@ -369,12 +369,16 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rerun(Exception):
-    """A call needs the result of something slow: run `fn` outside the lock, remember it under `key`, run the call again."""
+    """A call needs the result of something slow: run `fn` outside the lock, remember it under `key`, run the call again.
 
-    def __init__(self, key: tuple[Any, ...], fn: Callable[[], Any]) -> None:
+    `outside`: it waits for another host, not for a processor.
+    """
+
+    def __init__(self, key: tuple[Any, ...], fn: Callable[[], Any], *, outside: bool = False) -> None:
         super().__init__()
         self.key = key
         self.fn = fn
+        self.outside = outside
 
 
 class Raised:
@@ -413,9 +417,18 @@ class Call(msgspec.Struct, eq=False):
 
         Never stands in for a check of stored state: the call runs again from `resolve` once the result is there.
         """
-        key = (name, *inputs)
+        return self._once((name, *inputs), fn, outside=False)
+
+    def outside(self, name: str, *inputs: Any, fn: Callable[[], T]) -> T:
+        """As `once`, for what waits for another host: it has threads of its own, so that no password hash waits behind it.
+
+        It reads there. What changes something there may be done and forgotten: the process can end before the call runs again.
+        """
+        return self._once((name, *inputs), fn, outside=True)
+
+    def _once(self, key: tuple[Any, ...], fn: Callable[[], T], *, outside: bool) -> T:
         if key not in self.remembered:
-            raise Rerun(key, fn)
+            raise Rerun(key, fn, outside=outside)
         outcome = self.remembered[key]
         if isinstance(outcome, Raised):
             raise outcome.error

@@ -103,6 +103,11 @@ class Work:
         """Whether there are audit lines of it: not of what was answered without a call."""
         return self.audited and self.call is not None
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody would read the answer any more."""
+        return False
+
     def __repr__(self) -> str:
         return f"Work({self.request!r})"
 

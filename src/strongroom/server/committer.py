@@ -1,7 +1,7 @@
 """From a request to its answer: reads run at once, writes in groups, answers wait until they may leave.
 
 Rules of this file:
-- The loop runs calls; one thread takes the store's lock and commits; a small pool does what is slow. Nothing else runs in parallel.
+- The loop runs calls; one thread takes the store's lock and commits; the threads of slow.py do what is slow. Nothing else runs in parallel.
 - An answer leaves only after its audit lines are out and its group is durable. All reads of a tick share one audit write.
 - One group is in flight at a time; whatever arrives meanwhile forms the next one. That is what makes groups.
 - Nothing here can stop the loop: every step ends in an answer, if only an error.
@@ -12,26 +12,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
 from strongroom.core.core import Core
-from strongroom.core.group import GroupRun, record, work_out
+from strongroom.core.group import GroupRun, record
 from strongroom.core.request import Call, Rerun
 from strongroom.core.takeback import take_back
 from strongroom.core.transaction import NeedsCommit
 from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import AuditFailed, InternalError, StorageUnusable, StrongroomError, Unavailable
+from strongroom.server.slow import HASHING, OUTSIDE, Slow
 from strongroom.storage.api import Group
 
 MAX_PARKED = 4_096
 """Calls waiting in one worker; beyond it callers are told to come back."""
-POOL_THREADS = 2
-MAX_SLOW = 64
-"""Requests on the pool or waiting for it: at 30 ms a password hash the last one waits a second."""
 NO_LOCK = "the store's lock could not be taken; the server's log says why"
 SLICE_SECONDS = 0.002
 """How long a group keeps the loop before reads get a turn."""
@@ -70,8 +67,8 @@ class Committer:
         self._ready: list[Answer] = []
         self._flushing = False
         self._busy = False
-        self._slow = 0
-        self._pool = ThreadPoolExecutor(POOL_THREADS, "slow")
+        self._hashing = Slow("hash", HASHING, loop, self._again)
+        self._outside = Slow("outside", OUTSIDE, loop, self._again)
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._serve, name="commit", daemon=True)
         self._thread.start()
@@ -179,25 +176,25 @@ class Committer:
     # -- slow things --------------------------------------------------------------------------------------------
 
     def _later(self, work: Work, rerun: Rerun) -> None:
-        if self._slow >= MAX_SLOW and work.audited:
+        slow = self._outside if rerun.outside else self._hashing
+        if slow.full and work.audited:
             work.failed(Unavailable("too many slow requests, such as logins, are waiting; try again in a second"))
             self._record(work)
             self._park(work)
             return
-        self._slow += 1
-        self._pool.submit(self._work_out, work, rerun)
+        slow.take(work, rerun)
 
-    def _work_out(self, work: Work, rerun: Rerun) -> None:
-        """On the pool: get the result, then run the call again on the loop."""
-        self._loop.call_soon_threadsafe(self._again, work, rerun.key, work_out(rerun))
-
-    def _again(self, work: Work, key: object, outcome: object) -> None:
-        self._slow -= 1
-        work.remembered[key] = outcome
+    def _again(self, work: Work, rerun: Rerun, outcome: object) -> None:
+        """The result is there: run the call again."""
+        work.remembered[rerun.key] = outcome
         if work.audited:
             self.submit(work)
         else:
             self.enqueue(work)
+
+    @property
+    def _slow(self) -> int:
+        return self._hashing.held + self._outside.held
 
     # -- groups -------------------------------------------------------------------------------------------------
 
@@ -324,4 +321,5 @@ class Committer:
         self._closed = True
         self._orders.put(None)
         self._thread.join(5)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._hashing.close()
+        self._outside.close()

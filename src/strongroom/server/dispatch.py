@@ -29,6 +29,11 @@ class VaultWork(Work):
         self.exchange = exchange
         self.repeats = repeats
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection was closed."""
+        return self.exchange.gone
+
 
 def finish(work: Work) -> None:
     """Send what became of a work."""
