@@ -659,12 +659,19 @@ def test_renewal_goes_by_the_role_as_it_is_now_and_keeps_the_policies_of_the_log
     room.write(CI, {"token_ttl": 60, "token_policies": "other"})
     renewed = room.write("auth/token/renew-self", token=token).auth
     assert renewed is not None and (renewed.lease_duration, renewed.token_policies) == (60, ("default", "reader"))
-    room.delete(CI)
-    with pytest.raises(InvalidRequest, match="not renewing"):
-        room.write("auth/token/renew-self", token=token)
-    room.write(CI, {})
-    with pytest.raises(InvalidRequest, match="not renewing"):
-        room.write("auth/token/renew-self", token=token)
+
+
+def test_tokens_of_a_role_that_is_deleted_are_dead_whatever_is_made_under_its_name() -> None:
+    room = fresh()
+    room.write(ROLE + "other", {"token_policies": "reader"})
+    token = room.login(LOGIN, credentials(room)).client_token.reveal()
+    kept = room.login(LOGIN, credentials(room, ROLE + "other")).client_token.reveal()
+    room.request(Operation.DELETE, CI)
+    for _ in range(2):
+        with pytest.raises(PermissionDenied):
+            room.read("auth/token/lookup-self", token=token)
+        room.read("auth/token/lookup-self", token=kept)
+        room.write(CI, {})
 
 
 def test_tokens_of_an_unmounted_method_are_dead_and_its_rows_gone() -> None:

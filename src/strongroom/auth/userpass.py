@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from hmac import compare_digest
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
 from strongroom.core.fields import Names
 from strongroom.core.lockout import Lockout, canonical_name, unlock
+from strongroom.core.logins import end_logins
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, granted, is_here, renewed, shown
 from strongroom.crypto.passwords import (
@@ -102,7 +104,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         before = self._user(name)
         token = changed(before.token if before is not None else TokenParameters(), body)
         if body.password or body.password_hash:
-            hashed = self._hashed(body.password, body.password_hash)
+            hashed = self._hashed(name, before, body.password, body.password_hash)
         elif before is not None:
             hashed = before.hashed
         else:
@@ -111,19 +113,22 @@ class Userpass(Engine, kind="userpass", family="auth"):
 
     @delete("users/{name}")
     def delete_user(self, name: str) -> None:
-        """Delete a user; tokens of earlier logins live on until they end, but cannot be renewed."""
+        """Delete a user; tokens of earlier logins end with him."""
         name = canonical_name(name)
-        self.store.delete(f"users/{name}")
+        if self._user(name) is not None:
+            self.store.delete(f"users/{name}")
+            end_logins(self.call.transaction, self.mount, f"user/{name}")
         unlock(self.call.transaction, self.mount, name)
 
     @write("users/{name}/password", body=PasswordBody)
     def write_password(self, name: str, body: PasswordBody) -> None:
-        """Change a user's password."""
+        """Change a user's password; tokens of earlier logins end, unless it is the one he has."""
         name = canonical_name(name)
         user = self._known(name)
         if not body.password and not body.password_hash:
             raise InvalidRequest("missing password")
-        self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=self._hashed(body.password, body.password_hash)))
+        hashed = self._hashed(name, user, body.password, body.password_hash)
+        self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=hashed))
 
     @write("users/{name}/policies", body=PoliciesBody)
     def write_policies(self, name: str, body: PoliciesBody) -> None:
@@ -141,17 +146,32 @@ class Userpass(Engine, kind="userpass", family="auth"):
             raise InvalidRequest("username does not exist")
         return user
 
-    def _hashed(self, password: str, given: str) -> str:
-        """The hash to store. Raises InvalidRequest."""
+    def _hashed(self, name: str, before: User | None, password: str, given: str) -> str:
+        """The hash to store; where it is a new one, tokens of earlier logins end. Raises InvalidRequest."""
         if password and given:
             raise InvalidRequest("give either 'password' or 'password_hash'")
+        if before is not None and self._is_same(before.hashed, password, given):
+            return before.hashed  # scripts write the same user again and again, which is no reason to log him out
+        hashed = self._imported(given) if given else self._made(password)
+        if before is not None:
+            end_logins(self.call.transaction, self.mount, f"user/{name}")
+        return hashed
+
+    def _is_same(self, hashed: str, password: str, given: str) -> bool:
+        return self._matches(hashed, password) if password else compare_digest(hashed.encode(), given.encode())
+
+    def _made(self, password: str) -> str:
         try:
-            if given:
-                check_hash(given)
-                return given
             return self.call.once("hash", password, fn=lambda: hash_password(password))
-        except (UnusablePassword, UnusableHash) as error:
+        except UnusablePassword as error:
             raise InvalidRequest(str(error)) from None
+
+    def _imported(self, given: str) -> str:
+        try:
+            check_hash(given)
+        except UnusableHash as error:
+            raise InvalidRequest(str(error)) from None
+        return given
 
     # -- login --------------------------------------------------------------------------------------------------
 
@@ -174,7 +194,8 @@ class Userpass(Engine, kind="userpass", family="auth"):
             self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=fresh))
         alias = Alias(name, {"username": name})
         mount = self.mount.path
-        grant = granted(user.token, self.call, alias, f"{mount.removeprefix('auth/')[:-1]}-{name}", {"username": name})
+        shown_as = f"{mount.removeprefix('auth/')[:-1]}-{name}"
+        grant = granted(user.token, self.call, alias, shown_as, {"username": name}, rests_on=(f"user/{name}",))
         return Response(grant=msgspec.structs.replace(grant, path=f"{mount}login/{name}"))
 
     def _matches(self, hashed: str, password: str) -> bool:

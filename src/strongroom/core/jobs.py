@@ -14,6 +14,7 @@ from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
+from strongroom.core.logins import ForgetJob, WalkJob, forget, logins_stand, walked
 from strongroom.core.mounts import DrainJob, drain
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
 from strongroom.core.request import Call, TokenEntry
@@ -96,8 +97,26 @@ def _sweep_on(core: Core, transaction: Transaction, job: SweepJob, stone: Tombst
         job = SweepJob(job.era, "tokens")
     else:
         job = SweepJob(job.era, "remove")
-        when += max(core.mounts.ttls(mount).max for mount in core.mounts.table(transaction).by_uuid.values()) * SECOND if logins else 0
+        when += _longest(core, transaction) if logins else 0
     transaction.view(areas.TOMBSTONES).at(when, "sweep", job)
+
+
+def _longest(core: Core, transaction: Transaction) -> int:
+    """How long a batch token may live, in ns."""
+    return max(core.mounts.ttls(mount).max for mount in core.mounts.table(transaction).by_uuid.values()) * SECOND
+
+
+def _logins_walked(core: Core, call: Call, payload: bytes) -> None:
+    """One step of the walk that removes tokens whose logins were ended."""
+    job = decoder(WalkJob).decode(payload)
+    transaction = call.transaction
+    cursor = _revoke_page(core, transaction, job.cursor, lambda entry: not logins_stand(transaction, entry))
+    walked(transaction, cursor)
+
+
+def _login_forgotten(core: Core, call: Call, payload: bytes) -> None:
+    """No token from before the end of a login can live any more."""
+    forget(call.transaction, decoder(ForgetJob).decode(payload).row, _longest(core, call.transaction))
 
 
 def _policy_expired(_core: Core, call: Call, payload: bytes) -> None:
@@ -161,6 +180,8 @@ def lease_failed(core: Core, call: Call, due: Due) -> None:
 JOBS: dict[tuple[bytes, str], Job] = {
     (areas.MOUNTS, "drain"): _drain_mount,
     (areas.TOMBSTONES, "sweep"): _sweep,
+    (areas.TOMBSTONES, "walk"): _logins_walked,
+    (areas.TOMBSTONES, "forget"): _login_forgotten,
     (areas.POLICIES, "expire"): _policy_expired,
     (areas.TOKENS, "expire"): _token_expired,
     (areas.TOKENS, "revoke"): _token_expired,

@@ -173,6 +173,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     token_type: str = ""
     internal: dict[str, str] = {}
     """What the method wants back when the token is renewed; never shown."""
+    rests_on: tuple[str, ...] = ()
+    """Names of the auth method's own, such as "user/alice": ending one of them ends the token (core/logins.py)."""
     path: str = ""
     """Where the token comes from, where the request's own path is one of several spellings of it."""
 
@@ -325,6 +327,8 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """With `revoked`: those below it are orphans, not revoked too."""
     era: int = 0
     """The era (core/tombstones.py) in which it was made."""
+    rests_on: tuple[str, ...] = ()
+    """What of its auth mount it ends with (core/logins.py)."""
 
 
 class Token:

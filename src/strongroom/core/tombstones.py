@@ -88,18 +88,27 @@ class Tombstones:
 
     def add(self, transaction: Transaction, prefix: str, *, forced: bool = False) -> None:
         """Stage the end of everything issued below a path so far."""
-        era = self.era(transaction) + 1
+        standing = self.standing(transaction)
+        era = new_era(transaction)
         view = transaction.view(areas.TOMBSTONES)
-        for older in self.standing(transaction):
+        for older in standing:
             if covered(Tombstone(era, prefix), older.prefix, older.era) and forced >= older.forced:
                 self.remove(transaction, older)
-        view.put("era", Era(era))
         view.put(f"stone/{era}", Tombstone(era, prefix, forced))
         view.at(transaction.now, "sweep", SweepJob(era))
 
     def remove(self, transaction: Transaction, stone: Tombstone) -> None:
         """Stage that nothing is left below it."""
         transaction.view(areas.TOMBSTONES).delete(f"stone/{stone.era}")
+
+
+def new_era(transaction: Transaction) -> int:
+    """Begin an era: what was issued before it can be told from what comes after."""
+    view = transaction.view(areas.TOMBSTONES)
+    found = view.settings("era", Era)
+    number = found.number + 1 if found is not None else 1
+    view.put("era", Era(number))
+    return number
 
 
 def covered(stone: Tombstone, path: str, era: int) -> bool:

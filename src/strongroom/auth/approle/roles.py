@@ -58,7 +58,7 @@ class Roles(Store):
 
     @delete("role/{name}")
     def delete_role(self, name: str) -> None:
-        """Delete a role and its secret ids; tokens of earlier logins live on until they end, but cannot be renewed."""
+        """Delete a role and its secret ids; tokens of earlier logins end with it."""
         name = role_name(name)
         role = self.role(name)
         if role is not None:

@@ -20,6 +20,7 @@ from strongroom.auth.approle.model import Role, SecretId, canonical_role_id
 from strongroom.barrier.view import decoder
 from strongroom.core.engine import Engine
 from strongroom.core.lockout import unlock
+from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
 from strongroom.errors import InvalidRequest, NotFound
 
@@ -98,8 +99,9 @@ class Store(Engine):
         self.store.put(f"role/{name}", role)
 
     def remove(self, name: str, role: Role) -> None:
-        """Remove a role; its secret ids lead nowhere from now on, and a job clears them away."""
+        """Remove a role; its secret ids lead nowhere from now on, nor do tokens of its logins, and jobs clear them away."""
         self.store.delete(f"role/{name}")
+        end_logins(self.call.transaction, self.mount, f"role/{name}")
         self._forget_id(role)
         self.store.at(self.call.transaction.now, "drain", Below(b"s" + role.key))
 

@@ -120,9 +120,17 @@ def check_peer(parameters: TokenParameters, peer: Peer) -> None:
 
 
 def granted(
-    parameters: TokenParameters, call: Call, alias: Alias | None, display_name: str, internal: dict[str, str] | None = None
+    parameters: TokenParameters,
+    call: Call,
+    alias: Alias | None,
+    display_name: str,
+    internal: dict[str, str] | None = None,
+    rests_on: tuple[str, ...] = (),
 ) -> Grant:
-    """What a login under these parameters hands out; the alias's metadata goes on the token."""
+    """What a login under these parameters hands out; the alias's metadata goes on the token.
+
+    `rests_on` names what the token ends with: whoever deletes a user or role calls `end_logins` (core/logins.py) with that name.
+    """
     address = call.request.peer.address
     if parameters.strictly_bind_ip and not address:
         raise InvalidRequest("this login binds its token to the caller's address, and a unix socket has none; log in over TCP")
@@ -141,6 +149,7 @@ def granted(
         bound_cidrs=networks,
         token_type=parameters.type,
         internal=internal or {},
+        rests_on=rests_on,
     )
 
 

@@ -17,6 +17,7 @@ from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.committed import Committed
 from strongroom.core.identity import Identities
+from strongroom.core.logins import logins_stand
 from strongroom.core.mounts import Mounts
 from strongroom.core.policy.acl import Acl
 from strongroom.core.policy.policies import Policies
@@ -166,8 +167,10 @@ class Tokens:
         return None if entry is None or entry.revoked or not self._issuer_stands(transaction, entry) else entry
 
     def _issuer_stands(self, transaction: Transaction, entry: TokenEntry) -> bool:
-        """Whether the mount that issued a token still exists, and nobody ended all that was issued at its path."""
+        """Whether the mount that issued a token still exists, and neither what it rests on ended nor all that was issued at its path."""
         if entry.mount and not self._mounts.live(transaction, entry.mount):
+            return False
+        if entry.rests_on and not logins_stand(transaction, entry):
             return False
         return not self._tombstones.covers(transaction, entry.path, entry.era)
 
@@ -263,6 +266,7 @@ class Tokens:
             mount=mount.uuid if mount is not None else b"",
             internal={key: value for key, value in grant.internal.items() if key != "entity_id"} if grant.internal else {},
             era=self._tombstones.era(transaction),
+            rests_on=grant.rests_on,
         )
 
     def _store(self, transaction: Transaction, entry: TokenEntry, token_id: str) -> Secret:
