@@ -2,18 +2,22 @@
 
 Rules of this file:
 - What is kept here is dropped by `forget` alone, from what the store's feed says; nothing has a time to live.
+- Other processes may commit at any time. Whoever reads outside a group calls `follow` first and asks `steady` afterwards: a state that
+  was read half before and half after a commit is read again. Where this process commits alone both cost one comparison.
 - A directory is the decrypted, sorted names below one prefix. It stands until a row below it comes or goes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from strongroom.barrier.barrier import Barrier, Keys
 from strongroom.barrier.cache import Cache, Entry
 from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import decoder
-from strongroom.storage.api import AREA, HEADER, Child, Storage
+from strongroom.storage.api import AREA, HEADER, Child, Feed, Storage
+from strongroom.storage.newest import ALONE, Newest, stamp
 
 T = TypeVar("T")
 
@@ -22,7 +26,10 @@ MAX_LISTED = 200_000
 
 
 class Committed:
-    """Plaintext of committed rows, through the cache. `gsn` is the commit up to which the cache is known to be right."""
+    """Plaintext of committed rows, through the cache. `gsn` is the commit up to which the cache is known to be right.
+
+    `newest[0]` equals `standing` while no process has committed since. `followers` are called after others' commits were heard of.
+    """
 
     def __init__(self, storage: Storage, barrier: Barrier, cache: Cache) -> None:
         self.storage = storage
@@ -31,12 +38,58 @@ class Committed:
         self._directories: dict[bytes, list[str]] = {}
         self._listed = 0
         self.gsn = 0
+        self.newest: Sequence[int] = ALONE
+        self.standing = ALONE[0]
+        self.followers: list[Callable[[], None]] = []
+        self._shared = self._looked = False
+
+    # -- what others commit ---------------------------------------------------------------------------------------
+
+    def share(self, newest: Newest) -> None:
+        """Other processes commit too, and say so in this word."""
+        self.newest, self._shared = newest.word, True
+        self.stand(self.gsn)
+
+    def stand(self, gsn: int) -> None:
+        """The cache is right up to this commit."""
+        self.gsn = gsn
+        if self._shared:
+            self.standing = stamp(gsn)
+
+    def follow(self) -> None:
+        """Drop what others changed; what is read from here on is of now. Raises StorageUnusable."""
+        self._looked = False
+        if self.newest[0] != self.standing:
+            self.heard(self.storage.changed(self.gsn))
+
+    def heard(self, feed: Feed) -> None:
+        """Drop what these commits of others changed."""
+        if feed.keys is None:
+            self.forget(None, None)
+        elif feed.keys:
+            self.forget(list(feed.keys), list(feed.keys))
+        self.stand(feed.gsn)
+        if feed.keys is None or feed.keys:
+            for follower in self.followers:
+                follower()
+
+    def steady(self) -> bool:
+        """Whether all that was read since `follow` was of one moment. What came from memory alone was."""
+        return not self._looked or self.newest[0] == self.standing or self.storage.changed(self.gsn).gsn == self.gsn
+
+    @property
+    def store(self) -> Storage:
+        """The store, to read from: what stands there may be newer than what is kept."""
+        self._looked = True
+        return self.storage
+
+    # -- rows -----------------------------------------------------------------------------------------------------
 
     def entry(self, key: bytes) -> Entry:
         """What the store holds at a row key."""
         entry = self.cache.rows.get(key)
         if entry is None:
-            entry = self.cache.keep(key, self.storage.get_many((key,)).get(key))
+            entry = self.cache.keep(key, self.store.get_many((key,)).get(key))
         return entry
 
     def plain(self, key: bytes) -> bytes | None:
@@ -70,7 +123,7 @@ class Committed:
             elif entry.record is not None:
                 found[key] = entry.record
         if missing:
-            records = self.storage.get_many(missing)
+            records = self.store.get_many(missing)
             for key in missing:
                 self.cache.keep(key, records.get(key))
             found.update(records)
@@ -85,7 +138,7 @@ class Committed:
         """The sorted directory of a prefix, kept until a name in it comes or goes."""
         kept = self._directories.get(prefix)
         if kept is None:
-            kept = decrypted_names(self.barrier.keys, prefix, self.storage.children(prefix, b"", -1))
+            kept = decrypted_names(self.barrier.keys, prefix, self.store.children(prefix, b"", -1))
             self._listed += len(kept) + 1
             if self._listed > MAX_LISTED:
                 self._directories.clear()

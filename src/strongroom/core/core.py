@@ -105,6 +105,7 @@ class Core:
         self.leases = Leases(self.tombstones, self.mounts, self.tokens)
         self.wrapping = Wrapping(self.tokens)
         self.devices = AuditDevices(self.committed, audit, process, clock, settings.audit_directory)
+        self.committed.followers.append(self.devices.catch_up)
         self.sealing = Sealing()
         self.public: dict[str, Callable[[Core, Request], Response]] = {}
         self._found: dict[tuple[Operation, str], Found] = {}

@@ -38,11 +38,7 @@ class GroupRun:
         self._lost = core.audit.lost
         self._written = Written({}, {})
         self._old: dict[bytes, bytes] = {}
-        if group.feed.keys is None:
-            core.committed.forget(None, None)
-        elif group.feed.keys:
-            core.committed.forget(list(group.feed.keys), list(group.feed.keys))
-        core.committed.gsn = group.feed.gsn
+        core.committed.heard(group.feed)
 
     @property
     def full(self) -> bool:
@@ -134,7 +130,7 @@ class GroupRun:
 
     def _committed(self) -> None:
         committed = self.core.committed
-        committed.gsn = self.group.gsn
+        committed.stand(self.group.gsn)
         old, (puts, terms) = self._old, self._written
         kept = committed.cache.rows
         keep = [key for key in puts if key in kept]

@@ -160,7 +160,7 @@ class Transaction:
     def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]:
         """Names below a prefix, staged ones included."""
         staged = self._below(prefix)
-        storage = self.committed.storage
+        storage = self.committed.store
         if not staged:
             return storage.children(prefix, after, limit)
         found = {child.key: child for child in storage.children(prefix, b"", -1)}
@@ -179,7 +179,7 @@ class Transaction:
         deeper = {row: value for row, value in staged.items() if row.startswith(key) and len(row) > len(key)}
         folder = any(value is not None for value in deeper.values())
         if not folder and before is not None and before.folder:
-            rows = self.committed.storage.scan(key + b"\0", key + b"\xff\xff\xff", len(deeper) + 1)
+            rows = self.committed.store.scan(key + b"\0", key + b"\xff\xff\xff", len(deeper) + 1)
             folder = any(row not in deeper for row, _ in rows)
         return Child(key, leaf, folder) if leaf or folder else None
 
@@ -198,7 +198,7 @@ class Transaction:
         enough = limit if limit < 0 else limit + sum(plaintext is None for plaintext in staged.values())
         open_row = self.committed.barrier.open
         rows: dict[bytes, bytes | None] = {
-            key: None if key in staged else open_row(key, record) for key, record in self.committed.storage.scan(start, stop, enough)
+            key: None if key in staged else open_row(key, record) for key, record in self.committed.store.scan(start, stop, enough)
         }
         rows.update(staged)
         ordered = [(key, plaintext) for key, plaintext in sorted(rows.items()) if plaintext is not None]

@@ -44,12 +44,31 @@ class Work:
         self.fault: BaseException | None = None
 
     def run(self, core: Core, group: Staged | None) -> Staged:
-        """One attempt; returns what may commit of it. Raises NeedsCommit and Rerun; any other failure ends up in `error`."""
+        """One attempt; returns what may commit of it. Raises NeedsCommit and Rerun; any other failure ends up in `error`.
+
+        Outside a group the state may change under the call; then it runs again, and in the end under the lock, where it cannot.
+        """
+        for _ in range(UNSTEADY_RUNS):
+            staged = self._once(core, group)
+            if group is not None or self.call is None or self._steady(core):
+                return staged
+        raise NeedsCommit
+
+    def _steady(self, core: Core) -> bool:
+        try:
+            return core.committed.steady()
+        except StrongroomError as error:
+            self._failed_with(error)
+            return True
+
+    def _once(self, core: Core, group: Staged | None) -> Staged:
         self.call = self.response = self.error = self.fault = None
         transaction: Transaction | None = None
         try:
             if self._answered(core):
                 return Staged()
+            if group is None:
+                core.committed.follow()
             transaction = core.transaction(group)
             call = self.call = Call(self.request, self.request.operation, transaction, remembered=self.remembered)
             self._attempt(core, call)
@@ -112,6 +131,8 @@ class Work:
         return f"Work({self.request!r})"
 
 
+UNSTEADY_RUNS = 3
+"""Attempts outside a group while others commit between what is read: one in fifty needs a second one on a busy host."""
 MAX_RERUNS = 64
 """Slow results that one call may ask for, one after another: a login needs two or three."""
 

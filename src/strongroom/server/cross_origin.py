@@ -62,6 +62,7 @@ class CrossOrigin:
 
     def _settings(self) -> Cors:
         try:
+            self._core.committed.follow()
             return cors(self._core.transaction(None))
         except StrongroomError:
             return Cors()

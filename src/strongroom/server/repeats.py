@@ -6,7 +6,7 @@ Rules of this file:
   The secret is not: it is decrypted anew each time, and both audit lines are written each time.
 - A kept read counts while the very objects it was made of stand: the token as `core.tokens` keeps it (any change of tokens, policies,
   mounts, identities or tombstones drops that), the row as the cache keeps it (any commit of it drops that), the audit devices, the keys.
-  One that does not count any more is forgotten and takes the long way.
+  What other processes committed is heard of first. One that does not count any more is forgotten and takes the long way.
 - This is the one place where a request does not pass `resolve`; whatever it comes to decide by, `_repeatable` must refuse
   or `answer` compare.
 """
@@ -96,9 +96,12 @@ class Repeats:
             return False
         kept = cast(Kept, head.answer)
         core = self._core
+        committed = core.committed
+        if committed.newest[0] != committed.standing and not self._followed():
+            return False
         if (
             core.tokens.kept.get(kept.digest) is not kept.token
-            or core.committed.cache.rows.get(kept.row) is not kept.entry
+            or committed.cache.rows.get(kept.row) is not kept.entry
             or core.audit.devices is not kept.devices
             or core.barrier.held is not kept.keys
             or (kept.deadline and core.clock.now() >= kept.deadline)
@@ -114,6 +117,14 @@ class Repeats:
         size = kept.fixed + len(text)
         message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, size, kept.before, request_id, kept.between, text, kept.after)
         self._committer.park(RepeatedRead(exchange, message))
+        return True
+
+    def _followed(self) -> bool:
+        """Hear of what others committed; False where the store does not say, and the long way will."""
+        try:
+            self._core.committed.follow()
+        except StrongroomError:
+            return False
         return True
 
     def _tail(self, peer: Peer) -> bytes:

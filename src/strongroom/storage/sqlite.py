@@ -4,6 +4,7 @@ Rules of this file:
 - Every thread reads through a connection of its own; the one writing connection belongs to whoever holds the open group, so the
   event loop may `apply` what the committer thread began. Nothing is opened before it is used: construct it anywhere, use it after the fork.
 - Groups of all processes queue on `commit.lock`, a blocking flock. SQLite's own busy handler polls, which costs four times the wait.
+- Where several processes share the store, each is given the same `newest`: it says to all of them that something was committed.
 - After a failed write the writing connection is closed, which undoes the group, and the next group opens a new one. After a failed
   fsync nobody knows what the disk holds: the whole object refuses everything from then on, and the process must be restarted.
 """
@@ -26,6 +27,7 @@ from strongroom.storage import statements, walk
 from strongroom.storage.api import INDEX_KEY, Child, Feed
 from strongroom.storage.database import SETTINGS, integrity, open_database, unusable
 from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock
+from strongroom.storage.newest import Newest
 
 CHECKPOINT_PAGES = 4_000
 """Log pages (16 MiB) before they are copied into the database: three fsyncs for some fifty groups."""
@@ -46,9 +48,16 @@ class SqliteStorage:
     settings: ClassVar[Mapping[str, int | str]] = SETTINGS
 
     def __init__(
-        self, directory: Path, *, clock: Clock | None = None, vfs: str | None = None, checkpoint_pages: int = CHECKPOINT_PAGES
+        self,
+        directory: Path,
+        *,
+        clock: Clock | None = None,
+        vfs: str | None = None,
+        checkpoint_pages: int = CHECKPOINT_PAGES,
+        newest: Newest | None = None,
     ) -> None:
         self.directory = directory
+        self.newest = newest
         self._clock: Clock = clock or SystemClock()
         self._vfs = vfs
         self._checkpoint_pages = checkpoint_pages
@@ -232,6 +241,8 @@ class SqliteGroup:
         self.feed, self.min_epoch = statements.read_feed(cursor, since)
         self.gsn = self.feed.gsn + 1
         self.entries = statements.select(cursor, [*keys, INDEX_KEY])
+        if store.newest is not None:
+            store.newest.stands(self.feed.gsn)
 
     def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
         self._need_open()
@@ -254,15 +265,19 @@ class SqliteGroup:
 
     def commit(self) -> None:
         self._need_open()
-        now = self._store._clock.now()
+        now, newest = self._store._clock.now(), self._store.newest
         try:
             self._cursor.execute(statements.RECORD, (self.gsn, now, self.id, walk.pack(self._changed)))
             self._cursor.execute(statements.ADVANCE, (self.gsn,))
             if self.gsn % PRUNE_EVERY == 0:
                 self._cursor.execute(statements.PRUNE, (self.gsn - CHANGES_KEPT, now - CHANGES_AGE))
+            if newest is not None:
+                newest.moves(self.feed.gsn)
             self._cursor.execute("COMMIT")
         except apsw.Error as error:
             raise self._fail(error) from error
+        if newest is not None:
+            newest.stands(self.gsn)
         self._open = False
         self._store._release()
 
