@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Seconds
+from strongroom.core.glob import fits_any
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.token.parameters import token_type
 from strongroom.core.token.terms import bound_cidrs
@@ -160,25 +161,8 @@ def role_policies(role: Role, wanted: tuple[str, ...], parent: tuple[str, ...], 
 
 def allows_alias(role: Role, name: str) -> bool:
     """Whether a token may be made for this entity alias (lower case)."""
-    return any(_fits(name, pattern) for pattern in role.allowed_entity_aliases)
+    return fits_any(name, role.allowed_entity_aliases)
 
 
 def _among(name: str, names: tuple[str, ...], globs: tuple[str, ...]) -> bool:
-    return name in names or any(_fits(name, glob) for glob in globs)
-
-
-def _fits(text: str, glob: str) -> bool:
-    """`*` stands for any text; linear in text times pieces."""
-    first, *rest = glob.split("*")
-    if not rest:
-        return text == glob
-    last = rest.pop()
-    if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for piece in rest:
-        at = text.find(piece, at, end)
-        if at < 0:
-            return False
-        at += len(piece)
-    return True
+    return name in names or fits_any(name, globs)
