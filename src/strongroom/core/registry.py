@@ -24,6 +24,9 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 ALIASES = {"kv-v1": ("kv", {"version": "1"}), "kv-v2": ("kv", {"version": "2"}), "generic": ("kv", {"version": "1"})}
 """Kinds that Vault's clients say for a kind and options of ours."""
 
+BESIDE = {"oidc": "jwt"}
+"""Kinds that have a name of their own in answers, and whose class lies in the file of another kind."""
+
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
 
@@ -34,7 +37,7 @@ def engine_class(family: Family | str, kind: str, version: str = "") -> type[Eng
         if not _KIND.fullmatch(kind):
             raise InvalidRequest("the type is not the name of an engine")
         for package in PACKAGES[family]:
-            name = f"{package}.{kind.replace('-', '_')}"
+            name = f"{package}.{BESIDE.get(kind, kind).replace('-', '_')}"
             if importlib.util.find_spec(name) is not None:
                 importlib.import_module(name)
         found = _registered(family, kind, version)
@@ -53,4 +56,4 @@ def kinds(family: Family) -> list[str]:
     for package in PACKAGES[family]:
         path = importlib.import_module(package).__path__
         found |= {module.name.replace("_", "-") for module in pkgutil.iter_modules(path) if not module.name.startswith("_")}
-    return sorted(found)
+    return sorted(found | {kind for kind, file in BESIDE.items() if file in found})

@@ -1,0 +1,20 @@
+"""jwt and oidc: machines and people who log in with what an issuer of theirs says about them.
+
+Rules of this package:
+- One engine under two kinds, as in Vault: what a mount can do depends on its configuration and roles, not on its kind.
+- `config`, `roles`, `claims` and `redirects` are what is stored and its rules, pure; `store` the rows and the check of a token; `routes`
+  and `login` the routes.
+"""
+
+from strongroom.auth.jwt.login import Login
+from strongroom.auth.jwt.routes import Routes
+
+__all__ = ["Jwt", "Oidc"]
+
+
+class Jwt(Routes, Login, kind="jwt", family="auth"):
+    """Log in with a JSON Web Token, or in a browser through OpenID Connect."""
+
+
+class Oidc(Jwt, kind="oidc", family="auth"):
+    """Log in in a browser through OpenID Connect, or with a JSON Web Token."""

@@ -1,0 +1,112 @@
+"""The rows of a jwt mount, and how a token becomes claims.
+
+    config        Config          role/<name>   Role            cel/<name>   CelRole
+    secret        ClientSecret
+
+Rules of this file:
+- A signature is checked, and a key fetched, on the pool; what the claims must say is checked after that, by the clock of the commit.
+- Whoever has an issuer described by itself gets that issuer's tokens only, also where no bound_issuer is set: large providers sign the
+  tokens of all their tenants with the same keys.
+"""
+
+from __future__ import annotations
+
+from strongroom.auth.jwt.claims import Claims
+from strongroom.auth.jwt.config import ClientSecret, Config, static_keys
+from strongroom.auth.jwt.roles import Role
+from strongroom.core.engine import Engine
+from strongroom.core.names import role_name
+from strongroom.crypto import claims as registered
+from strongroom.crypto.errors import InvalidToken
+from strongroom.crypto.jws import Token, parse
+from strongroom.errors import InvalidRequest
+from strongroom.outbound.errors import BadAnswer
+from strongroom.outbound.issuers import Discovery, Issuers, Source, issuers, named_by, well_known
+
+
+class Store(Engine):
+    """Finds the configuration and the roles, and checks tokens."""
+
+    def configuration(self) -> Config:
+        """The mount's configuration. Raises InvalidRequest where there is none."""
+        config = self.store.settings("config", Config)
+        if config is None:
+            raise InvalidRequest("could not load configuration")
+        return config
+
+    def client_secret(self) -> ClientSecret | None:
+        """What this server proves itself to the provider with."""
+        return self.store.get("secret", ClientSecret)
+
+    def asked_role(self, config: Config, name: str) -> str:
+        """The name of the role that a login is for. Raises InvalidRequest."""
+        asked = name or config.default_role
+        if not asked:
+            raise InvalidRequest("missing role")
+        return role_name(asked)
+
+    def role(self, name: str) -> Role | None:
+        """A role by its canonical name."""
+        return self.store.settings(f"role/{name}", Role)
+
+    def known(self, name: str) -> Role:
+        """A role that is logged in to. Raises InvalidRequest."""
+        role = self.role(name)
+        if role is None:
+            raise InvalidRequest(f'role "{name}" could not be found')
+        return role
+
+    def verified(self, text: str, config: Config) -> Claims:
+        """The claims of a token whose signature holds and whose issuer is right. Raises InvalidRequest and OutboundError."""
+        if not text:
+            raise InvalidRequest("missing token")
+        try:
+            token = parse(text, config.algorithms)
+            claims, issuer = self._signed(token, text, config)
+            if config.bound_issuer or issuer:
+                registered.check_issuer(claims, {config.bound_issuer or issuer})
+        except InvalidToken as error:
+            raise invalid(error) from None
+        return claims
+
+    def _signed(self, token: Token, text: str, config: Config) -> tuple[Claims, str]:
+        """Claims, and the issuer that the keys are of where it describes itself."""
+        now, found = self.clock.monotonic(), issuers(self.outbound)
+        if config.jwt_validation_pubkeys:
+            keys = config.jwt_validation_pubkeys
+            return self.call.once("token", text, keys, fn=lambda: token.verify(static_keys(keys))), ""
+        if config.key_sets:
+            sources = config.key_sets
+            return self.call.outside("token", text, sources, fn=lambda: found.verified(token, sources, now)), ""
+        source = config.issuer
+        assert source is not None
+        return self.call.outside("token", text, source, fn=lambda: _by_issuer(found, source, token, now))
+
+    def check_claims(self, claims: Claims, audiences: tuple[str, ...], leeway: registered.Leeway) -> None:
+        """The token is for this role, now. Raises InvalidRequest."""
+        try:
+            registered.check_times(claims, self.call.transaction.now, leeway)
+            if audiences:
+                registered.check_audience(claims, audiences)
+            elif registered.audiences(claims):
+                raise InvalidRequest("audience claim found in JWT but no audiences bound to the role")
+        except InvalidToken as error:
+            raise invalid(error) from None
+
+
+def described(found: Issuers, source: Source, now: float) -> Discovery:
+    """An issuer's description, which must be of the issuer that was written down (Discovery, section 4.3). Raises OutboundError."""
+    discovery = found.discovery(well_known(source), now)
+    if discovery.issuer != source.url:
+        raise BadAnswer(source.url, "it describes another issuer; write oidc_discovery_url as the issuer writes itself")
+    return discovery
+
+
+def _by_issuer(found: Issuers, source: Source, token: Token, now: float) -> tuple[Claims, str]:
+    discovery = described(found, source, now)
+    return found.verified(token, [named_by(source, discovery.jwks_uri)], now), discovery.issuer
+
+
+def invalid(error: InvalidToken) -> InvalidRequest:
+    """What is answered to a token that fails a check."""
+    return InvalidRequest(f"error validating token: {error}")
