@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from strongroom.core.hcl import parse
+from strongroom.core.lockout import Limits
 from strongroom.core.policy.rules import parse_policy
 from strongroom.server import config, config_ignored
 from strongroom.server.config import Config, Listener, Store, parse_config
@@ -18,7 +19,7 @@ from tests.docs.reference import engines, text_of
 from tests.lint.source import PACKAGE, ROOT
 
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
-DERIVED = frozenset(("listeners", "storage", "seals", "audit", "outbound_allow", "unauthenticated_metrics_access", "warnings"))
+DERIVED = frozenset("listeners storage seals audit outbound_allow user_lockout unauthenticated_metrics_access warnings".split())
 """Members of Config that are made of stanzas; all others are top-level keys."""
 
 
@@ -48,14 +49,24 @@ def _empty(default: object) -> str:
     return "`false`" if default is False else "–"
 
 
+LOCKOUT = {
+    "lockout_threshold": f"`{Limits().threshold}`",
+    "lockout_duration": f"`{Limits().duration // 60}m`",
+    "lockout_counter_reset": f"`{Limits().reset // 60}m`",
+    "disable_lockout": "`false`",
+    "lockout_profile": "`default`",
+}
+
+
 @pytest.mark.parametrize(
     ("heading", "expected"),
     [
         ("Top level", defaults(Config, *DERIVED)),
         ('listener "tcp" and listener "unix"', defaults(Listener, "kind")),
         ("storage", defaults(Store, "kind")),
+        ("user_lockout", LOCKOUT),
     ],
-    ids=["top", "listener", "storage"],
+    ids=["top", "listener", "storage", "user_lockout"],
 )
 def test_the_configuration_names_every_key_and_its_default(heading: str, expected: dict[str, str]) -> None:
     assert table(heading) == expected

@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
 from strongroom.core.fields import Names
-from strongroom.core.lockout import Lockout, canonical_name, unlock
+from strongroom.core.lockout import canonical_name, unlock
 from strongroom.core.logins import end_logins
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, granted, is_here, renewed, shown
@@ -183,7 +183,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
             raise InvalidRequest("missing password")
         user = self._user(name)
         right = self._matches(user.hashed if user is not None else DUMMY, body.password)
-        lockout = Lockout(self.call.transaction, self.mount, name, known=user is not None)
+        lockout = self.lockout(name, known=user is not None)
         lockout.check()
         if user is None or not (right and is_here(user.token, self.call.request.peer)):
             lockout.failed()

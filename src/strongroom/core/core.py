@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,7 @@ from strongroom.core.fields import read_fields
 from strongroom.core.help import help_response, no_handler, warned
 from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
+from strongroom.core.lockout import Limits, limits
 from strongroom.core.mounts import Mounts, Ttls
 from strongroom.core.policy import listing
 from strongroom.core.policy.policies import Policies
@@ -65,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     open_generate_root: bool = False
     default_lease_ttl: int = 0
     max_lease_ttl: int = 0
+    user_lockout: dict[str, dict[str, Any]] = {}
+    """By kind of auth method, or "all": what `user_lockout_config` takes."""
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +80,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     args: tuple[str, ...]
     relative: str
     ttls: Ttls = Ttls()
+    limits: Limits = Limits()
 
 
 class SystemEngine(Engine):
@@ -217,7 +222,12 @@ class Core:
             return Found(mount, None, None, (), relative)
         match = engine.router.find(operation, relative)
         route, args = match if match is not None else (None, ())
-        return Found(mount, engine, route, args, relative, self.mounts.ttls(mount))
+        return Found(mount, engine, route, args, relative, self.mounts.ttls(mount), self.limits(mount))
+
+    def limits(self, mount: Mount) -> Limits:
+        """How much guessing locks a name: as the mount is tuned, else as the server is configured."""
+        configured = self.settings.user_lockout
+        return limits(mount.config.user_lockout_config, configured.get(mount.kind), configured.get("all"))
 
     def engine(self, call: Call, found: Found) -> Engine:
         """The engine object of this call."""
@@ -230,6 +240,7 @@ class Core:
         outbound = self.outbound.confined() if mount.namespace else self.outbound
         engine = kind(call, mount, call.transaction.view(mount.uuid), self.clock, outbound)
         engine.default_ttl, engine.max_ttl = found.ttls
+        engine.limits = found.limits
         if isinstance(engine, SystemEngine):
             engine.core = self
         if mount is call.mount and found.route is not None:
@@ -239,7 +250,7 @@ class Core:
     def engine_of(self, call: Call, mount: Mount) -> Engine:
         """The engine of a mount that is not the one the request came in by."""
         kind = engine_class(mount.family, mount.kind, mount.options.get("version", ""))
-        return self.engine(call, Found(mount, kind, None, (), "", self.mounts.ttls(mount)))
+        return self.engine(call, Found(mount, kind, None, (), "", self.mounts.ttls(mount), self.limits(mount)))
 
     # -- run ----------------------------------------------------------------------------------------------------
 

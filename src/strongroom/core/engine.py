@@ -25,6 +25,7 @@ import msgspec
 from strongroom.barrier.view import View
 from strongroom.clock import Clock
 from strongroom.core.fields import Fields, compile_fields
+from strongroom.core.lockout import Limits, Lockout
 from strongroom.core.request import Call, Grant, LeaseTerms, Mount, Operation, Response
 from strongroom.errors import NotFound
 from strongroom.outbound.client import Outbound
@@ -220,6 +221,8 @@ class Engine:
     default_ttl: int
     max_ttl: int
     """Seconds that what this mount issues lasts where nobody says otherwise, and may last at all."""
+    limits: Limits
+    """How much guessing locks a name."""
     apart: ClassVar[bool] = False
     """Routes run on an object of the class that declares them: classes made into one engine do not meet in their helpers' names."""
 
@@ -249,6 +252,10 @@ class Engine:
         self.store = store
         self.clock = clock
         self.outbound = outbound
+
+    def lockout(self, name: str, *, known: bool) -> Lockout:
+        """The counter of wrong passwords for a canonical name; `known`: there is somebody of that name."""
+        return Lockout(self.call.transaction, self.mount, name, self.limits, known=known)
 
     # -- optional hooks -----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
+from strongroom.core.lockout import PruneJob, prune
 from strongroom.core.logins import ForgetJob, WalkJob, forget, logins_stand, walked
 from strongroom.core.mounts import DrainJob, drain
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
@@ -119,6 +120,12 @@ def _login_forgotten(core: Core, call: Call, payload: bytes) -> None:
     forget(call.transaction, decoder(ForgetJob).decode(payload).row, _longest(core, call.transaction))
 
 
+def _lockouts_pruned(core: Core, call: Call, payload: bytes) -> None:
+    """One step of a walk over counters of wrong passwords."""
+    bounds = {mount.accessor: core.limits(mount) for mount in core.mounts.table(call.transaction).by_uuid.values()}
+    prune(call.transaction, bounds, decoder(PruneJob).decode(payload))
+
+
 def _policy_expired(_core: Core, call: Call, payload: bytes) -> None:
     """A policy's time is over: it is removed, unless it was written anew meanwhile."""
     name = decoder(PolicyJob).decode(payload).name
@@ -182,6 +189,7 @@ JOBS: dict[tuple[bytes, str], Job] = {
     (areas.TOMBSTONES, "sweep"): _sweep,
     (areas.TOMBSTONES, "walk"): _logins_walked,
     (areas.TOMBSTONES, "forget"): _login_forgotten,
+    (areas.LOCKOUT, "prune"): _lockouts_pruned,
     (areas.POLICIES, "expire"): _policy_expired,
     (areas.TOKENS, "expire"): _token_expired,
     (areas.TOKENS, "revoke"): _token_expired,

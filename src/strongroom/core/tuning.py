@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Texts, compile_fields, read_fields
+from strongroom.core.lockout import limits
 from strongroom.core.mounts import Ttls
 from strongroom.core.request import Mount, MountConfig
 from strongroom.errors import InvalidRequest
@@ -72,6 +73,7 @@ class LockoutBody(msgspec.Struct, frozen=True, kw_only=True):
     lockout_counter_reset_duration: Any | UnsetType = UNSET
     lockout_counter_reset: Any | UnsetType = UNSET
     lockout_disable: bool | UnsetType = UNSET
+    lockout_profile: str | UnsetType = UNSET
 
 
 _CONFIG = compile_fields(ConfigBody)
@@ -174,7 +176,9 @@ def _lockout(mount: Mount, value: Mapping[str, Any]) -> dict[str, Any] | None:
             sent[name] = _ttl(mount, sent[name])
     if not 0 <= sent.get("lockout_threshold", 0) < 1 << 31:
         raise InvalidRequest("lockout_threshold must not be negative")
-    return {**(mount.config.user_lockout_config or {}), **sent} or None
+    after = {**(mount.config.user_lockout_config or {}), **sent} or None
+    limits(after)
+    return after
 
 
 _CHANGES: Final[Mapping[str, Callable[[Mount, Any], object]]] = {

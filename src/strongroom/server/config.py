@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from strongroom.core import hcl
 from strongroom.core.fields import Names, Seconds, Texts, compile_fields
+from strongroom.core.lockout import KINDS, limits
 from strongroom.errors import ConfigError, InvalidRequest
 from strongroom.outbound.addresses import allow_list
 from strongroom.server import config_ignored
@@ -108,6 +109,8 @@ class Config(_Top, frozen=True, kw_only=True):
     seals: tuple[SealStanza, ...] = ()
     audit: tuple[AuditStanza, ...] = ()
     outbound_allow: tuple[str, ...] = ()
+    user_lockout: dict[str, dict[str, Any]] = {}
+    """By kind of auth method, or "all", under the names that tune has."""
     unauthenticated_metrics_access: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -125,13 +128,24 @@ class _Outbound(msgspec.Struct, frozen=True):
     allow: Names = Names()
 
 
+class UserLockout(msgspec.Struct, frozen=True):
+    """Body of a user_lockout stanza; the names are Vault's."""
+
+    lockout_threshold: int = 0
+    lockout_duration: Seconds = Seconds(0)
+    lockout_counter_reset: Seconds = Seconds(0)
+    disable_lockout: bool | None = None
+    lockout_profile: str = ""
+
+
 _TOP = compile_fields(_Top)
 _LISTENER = compile_fields(Listener)
 _STORE = compile_fields(Store)
 _AUDIT = compile_fields(_Audit)
 _OUTBOUND = compile_fields(_Outbound)
+_LOCKOUT = compile_fields(UserLockout)
 
-STANZAS = frozenset(("listener", "storage", "backend", "seal", "audit", "outbound", "telemetry"))
+STANZAS = frozenset(("listener", "storage", "backend", "seal", "audit", "outbound", "telemetry", "user_lockout"))
 
 STORES = {"file": "sqlite", "raft": "sqlite", "sqlite": "sqlite", "inmem": "inmem", "postgresql": "postgresql"}
 """Vault's names for a store, and which of ours it is."""
@@ -185,10 +199,28 @@ def _config(body: hcl.Body, reader: Reader) -> Config:
         seals=tuple(_seal(reader, block, alone=len(seals) == 1) for block in seals),
         audit=tuple(_audit(block) for block in _labelled(body, "audit")),
         outbound_allow=_outbound(reader, body),
+        user_lockout=_user_lockout(reader, body),
         unauthenticated_metrics_access=any(_opens_metrics(block.body) for block in body.blocks("telemetry")),
         warnings=tuple(reader.warnings),
         **msgspec.structs.asdict(top),
     )
+
+
+def _user_lockout(reader: Reader, body: hcl.Body) -> dict[str, dict[str, Any]]:
+    """A stanza's keys under the names that a mount's tune has for them."""
+    stanzas: dict[str, dict[str, Any]] = {}
+    for block in body.blocks("user_lockout", 1):
+        kind, where = block.labels[0], f'user_lockout "{block.labels[0]}"'
+        if kind not in ("all", *KINDS):
+            raise block.error(f"user_lockout is for all, {', '.join(KINDS)}; not for {hcl.shown(kind)}")
+        if kind in stanzas:
+            raise block.error(f"there is a second {where}; keep one")
+        found: UserLockout = read(where, _LOCKOUT, reader.members(where, block.body, _LOCKOUT.names))
+        stanza = msgspec.structs.asdict(found)
+        stanza["lockout_disable"] = stanza.pop("disable_lockout")
+        limits(stanza)
+        stanzas[kind] = stanza
+    return stanzas
 
 
 class _Telemetry(msgspec.Struct, frozen=True):

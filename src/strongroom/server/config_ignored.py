@@ -14,7 +14,7 @@ TOP = frozenset(
     feature_flags ha_backend ha_storage imprecise_lease_role_tracking initialize introspection_endpoint kms_library license_path
     log_requests_level log_rotate_bytes log_rotate_duration log_rotate_max_files plugin plugin_auto_download plugin_auto_register
     plugin_directory plugin_download_behavior plugin_file_permissions plugin_file_uid plugin_tmpdir post_unseal_trace_directory
-    raw_storage remove_irrevocable_lease_after replication reporting request_limiter sentinel service_registration ui user_lockout
+    raw_storage remove_irrevocable_lease_after replication reporting request_limiter sentinel service_registration ui
     """.split()
 )
 """Beside the stanzas."""

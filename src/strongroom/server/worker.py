@@ -79,6 +79,7 @@ def settings_of(config: Config, *, dev: bool = False) -> Settings:
         raw_storage=config.raw_storage_endpoint,
         default_lease_ttl=config.default_lease_ttl,
         max_lease_ttl=config.max_lease_ttl,
+        user_lockout=config.user_lockout,
     )
 
 

@@ -30,11 +30,11 @@ class LockedUsers(Routes):
         """Show how many users are locked, and who, by auth method."""
         table = self.core.mounts.table(self.call.transaction)
         mounts = [self._mount(body.mount_accessor)] if body.mount_accessor else list(table.by_path.values())
-        shown: list[dict[str, Any]] = []
-        for mount in mounts:
-            names = locked_names(self.call.transaction, mount) if mount.path.startswith("auth/") else []
-            if names:
-                shown.append({"mount_accessor": mount.accessor, "counts": len(names), "alias_identifiers": names})
+        bounds = {mount.accessor: self.core.limits(mount) for mount in mounts if mount.path.startswith("auth/")}
+        shown: list[dict[str, Any]] = [
+            {"mount_accessor": accessor, "counts": len(names), "alias_identifiers": names}
+            for accessor, names in locked_names(self.call.transaction, bounds).items()
+        ]
         total = sum(entry["counts"] for entry in shown)
         namespaces = [{"namespace_id": "root", "namespace_path": "", "counts": total, "mount_accessors": shown}]
         return Response(data={"by_namespace": namespaces, "total": total})

@@ -18,7 +18,6 @@ from strongroom.auth.approle.model import UNKNOWN, Role, SecretId, canonical_rol
 from strongroom.auth.approle.roles import Roles
 from strongroom.auth.approle.secret_ids import SecretIds
 from strongroom.core.engine import login
-from strongroom.core.lockout import Lockout
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.core.token.terms import inside
@@ -49,7 +48,7 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
         name, role = self.by_role_id(role_id) or ("", UNKNOWN)
         place = self.place(role, body.secret_id)
         found = self.secret_id(place)
-        lockout = Lockout(self.call.transaction, self.mount, role_id, known=role is not UNKNOWN)
+        lockout = self.lockout(role_id, known=role is not UNKNOWN)
         lockout.check()
         if role.bind_secret_id:
             if not body.secret_id:
