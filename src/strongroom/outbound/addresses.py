@@ -113,6 +113,10 @@ def _named(address: Address, table: dict[str, tuple[Network, ...]]) -> str | Non
     return next((name for name, networks in table.items() if any(address in network for network in networks)), None)
 
 
+def _within(inner: Network, outer: Network) -> bool:
+    return inner.network_address in outer and inner.prefixlen >= outer.prefixlen
+
+
 def allow_list(texts: Iterable[str]) -> tuple[Network, ...]:
     """The networks of `outbound.allow`. Raises ConfigError for what is none, and for those that nothing opens."""
     networks = []
@@ -121,7 +125,7 @@ def allow_list(texts: Iterable[str]) -> tuple[Network, ...]:
             network = ip_network(text)
         except ValueError:
             raise ConfigError(f"outbound: {text!r} in 'allow' is not a network; write 10.1.0.0/16 or fd12::/64") from None
-        if _named(network.network_address, NEVER) is not None and _named(network.broadcast_address, NEVER) is not None:
+        if any(_within(network, never) for networks in NEVER.values() for never in networks):
             raise ConfigError(f"outbound: {text!r} in 'allow' has no effect: the server never connects there")
         networks.append(network)
     return tuple(networks)

@@ -94,8 +94,11 @@ def _host(text: str) -> str:
 
 
 def _secured(connection: socket.socket, context: ssl.SSLContext, where: Url) -> ssl.SSLSocket:
-    """TLS over a connection that has its timeout. Raises Unreachable where the other side is not who it should be."""
+    """TLS over a connection that has its timeout. Raises Unreachable where the other side is not who it should be.
+
+    An end that TLS did not announce is an error: somebody in between can cut a connection, not announce its end.
+    """
     try:
-        return context.wrap_socket(connection, server_hostname=where.host)
+        return context.wrap_socket(connection, server_hostname=where.host, suppress_ragged_eofs=False)
     except ssl.SSLCertVerificationError as error:
         raise Unreachable(where.host, f"its certificate is not trusted ({error.verify_message})") from None

@@ -76,6 +76,8 @@ class Wire(io.RawIOBase):
         self._connection = connection
         self._deadline = deadline
         self._allowance = allowance
+        self.ended = False
+        """The other side said all it will."""
 
     def _timed(self) -> socket.socket:
         left = self._deadline - monotonic()
@@ -98,6 +100,7 @@ class Wire(io.RawIOBase):
         """As a raw stream reads."""
         got = self._timed().recv_into(buffer)
         self._allowance -= got
+        self.ended = not got
         if self._allowance < 0:
             raise HTTPException("the answer is longer than is read")
         return got
@@ -114,6 +117,8 @@ def exchange(connection: socket.socket, host: str, method: str, request: bytes, 
     response = HTTPResponse(cast("socket.socket", wire), method=method)
     try:
         response.begin()
+        if wire.ended:  # which the parser takes for the end of the head
+            raise HTTPException("the head is cut")
         body = response.read(limit + 1)
         complete = response.isclosed() or not response.length
     except (HTTPException, ValueError) as error:
