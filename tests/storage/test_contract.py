@@ -16,13 +16,18 @@ from strongroom.errors import StorageUnusable
 from strongroom.storage import walk
 from strongroom.storage.api import HEADER, INDEX_KEY, Child, Feed, Storage
 from strongroom.storage.memory import MemoryStorage
+from strongroom.storage.postgres.store import PostgresStorage
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.storage.walk import beyond, pack, unpack
+from tests.support.postgres import DEBIAN, fresh_database
 
 STORES: dict[str, Callable[[Path], Storage]] = {
     "inmem": lambda directory: MemoryStorage(),
     "sqlite": lambda directory: SqliteStorage(directory / "data"),
+    "postgresql": lambda directory: PostgresStorage(fresh_database()),
 }
+if DEBIAN.is_dir():
+    STORES["postgresql of Debian"] = lambda directory: PostgresStorage(fresh_database(DEBIAN))
 MOUNT = bytes(range(16)) + b"\x01"
 
 
@@ -49,8 +54,8 @@ def commit(store: Storage, puts: dict[bytes, bytes], deletes: tuple[bytes, ...] 
 
 
 def test_kind_and_place_are_named(store: Storage) -> None:
-    assert store.local
     assert store.kind in STORES
+    assert store.local == (store.kind != "postgresql")
 
 
 def test_an_empty_store_has_gsn_0_and_its_first_group_gsn_1(store: Storage) -> None:

@@ -42,6 +42,46 @@ class Child(NamedTuple):
     folder: bool
 
 
+class Scan(NamedTuple):
+    """A `scan` that a store on another machine is to answer."""
+
+    start: bytes
+    stop: bytes
+    limit: int
+
+
+class Below(NamedTuple):
+    """A `children` that a store on another machine is to answer."""
+
+    prefix: bytes
+    after: bytes
+    limit: int
+
+
+class Wanted(NamedTuple):
+    """Rows and ranges to be read in one round trip."""
+
+    keys: frozenset[bytes] = frozenset()
+    ranges: frozenset[Scan | Below] = frozenset()
+
+    def __or__(self, other: object) -> Wanted:
+        if not isinstance(other, Wanted):
+            return NotImplemented
+        return Wanted(self.keys | other.keys, self.ranges | other.ranges)
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.ranges)
+
+
+class Fetched(NamedTuple):
+    """What changed, and what was wanted, all of one instant: commit `feed.gsn`."""
+
+    feed: Feed
+    rows: dict[bytes, bytes]
+    scans: dict[Scan, list[tuple[bytes, bytes]]]
+    below: dict[Below, list[Child]]
+
+
 class Group(Protocol):
     """The one open transaction. While it is open nobody else commits."""
 
@@ -114,4 +154,23 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Release files, connections and locks."""
+        ...
+
+
+class RemoteGroup(Group, Protocol):
+    """A group of a store on another machine."""
+
+    fetched: Fetched
+    """What was asked for in `begin_with`, read under the lock."""
+
+
+class RemoteStorage(Storage, Protocol):
+    """A store on another machine: what is read costs a round trip, so much is asked for at once."""
+
+    def fetch(self, since: int, wanted: Wanted) -> Fetched:
+        """What was committed after gsn `since` by anybody, and what is wanted, as of one instant after this call began."""
+        ...
+
+    def begin_with(self, since: int, wanted: Wanted) -> RemoteGroup:
+        """`begin`, with rows and ranges that are read under the lock in the same round trip."""
         ...

@@ -1,0 +1,1 @@
+"""The store for several nodes: one PostgreSQL database, every node reading and writing it."""

@@ -1,0 +1,75 @@
+"""The tables in PostgreSQL, and every statement about them.
+
+Rules of this file:
+- Row keys and records are `bytea`. The names lie in the schema that the role finds first, so one database can hold several installations
+  under roles of their own.
+- `strongroom_store` is one row: the format, the newest gsn with the id of its group, and `min_epoch`. It is what all commits pass through.
+- A statement that must not act on another history fails by itself: it runs in the same flight as COMMIT, and nobody looks in between.
+"""
+
+from __future__ import annotations
+
+FORMAT = 1
+
+LOCK = 0x7374726F6E67726F
+"""The advisory lock that groups of all nodes queue on."""
+
+TABLES = ("strongroom_entries", "strongroom_changes", "strongroom_store", "strongroom_nodes")
+
+SCHEMA = f"""
+CREATE TABLE strongroom_entries (key bytea PRIMARY KEY, value bytea NOT NULL);
+ALTER TABLE strongroom_entries ALTER COLUMN value SET STORAGE EXTERNAL;
+CREATE TABLE strongroom_changes (gsn bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), group_id bytea NOT NULL,
+                                 keys bytea NOT NULL);
+CREATE TABLE strongroom_store (only_row boolean PRIMARY KEY CHECK (only_row), format integer NOT NULL, gsn bigint NOT NULL,
+                               group_id bytea NOT NULL, min_epoch bigint NOT NULL);
+CREATE TABLE strongroom_nodes (id text PRIMARY KEY, name text NOT NULL, address text NOT NULL, version text NOT NULL,
+                               sealed boolean NOT NULL, started timestamptz NOT NULL, seen timestamptz NOT NULL);
+REVOKE ALL ON strongroom_entries, strongroom_changes, strongroom_store, strongroom_nodes FROM PUBLIC;
+INSERT INTO strongroom_store VALUES (true, {FORMAT}, 0, '', 0);
+"""
+"""Records are ciphertext: EXTERNAL spares PostgreSQL the attempt to compress them."""
+
+FEED_LIMIT = 256
+FEED_BYTES = 1 << 20
+"""Groups, and bytes of their keys, that a feed spells out; dropping all caches is cheaper than going through more."""
+
+NEWEST, CHANGE, ROW = 0, 1, 2
+
+FETCH = f"""
+SELECT {NEWEST}, gsn, min_epoch, group_id, ''::bytea FROM strongroom_store
+UNION ALL SELECT {CHANGE}, gsn, 0, ''::bytea, keys FROM (SELECT gsn, keys FROM strongroom_changes WHERE gsn > %(since)s AND
+   (SELECT coalesce(sum(size), 0) FROM (SELECT octet_length(keys) AS size FROM strongroom_changes WHERE gsn > %(since)s
+                                        LIMIT {FEED_LIMIT + 1}) AS sizes) <= {FEED_BYTES} ORDER BY gsn LIMIT {FEED_LIMIT + 1}) AS feed
+UNION ALL SELECT {ROW}, 0, 0, key, value FROM strongroom_entries WHERE key = ANY (%(keys)s::bytea[])"""
+"""Feed and rows in one statement, which is one snapshot and one round trip."""
+
+PAGE = "SELECT key FROM strongroom_entries WHERE key >= %s AND key < %s ORDER BY key LIMIT %s"
+SCAN = "SELECT key, value FROM strongroom_entries WHERE key >= %s AND key < %s ORDER BY key LIMIT %s"
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+TAKE_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+"""A statement of its own: one that also read would see what was there before it waited."""
+
+PUT = """INSERT INTO strongroom_entries SELECT * FROM unnest(%s::bytea[], %s::bytea[])
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
+DELETE = "DELETE FROM strongroom_entries WHERE key = ANY (%s::bytea[])"
+RECORD = "INSERT INTO strongroom_changes (gsn, group_id, keys) VALUES (%s, %s, %s)"
+ADVANCE = """UPDATE strongroom_store SET gsn = CASE WHEN gsn = %(gsn)s - 1 THEN %(gsn)s END, group_id = %(id)s,
+             min_epoch = greatest(min_epoch, %(epoch)s)"""
+"""NULL where somebody else committed meanwhile, which the column refuses: the group fails."""
+PRUNE = "DELETE FROM strongroom_changes WHERE gsn <= %s OR (gsn <= %s AND at < now() - interval '4 hours')"
+
+OUTCOME = "SELECT gsn FROM strongroom_changes WHERE group_id = %s"
+TOUCH = "UPDATE strongroom_store SET gsn = gsn"
+"""A commit behind the group in question: once standbys have confirmed it they have the group, too."""
+WITNESS = "SELECT group_id FROM strongroom_changes WHERE gsn = %s"
+
+BEAT = """INSERT INTO strongroom_nodes VALUES (%(id)s, %(name)s, %(address)s, %(version)s, %(sealed)s, now(), now())
+          ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, version = excluded.version,
+          sealed = excluded.sealed, seen = now(), started = CASE WHEN %(first)s THEN now() ELSE strongroom_nodes.started END"""
+FORGET_NODES = "DELETE FROM strongroom_nodes WHERE seen < now() - interval '1 day'"
+LEAVE = "DELETE FROM strongroom_nodes WHERE id = %s"
+NODES = """SELECT id, name, address, version, sealed, extract(epoch FROM started)::float8, extract(epoch FROM seen)::float8
+           FROM strongroom_nodes WHERE seen > now() - make_interval(secs => %s) ORDER BY started, id"""

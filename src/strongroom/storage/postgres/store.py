@@ -1,0 +1,311 @@
+"""The store for several nodes, in one PostgreSQL database.
+
+Rules of this file:
+- One connection reads and one writes. Whoever reads waits for his turn on it: many rows are asked for at once, so one is enough.
+- Groups of all nodes queue on an advisory lock that ends with its transaction. Feed, index row and wanted rows are read by a statement
+  behind it; everything a group writes goes out in one flight with its COMMIT.
+- A failed statement drops its connection, which undoes what was under way in it.
+- The history only goes on. A server that is behind what this process has seen, or on an older timeline, or that has another group where
+  this process saw one, is refused: it was restored, or promoted without the last commits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import NamedTuple
+
+import psycopg
+
+from strongroom.errors import StorageUnusable
+from strongroom.storage import walk
+from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Scan, Wanted
+from strongroom.storage.postgres import schema
+from strongroom.storage.postgres.group import PostgresGroup
+from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, unusable
+
+OUTCOME_SECONDS = 8.0
+"""How long a lost commit is looked for: a standby may be taking over meanwhile."""
+OUTCOME_PAUSE = 0.2
+
+
+class Seen(NamedTuple):
+    """The newest commit that this process knows of, and the timeline it was on."""
+
+    gsn: int = 0
+    group_id: bytes = b""
+    timeline: int = 0
+
+
+class Answer(NamedTuple):
+    """One answer to `schema.FETCH`."""
+
+    feed: Feed
+    min_epoch: int
+    group_id: bytes
+    rows: dict[bytes, bytes]
+
+
+class PostgresStorage:
+    """`storage "postgresql"`; see `storage.api.RemoteStorage`."""
+
+    local = False
+    kind = "postgresql"
+
+    def __init__(self, url: str, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._url = url
+        self._reader = Line(self._connect, now)
+        self._writer = Line(self._connect, now)
+        self._reading = threading.Lock()
+        self._turn = threading.Lock()
+        self._seen = Seen()
+        self._noting = threading.Lock()
+        self._closed = False
+        self._process = os.getpid()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def fetch(self, since: int, wanted: Wanted) -> Fetched:
+        with self._read() as link:
+            if wanted.ranges:
+                return self._fetch_ranges(link, since, wanted)
+            answer = self._ask(link, since, list(wanted.keys))
+        return Fetched(answer.feed, answer.rows, {}, {})
+
+    def _fetch_ranges(self, link: Link, since: int, wanted: Wanted) -> Fetched:
+        with _snapshot(link):
+            answer = self._ask(link, since, list(wanted.keys))
+            scans, below = _ranges(link, wanted)
+        return Fetched(answer.feed, answer.rows, scans, below)
+
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        if not keys:
+            return {}
+        with self._read() as link:
+            return self._ask(link, self._seen.gsn, keys).rows
+
+    def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]:
+        with self._read() as link, _snapshot(link):
+            return _children(link, Below(prefix, after, limit))
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        with self._read() as link:
+            return _scan(link, Scan(start, stop, limit))
+
+    def changed(self, since: int) -> Feed:
+        with self._read() as link:
+            return self._ask(link, since, ()).feed
+
+    @contextmanager
+    def _read(self) -> Iterator[Link]:
+        """The reading connection, when it is this thread's turn."""
+        with self._reading:
+            self._need_open()
+            try:
+                yield self._reader.get()
+            except psycopg.Error as error:
+                self._reader.drop()
+                raise unusable("read", error) from None
+            except BaseException:
+                self._reader.drop()
+                raise
+
+    def _ask(self, link: Link, since: int, keys: Sequence[bytes]) -> Answer:
+        """Feed and rows of one instant, which must not lie behind what was seen."""
+        seen = self._seen
+        answer = _answer(since, link.ask(schema.FETCH, {"since": since, "keys": list(keys)}).fetchall())
+        if answer.feed.gsn < seen.gsn:
+            raise _behind(seen, answer.feed.gsn)
+        self.note(answer.feed.gsn, answer.group_id)
+        return answer
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def begin(self, since: int, keys: Sequence[bytes]) -> PostgresGroup:
+        return self.begin_with(since, Wanted(frozenset(keys)))
+
+    def begin_with(self, since: int, wanted: Wanted) -> PostgresGroup:
+        self._turn.acquire()
+        try:
+            self._need_open()
+            link = self._writer.get()
+            return self._locked(link, since, wanted)
+        except psycopg.Error as error:
+            self.release(failed=True)
+            raise unusable("locked for writing", error) from None
+        except BaseException:
+            self.release(failed=True)
+            raise
+
+    def _locked(self, link: Link, since: int, wanted: Wanted) -> PostgresGroup:
+        keys = [*wanted.keys, INDEX_KEY]
+        with link.pipeline():
+            link.ask(schema.BEGIN)
+            link.ask(schema.TAKE_LOCK, [schema.LOCK])
+            cursor = link.ask(schema.FETCH, {"since": since, "keys": keys})
+        answer = _answer(since, cursor.fetchall())
+        if answer.feed.gsn < self._seen.gsn:
+            raise _behind(self._seen, answer.feed.gsn)
+        self.note(answer.feed.gsn, answer.group_id)
+        scans, below = _ranges(link, wanted)
+        return PostgresGroup(self, link, answer.min_epoch, Fetched(answer.feed, answer.rows, scans, below))
+
+    def try_begin(self, since: int) -> PostgresGroup | None:
+        """Never: the lock is on another machine."""
+        return None
+
+    def outcome(self, group_id: bytes) -> int | None:
+        """See `storage.api.Storage`. Asked behind the lock, so that a commit still under way is over, one way or the other."""
+        until = time.monotonic() + OUTCOME_SECONDS
+        while True:
+            self._need_open()
+            try:
+                link = self._connect()
+                try:
+                    return _outcome(link, group_id)
+                finally:
+                    link.close()
+            except psycopg.Error as error:
+                failure = unusable("asked", error)
+            except StorageUnusable as error:
+                failure = error
+            if time.monotonic() > until:
+                raise failure
+            time.sleep(OUTCOME_PAUSE)
+
+    def release(self, *, failed: bool) -> None:
+        """A group ended: let the next one begin."""
+        if failed:
+            self._writer.drop()
+        self._turn.release()
+
+    # -- connections --------------------------------------------------------------------------------------------
+
+    def check(self) -> list[str]:
+        """Connect once, at start; returns what is worth changing. Raises UnsafeServer, and StorageUnusable where nobody answers."""
+        with self._read() as link:
+            return advice(link)
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self._closed = True
+        if self._process == os.getpid():
+            with self._reading:
+                self._reader.drop()
+            if self._turn.acquire(timeout=1.0):
+                self.release(failed=True)
+
+    def _need_open(self) -> None:
+        if self._closed:
+            raise StorageUnusable("the store is closed")
+        if self._process != os.getpid():
+            raise StorageUnusable("the store was made before this process was forked; construct another after the fork")
+
+    def _connect(self) -> Link:
+        link, server = connect(self._url)
+        try:
+            self._recognise(link, server)
+        except psycopg.Error as error:
+            link.close()
+            raise unusable("read", error) from None
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    def _recognise(self, link: Link, server: Server) -> None:
+        """Raises StorageUnusable unless this server goes on with the history that was seen."""
+        seen = self._seen
+        if server.timeline < seen.timeline:
+            raise StorageUnusable(
+                f"the database is on timeline {server.timeline}, and {seen.timeline} was seen: it is a former primary; "
+                "stop it, and let it follow the present one"
+            )
+        answer = _answer(seen.gsn, link.execute(schema.FETCH, {"since": seen.gsn, "keys": []}, binary=True).fetchall())
+        if answer.feed.gsn < seen.gsn:
+            raise _behind(seen, answer.feed.gsn)
+        if seen.group_id:
+            witness = link.execute(schema.WITNESS, [seen.gsn], binary=True).fetchone()
+            if witness is not None and witness[0] != seen.group_id:
+                raise StorageUnusable(
+                    f"the database has another commit {seen.gsn} than the one that was seen here: a failover lost commits that had been "
+                    "answered; find out which from the audit files, then restart strongroom"
+                )
+        with self._noting:
+            self._seen = self._seen._replace(timeline=server.timeline)
+
+    def note(self, gsn: int, group_id: bytes) -> None:
+        """A commit was seen, or made."""
+        with self._noting:
+            if gsn > self._seen.gsn:
+                self._seen = self._seen._replace(gsn=gsn, group_id=group_id)
+
+
+def _behind(seen: Seen, gsn: int) -> StorageUnusable:
+    return StorageUnusable(
+        f"the database is at commit {gsn}, and {seen.gsn} was seen here: it was restored, or a failover lost commits that had been "
+        "answered; find out which from the audit files, then restart strongroom"
+    )
+
+
+def _answer(since: int, rows: list[tuple[int, int, int, bytes, bytes]]) -> Answer:
+    """Take an answer apart. Only an unbroken run of groups is a feed."""
+    newest = next((row for row in rows if row[0] == schema.NEWEST), None)
+    if newest is None:
+        raise StorageUnusable("the row that counts the commits is missing; restore the database from a backup")
+    _, gsn, min_epoch, group_id, _ = newest
+    groups = [row[4] for row in rows if row[0] == schema.CHANGE]
+    found = {row[3]: row[4] for row in rows if row[0] == schema.ROW}
+    if len(groups) > schema.FEED_LIMIT or len(groups) != gsn - since:
+        return Answer(Feed(gsn, None), min_epoch, group_id, found)
+    try:
+        keys = frozenset(key for packed in groups for key in walk.unpack(packed))
+    except ValueError:
+        raise StorageUnusable("the list of changes is damaged; restore the database from a backup") from None
+    return Answer(Feed(gsn, keys), min_epoch, group_id, found)
+
+
+@contextmanager
+def _snapshot(link: Link) -> Iterator[None]:
+    """All reads of the block see one instant."""
+    link.execute(schema.SNAPSHOT)
+    yield
+    link.execute("COMMIT")
+
+
+def _ranges(link: Link, wanted: Wanted) -> tuple[dict[Scan, list[tuple[bytes, bytes]]], dict[Below, list[Child]]]:
+    scans = {each: _scan(link, each) for each in wanted.ranges if isinstance(each, Scan)}
+    return scans, {each: _children(link, each) for each in wanted.ranges if isinstance(each, Below)}
+
+
+def _scan(link: Link, scan: Scan) -> list[tuple[bytes, bytes]]:
+    limit = scan.limit if scan.limit >= 0 else None
+    rows = [(row[0], row[1]) for row in link.ask(schema.SCAN, [scan.start, scan.stop, limit]).fetchall()]
+    if any(later[0] <= earlier[0] for earlier, later in pairwise(rows)):
+        raise StorageUnusable("the database returned rows out of order; run 'strongroom operator scrub' and restore from a backup")
+    return rows
+
+
+def _children(link: Link, below: Below) -> list[Child]:
+    def page(start: bytes, stop: bytes, size: int) -> list[bytes]:
+        return [row[0] for row in link.ask(schema.PAGE, [start, stop, size]).fetchall()]
+
+    return walk.children(page, below.prefix, below.after, below.limit)
+
+
+def _outcome(link: Link, group_id: bytes) -> int | None:
+    link.execute(schema.BEGIN)
+    link.execute(schema.TAKE_LOCK, [schema.LOCK])
+    found = link.execute(schema.OUTCOME, [group_id], binary=True).fetchone()
+    if found is None:
+        return None
+    link.execute(schema.TOUCH)
+    link.execute("COMMIT")
+    if link.warned:
+        raise StorageUnusable("the database committed without its standbys")
+    gsn: int = found[0]
+    return gsn
