@@ -27,7 +27,6 @@ LISTENER = frozenset(
     proxy_protocol_behavior redact_addresses redact_cluster_name redact_version role socket_group socket_user telemetry
     tls_acme_ca_directory tls_acme_ca_root tls_acme_cache_path tls_acme_disable_alpn_challenge tls_acme_disable_http_challenge
     tls_acme_domains tls_acme_eab_key_id tls_acme_eab_mac_key tls_acme_email tls_cipher_suites tls_prefer_server_cipher_suites
-    x_forwarded_for_client_cert_header x_forwarded_for_client_cert_header_decoders
     """.split()
 )
 """In a listener."""

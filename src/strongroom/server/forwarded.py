@@ -1,18 +1,22 @@
-"""Which address a request comes from when trusted proxies stand in between.
+"""Who a request comes from when trusted proxies stand in between: the address, and the client's certificate.
 
 Rules of this file:
 - `X-Forwarded-For` counts only when the connection itself comes from a network the operator listed; the options and their defaults are
   Vault's (`x_forwarded_for_*`): a missing header, or one from a stranger, is refused unless switched to "use the connection's address".
 - The address is taken from the right end, `hop_skips` entries further left, because a client can write anything at the left end.
+- A trusted proxy's own certificate is never its clients': behind it they have the one in the header that the operator named, or none. That
+  header of anybody else is ignored.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from strongroom.core.request import Peer
 from strongroom.errors import InvalidRequest
+from strongroom.server.client_certificate import CertificateHeader
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -24,6 +28,15 @@ class Forwarding(NamedTuple):
     hop_skips: int = 0
     reject_not_present: bool = True
     reject_not_authorized: bool = True
+    certificate: CertificateHeader | None = None
+
+    def peer(self, connection: Peer, headers: Mapping[bytes, bytes]) -> Peer:
+        """Who asks. Raises InvalidRequest where the operator wants such requests refused."""
+        address = self.address(connection.address, headers.get(b"x-forwarded-for"))
+        if self.trusts(connection.address):
+            leaf = self.certificate.leaf(headers) if self.certificate is not None else None
+            return Peer(address, connection.port, leaf, (), connection.opened)
+        return connection
 
     def trusts(self, address: str) -> bool:
         """True when the connection's address lies in a listed network."""

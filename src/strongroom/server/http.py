@@ -232,9 +232,7 @@ class HttpProtocol(asyncio.Protocol):
             self._work()
 
     def _forwarded(self, forwarding: Forwarding, headers: dict[bytes, bytes]) -> Peer:
-        peer = self._peer
-        address = forwarding.address(peer.address, headers.get(b"x-forwarded-for"))
-        return peer if address == peer.address else Peer(address, peer.port, peer.leaf, peer.chain)
+        return forwarding.peer(self._peer, headers)
 
     def _settle(self, done: bool) -> None:
         """Give the state that the connection is left in its deadline, and go on or stop reading."""

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from strongroom.core.request import Peer
 from strongroom.errors import ConfigError
+from strongroom.server.client_certificate import certificate_header
 from strongroom.server.config import Listener
 from strongroom.server.connections import Connections
 from strongroom.server.forwarded import Forwarding, parse_networks
@@ -119,9 +119,6 @@ class OpenedProtocol(HttpProtocol):
         super().connection_made(transport)
         self._peer = msgspec.structs.replace(self._peer, opened=self._opened)
 
-    def _forwarded(self, forwarding: Forwarding, headers: dict[bytes, bytes]) -> Peer:
-        return msgspec.structs.replace(super()._forwarded(forwarding, headers), opened=self._opened)
-
 
 class Listening:
     """One listener of a worker, serving."""
@@ -173,7 +170,10 @@ class Listening:
 
 
 def _forwarding(listener: Listener) -> Forwarding | None:
+    header = listener.x_forwarded_for_client_cert_header
     if not listener.x_forwarded_for_authorized_addrs:
+        if header:
+            raise ConfigError("x_forwarded_for_client_cert_header needs x_forwarded_for_authorized_addrs: the proxies that may set it")
         return None
     try:
         networks = parse_networks(listener.x_forwarded_for_authorized_addrs)
@@ -184,6 +184,7 @@ def _forwarding(listener: Listener) -> Forwarding | None:
         listener.x_forwarded_for_hop_skips,
         listener.x_forwarded_for_reject_not_present,
         listener.x_forwarded_for_reject_not_authorized,
+        certificate_header(header, listener.x_forwarded_for_client_cert_header_decoders) if header else None,
     )
 
 
