@@ -7,12 +7,15 @@ import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import pytest
+
 from strongroom.core.engine import Engine, read
 from strongroom.core.mounts import new_mount
 from strongroom.core.request import Call, Mount, Operation, Peer, Raised, Request, Rerun, Response, Secret
 from strongroom.core.work import Work
 from strongroom.errors import Unavailable
-from strongroom.server.slow import OUTSIDE, Bounds, Slow
+from strongroom.server import slow
+from strongroom.server.slow import OUTSIDE, Bounds, Slow, source_of
 from strongroom.testing import Strongroom
 from tests.server.loop_kit import House, on_loop
 
@@ -24,8 +27,8 @@ class Asked(Work):
 
     __slots__ = ("hung_up",)
 
-    def __init__(self, mount: bytes) -> None:
-        request = Request("id", Operation.UPDATE, "x", {}, b"", Secret(""), Peer())
+    def __init__(self, mount: bytes = b"m", address: str = "") -> None:
+        request = Request("id", Operation.UPDATE, "x", {}, b"", Secret(""), Peer(address))
         super().__init__(request, lambda _work: None)
         self.call = Call(request, Operation.UPDATE, None, mount=Mount(mount, "x/", "probe", "secrets", "x"))  # type: ignore[arg-type]
         self.hung_up = False
@@ -47,8 +50,8 @@ class Scene:
     def _finished(self, _work: Work, rerun: Rerun, outcome: object) -> None:
         self.outcomes[rerun.key[0]] = outcome
 
-    def take(self, name: str, mount: bytes = b"m") -> Asked:
-        work = Asked(mount)
+    def take(self, name: str, mount: bytes = b"m", address: str = "") -> Asked:
+        work = Asked(mount, address)
 
         def wait() -> str:
             self.begun.append(name)
@@ -112,11 +115,65 @@ def test_without_shares_one_mount_would_take_them_all() -> None:
 def test_the_line_is_bounded() -> None:
     async def scene(made: Scene) -> None:
         for number in range(SMALL.most):
-            assert not made.slow.full
+            assert made.slow.has_room(Asked())
             made.take(str(number))
-        assert made.slow.full
+        assert not made.slow.has_room(Asked())
 
     play(scene)
+
+
+def test_one_source_does_not_lock_out_another() -> None:
+    """A flood from one address fills the line; whoever else comes takes its last place, and is served next."""
+
+    async def scene(made: Scene) -> None:
+        for number in range(SMALL.most):
+            made.take(f"flood{number}", address="192.0.2.1")
+        assert not made.slow.has_room(Asked(address="192.0.2.1"))
+        assert made.slow.has_room(Asked(address="192.0.2.2"))
+        made.take("other", address="192.0.2.2")
+        assert made.slow.held == SMALL.most
+
+    made = play(scene)
+    assert made.begun.index("other") <= SMALL.share + 1
+    sent_away = [name for name, outcome in made.outcomes.items() if isinstance(outcome, Raised)]
+    assert sent_away == [f"flood{SMALL.most - 1}"]
+
+
+def test_without_turns_it_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the test above: all come from one source."""
+    monkeypatch.setattr(slow, "source_of", lambda _work: "")
+
+    async def scene(made: Scene) -> None:
+        for number in range(SMALL.most):
+            made.take(f"flood{number}", address="192.0.2.1")
+        assert not made.slow.has_room(Asked(address="192.0.2.2"))
+
+    play(scene)
+
+
+def test_sources_take_turns() -> None:
+    async def scene(made: Scene) -> None:
+        made.take("first", address="running")
+        for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
+            made.take(name, address=name[0])
+
+    made = play(scene, SMALL._replace(threads=1, share=1, most=20))
+    assert [name for name in made.begun if name != "first"] == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("", "", True),
+    ],
+)
+def test_a_machine_is_one_source(one: str, other: str, same: bool) -> None:
+    assert (source_of(Asked(address=one)) == source_of(Asked(address=other))) is same
 
 
 def test_what_nobody_waits_for_is_not_begun() -> None:

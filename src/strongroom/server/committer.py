@@ -24,7 +24,7 @@ from strongroom.core.takeback import take_back
 from strongroom.core.transaction import NeedsCommit
 from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import AuditFailed, InternalError, StorageUnusable, StrongroomError, Unavailable
-from strongroom.server.slow import HASHING, OUTSIDE, Slow
+from strongroom.server.slow import BUSY, HASHING, OUTSIDE, Slow
 from strongroom.storage.api import Group
 
 MAX_PARKED = 4_096
@@ -177,8 +177,8 @@ class Committer:
 
     def _later(self, work: Work, rerun: Rerun) -> None:
         slow = self._outside if rerun.outside else self._hashing
-        if slow.full and work.audited:
-            work.failed(Unavailable("too many slow requests, such as logins, are waiting; try again in a second"))
+        if work.audited and not slow.has_room(work):
+            work.failed(Unavailable(BUSY))
             self._record(work)
             self._park(work)
             return
