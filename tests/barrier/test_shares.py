@@ -211,7 +211,7 @@ def test_a_store_may_be_ahead_of_its_anchor_never_behind() -> None:
 def _holders() -> list[Any]:
     keyring = new_keyring(1)
     progress, sealing = Progress(), Sealing()
-    progress.add(SPLIT.share_set, SPLIT.shares[0], False)
+    progress.give(SPLIT.share_set.id, 2, SPLIT.shares[0], accept=False)
     sealing.progress = progress
     sealing.seals = (Static(ROOT),)
     wrap = wrapped(Static(ROOT), ROOT, HERE)

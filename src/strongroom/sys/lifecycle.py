@@ -23,6 +23,7 @@ from strongroom.core.engine import read, write
 from strongroom.core.envelope import encode
 from strongroom.core.fields import Names, compile_fields, read_fields
 from strongroom.core.request import Bare, Operation, Request, Response
+from strongroom.core.sealing.state import Standing
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.errors import InvalidRequest, UnsupportedOperation
 from strongroom.sys.routes import Routes
@@ -131,15 +132,15 @@ def seal_status(core: Core, warning: str = "") -> dict[str, Any]:
     config = stored_config(core.storage)
     sealed = core.barrier.sealed
     sets = config.authority if config is not None else []
-    progress = core.sealing.progress
+    standing = core.sealing.progress.standing() if sealed else Standing()
     members: dict[str, Any] = {
         "type": _kind(core, config),
         "initialized": config is not None,
         "sealed": sealed,
         "t": sets[0].threshold if sets else 0,
         "n": sets[0].shares if sets else 0,
-        "progress": max((progress.count(share_set) for share_set in sets), default=0),
-        "nonce": progress.nonce,
+        "progress": max((standing.counts.get(share_set.id, 0) for share_set in sets), default=0),
+        "nonce": standing.nonce,
         "version": core.settings.reported_version,
         "build_date": "",
         "commit_date": "",

@@ -188,7 +188,7 @@ def settle_due(core: Core, call: Call, payload: bytes) -> None:
     settled = config.settled()
     if not config.overlapping or all(share_set.id != job.successor for share_set in settled.unseal_sets + settled.recovery_sets):
         return
-    if job.successor in core.sealing.used or hmac.compare_digest(job.boot, core.sealing.boot):
+    if job.successor in core.sealing.used or core.sealing.lives(job.boot):
         call.transaction.put(SEALS_KEY, settled.signed(core.barrier.keys.root, core.barrier.keys.installation), charge=False)
     else:
         call.transaction.view(areas.CEREMONIES).at(call.transaction.now + SETTLE_AGAIN, "settle", job)

@@ -1,56 +1,89 @@
 """What one process knows about its seals, and the shares it was given so far.
 
 Rules of this file:
-- Unseal progress lives in memory only. What is no share of this installation never enters it, so nobody can spoil a round.
+- Unseal progress lives in memory only; where several processes serve, in that of their supervisor. What is no share of this installation never enters it, so nobody can spoil a round.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 from strongroom.barrier.anchor import Anchor
 from strongroom.barrier.seal import Seal
-from strongroom.barrier.shares import ShareSet, wipe
+from strongroom.barrier.shares import wipe
 from strongroom.crypto.ids import uuid4_text
+
+
+class Given(NamedTuple):
+    """What came of a share. `shares`: all of its set once there are enough, which are then forgotten; `accepted`: each of them came
+    with consent to a rolled-back store."""
+
+    new: bool
+    shares: tuple[bytes, ...] = ()
+    accepted: bool = False
+
+    def __repr__(self) -> str:
+        return f"Given({len(self.shares)} shares)"
+
+
+class Standing(NamedTuple):
+    """How far a round is: its nonce, and how many shares of each set there are."""
+
+    nonce: str = ""
+    counts: Mapping[bytes, int] = {}
+
+
+class Shares(Protocol):
+    """Where unseal shares are collected."""
+
+    def give(self, set_id: bytes, threshold: int, share: bytes, *, accept: bool) -> Given:
+        """Take a share in. The last one of a round takes all of them out again, in one step: no round ends twice."""
+        ...
+
+    def standing(self) -> Standing:
+        """How far the round is."""
+        ...
+
+    def reset(self) -> None:
+        """Forget every share."""
+        ...
 
 
 class Progress:
     """Shares given so far, by set. `accepting` counts those of a round that came with consent to a rolled-back store."""
 
     def __init__(self) -> None:
-        self.nonce = ""
+        self._nonce = ""
         self._given: dict[bytes, list[bytearray]] = {}
         self._accepting: dict[bytes, int] = {}
 
-    def add(self, share_set: ShareSet, share: bytes, accept: bool) -> bool:
-        """Take a share in; False when it was given before."""
-        given = self._given.setdefault(share_set.id, [])
+    def give(self, set_id: bytes, threshold: int, share: bytes, *, accept: bool) -> Given:
+        """See Shares."""
+        given = self._given.setdefault(set_id, [])
         if any(secrets.compare_digest(bytes(known), share) for known in given):
-            return False
-        self.nonce = self.nonce or uuid4_text()
+            return Given(new=False)
+        self._nonce = self._nonce or uuid4_text()
         given.append(bytearray(share))
-        self._accepting[share_set.id] = self._accepting.get(share_set.id, 0) + accept
-        return True
-
-    def count(self, share_set: ShareSet) -> int:
-        """How many shares of a set were given."""
-        return len(self._given.get(share_set.id, ()))
-
-    def take(self, share_set: ShareSet) -> tuple[list[bytes], bool]:
-        """The shares of a set, and whether all of them accept a rolled-back store; everything is forgotten."""
-        shares = [bytes(share) for share in self._given.get(share_set.id, ())]
-        accepted = self._accepting.get(share_set.id, 0) == len(shares)
+        self._accepting[set_id] = self._accepting.get(set_id, 0) + accept
+        if len(given) < threshold:
+            return Given(new=True)
+        shares, accepted = tuple(bytes(each) for each in given), self._accepting[set_id] == len(given)
         self.reset()
-        return shares, accepted
+        return Given(True, shares, accepted)
+
+    def standing(self) -> Standing:
+        """See Shares."""
+        return Standing(self._nonce, {set_id: len(given) for set_id, given in self._given.items()})
 
     def reset(self) -> None:
-        """Forget every share."""
+        """See Shares."""
         for given in self._given.values():
             wipe(*given)
         self._given.clear()
         self._accepting.clear()
-        self.nonce = ""
+        self._nonce = ""
 
     def __repr__(self) -> str:
         return f"Progress({sum(len(given) for given in self._given.values())} shares)"
@@ -60,15 +93,20 @@ class Sealing:
     """What one process knows about its seals. `seals` and `anchor` are set by the server from its configuration.
 
     `anchor` gives the newest state of the store that was proven elsewhere, None where there is none. `used` holds the ids of share
-    sets that opened or authorised something here. `boot` tells this life of the process from every other.
+    sets that opened or authorised something here. `boot` tells this life of the process from every other, and `lives` says whether the
+    process of a life still runs: this one, or one beside it.
     """
 
     def __init__(self) -> None:
         self.seals: tuple[Seal, ...] = ()
         self.anchor: Callable[[], Anchor | None] = lambda: None
-        self.progress = Progress()
+        self.progress: Shares = Progress()
         self.used: set[bytes] = set()
         self.boot = secrets.token_bytes(16)
+        self.lives: Callable[[bytes], bool] = self._is_mine
+
+    def _is_mine(self, boot: bytes) -> bool:
+        return secrets.compare_digest(boot, self.boot)
 
     def __repr__(self) -> str:
         return f"Sealing({[seal.kind for seal in self.seals]})"

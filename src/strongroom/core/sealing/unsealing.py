@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -121,14 +122,13 @@ def submit(core: Core, text: str, *, accept_rollback: bool = False) -> str:
         raise InvalidRequest(f"the seal {config.kind!r} opens by itself; recovery keys authorise, they cannot unseal")
     share = parse_share(text, (share_set.size for share_set in sets))
     share_set = set_of(share, sets)
-    progress = core.sealing.progress
-    if not progress.add(share_set, share, accept_rollback):
+    given = core.sealing.progress.give(share_set.id, share_set.threshold, share, accept=accept_rollback)
+    if not given.new:
         return "this key share was already given; give another one"
-    if progress.count(share_set) >= share_set.threshold:
-        shares, accepted = progress.take(share_set)
-        key = combined(shares)
+    if given.shares:
+        key = combined(given.shares)
         try:
-            _open_with(core, config, share_set, key, accepted)
+            _open_with(core, config, share_set, key, given.accepted)
         finally:
             wipe(key)
     return ""
@@ -143,10 +143,9 @@ def _open_with(core: Core, config: SealConfig, share_set: ShareSet, key: bytearr
     installation = _installation(core)
     try:
         root = unwrapped(Shamir(key), wrap, installation)
-        _open(core, config, root, accepted)
+        _open(core, config, root, accepted, used=share_set.id)
     except InvalidRecord:
         raise InvalidRequest(INVALID_KEY) from None
-    core.sealing.used.add(share_set.id)
 
 
 def require_recovery(core: Core, config: SealConfig, share_set: ShareSet, key: bytearray) -> None:
@@ -187,7 +186,7 @@ def _pairs(seals: tuple[Seal, ...], wraps: tuple[Wrap, ...]) -> list[tuple[Seal,
     return [(seal, wrap) for seal in seals for wrap in wraps if wrap.kind == seal.kind]
 
 
-def _open(core: Core, config: SealConfig, root: bytearray, accept_rollback: bool) -> None:
+def _open(core: Core, config: SealConfig, root: bytearray, accept_rollback: bool, used: bytes = b"") -> None:
     """Prove R and everything that hangs on it; on any doubt the store stays sealed. Raises InvalidRecord and StrongroomError."""
     barrier = core.barrier
     try:
@@ -199,6 +198,29 @@ def _open(core: Core, config: SealConfig, root: bytearray, accept_rollback: bool
         raise
     finally:
         wipe(root)
+    if used:
+        core.sealing.used.add(used)
+    _opened(core)
+
+
+def open_with_root(core: Core, root: bytearray, used: Iterable[bytes]) -> None:
+    """Open the store with a root key that a process of this host has just proven, its anchor included. Raises StrongroomError."""
+    if not core.barrier.sealed:
+        return
+    try:
+        core.barrier.unseal(root)
+        current_config(core).authenticate(root, core.barrier.keys.installation)
+    except InvalidRecord:
+        core.barrier.seal()
+        raise Unavailable("the root key was changed; unseal this worker again") from None
+    except BaseException:
+        core.barrier.seal()
+        raise
+    core.sealing.used.update(used)
+    _opened(core)
+
+
+def _opened(core: Core) -> None:
     core.sealing.progress.reset()
     core.committed.forget(None, None)
     core.process.unsealed()
