@@ -52,6 +52,7 @@ class Connection:
     """An open connection. Whoever opens it closes it."""
 
     def __init__(self, connection: socket.socket, seconds: float, now: Callable[[], float] = monotonic) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # small questions, each waiting for its answer
         self._socket = connection
         self._now = now
         self._deadline = now() + seconds
@@ -78,7 +79,8 @@ class Connection:
             self._socket.settimeout(self._left())
             self._socket = context.wrap_socket(self._socket, server_hostname=host)
         except ssl.SSLCertVerificationError as error:
-            raise DirectoryError(f"the directory's certificate is not trusted ({error.verify_message})") from None
+            reason = error.verify_message.partition(",")[0]  # what may follow is the host's name
+            raise DirectoryError(f"the directory's certificate is not trusted ({reason})") from None
         except TimeoutError:
             raise _late() from None
         except (OSError, ValueError) as error:

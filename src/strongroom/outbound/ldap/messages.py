@@ -157,7 +157,8 @@ def read_entry(answer: Answer) -> Entry:
     listed = body.inside(ber.SEQUENCE)
     while listed:
         attribute = listed.inside(ber.SEQUENCE)
-        attributes[attribute.text().lower()] = tuple(attribute.inside(ber.SET).all(ber.OCTETS))
+        kind = attribute.text().lower()
+        attributes[kind] = tuple(attribute.inside(ber.SET).all(ber.OCTETS))
     return Entry(name, attributes)
 
 
