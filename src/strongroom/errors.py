@@ -3,6 +3,7 @@
 Rules of this file:
 - A class says whose fault it is and carries the HTTP status; codecs render it, nothing else decides a status.
 - A message says what is wrong, why, and what to do next. It never quotes a secret or a value from a request body.
+- Where strangers may not learn why, `reason` says it for the audit log alone; no codec shows it.
 - Anything that is not a StrongroomError is a bug: the caller sees a 500 with the request id and nothing more.
 """
 
@@ -16,9 +17,10 @@ class StrongroomError(Exception):
 
     status = 500
 
-    def __init__(self, *messages: str) -> None:
+    def __init__(self, *messages: str, reason: str = "") -> None:
         super().__init__(*messages)
         self.messages: tuple[str, ...] = messages
+        self.reason = reason
 
 
 class InvalidRequest(StrongroomError):
@@ -26,8 +28,8 @@ class InvalidRequest(StrongroomError):
 
     status = 400
 
-    def __init__(self, *messages: str, data: Mapping[str, object] | None = None) -> None:
-        super().__init__(*messages)
+    def __init__(self, *messages: str, data: Mapping[str, object] | None = None, reason: str = "") -> None:
+        super().__init__(*messages, reason=reason)
         self.data = data
 
 
@@ -36,8 +38,8 @@ class PermissionDenied(StrongroomError):
 
     status = 403
 
-    def __init__(self, message: str = "permission denied") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "permission denied", reason: str = "") -> None:
+        super().__init__(message, reason=reason)
 
 
 class Forbidden(StrongroomError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from strongroom.barrier.view import QUEUE_AREA
 from strongroom.core.request import Operation, Peer
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
 from strongroom.testing import Strongroom
+from tests.auth.audited import audit_to, reasons
 
 LOGIN = "auth/approle/login"
 ROLE = "auth/approle/role/"
@@ -651,6 +653,20 @@ def test_tidy_removes_what_is_over_and_nothing_else() -> None:
     assert response.status == 202 and response.warnings
     assert rows(room) == before - 620
     assert answer(room, kept) == OK
+
+
+def test_the_audit_log_says_why_and_the_caller_is_not_told(tmp_path: Path) -> None:
+    room = fresh()
+    right = credentials(room)
+    room.write(ROLE + "far", {"secret_id_bound_cidrs": "10.0.0.0/8"})
+    far = credentials(room, ROLE + "far")
+    file = audit_to(room, tmp_path)
+    told = [answer(room, body) for body in (right | {"secret_id": "wrong"}, right | {"role_id": "nobody"}, right | {"role_id": "ａ"}, far)]
+    assert told == [INVALID] * 4
+    unknown = "there is no such role id"
+    found = reasons(file)
+    assert found[-4:-1] == ["the role has no such secret id, or it is over", unknown, unknown]
+    assert found[-1].endswith("do not have this address")
 
 
 def test_renewal_goes_by_the_role_as_it_is_now_and_keeps_the_policies_of_the_login() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from strongroom.core.request import Operation, Peer
 from strongroom.crypto.passwords import WrongPassword, hash_password
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
 from strongroom.testing import Strongroom
+from tests.auth.audited import audit_to, reasons
 
 LOGIN = "auth/userpass/login/"
 USERS = "auth/userpass/users/"
@@ -352,6 +354,21 @@ def test_a_failed_login_makes_no_token_and_no_entity(room: Strongroom) -> None:
         with pytest.raises(StrongroomError):
             room.write(LOGIN + name, {"password": password}, token="")
     assert room.list("auth/token/accessors") == before
+
+
+def test_the_audit_log_says_why_and_the_caller_is_not_told(room: Strongroom, tmp_path: Path) -> None:
+    room.write(USERS + "far", {"password": "right", "token_bound_cidrs": "10.0.0.0/8"})
+    file = audit_to(room, tmp_path)
+    try:
+        told = {answer(room, name, password) for name, password in (("alice", "wrong"), ("nobody", "right"), ("far", "right"))}
+        for _ in range(5):
+            answer(room, "far", "wrong")
+        locked = answer(room, "far", "right")
+    finally:
+        room.delete("sys/audit/file")
+    assert (told, locked) == ({WRONG}, LOCKED)
+    assert reasons(file)[:3] == ["wrong password", "there is no such user", "the user's networks do not have this address"]
+    assert "locked after too many wrong tries" in reasons(file)
 
 
 def test_a_login_that_breaks_at_any_line_makes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         lockout.check()
         if user is None or not (right and is_here(user.token, self.call.request.peer)):
             lockout.failed()
-            raise InvalidRequest(INVALID)
+            raise InvalidRequest(INVALID, reason=_why(user, right=right))
         lockout.succeeded()
         if needs_rehash(user.hashed):
             fresh = self.call.once("hash", body.password, fn=lambda: hash_password(body.password))
@@ -212,3 +212,10 @@ class Userpass(Engine, kind="userpass", family="auth"):
         if user is None:
             raise InvalidRequest("the user does not exist any more, not renewing")
         return renewed(user.token, grant)
+
+
+def _why(user: User | None, *, right: bool) -> str:
+    """What the audit log says of a login that was refused."""
+    if user is None:
+        return "there is no such user"
+    return "the user's networks do not have this address" if right else "wrong password"

@@ -134,7 +134,7 @@ class Lockout:
     def check(self) -> None:
         """Raises PermissionDenied while the name is locked; the right password does not help."""
         if not self._limits.disabled and _locked(self._attempts(), self._limits, self._now):
-            raise PermissionDenied
+            raise PermissionDenied(reason="locked after too many wrong tries")
 
     def failed(self) -> None:
         """Count a wrong password."""

@@ -24,6 +24,7 @@ from strongroom.core.token.terms import inside
 from strongroom.errors import InvalidRequest
 
 INVALID = "invalid role or secret ID"
+NO_ROLE = "there is no such role id"
 
 
 class LoginBody(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
         try:
             role_id = canonical_role_id(body.role_id)
         except InvalidRequest:  # no role has such an id
-            raise InvalidRequest(INVALID) from None
+            raise InvalidRequest(INVALID, reason=NO_ROLE) from None
         name, role = self.by_role_id(role_id) or ("", UNKNOWN)
         place = self.place(role, body.secret_id)
         found = self.secret_id(place)
@@ -55,7 +56,7 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
                 raise InvalidRequest("missing secret_id")
             if found is None:
                 lockout.failed()
-                raise InvalidRequest(INVALID)
+                raise InvalidRequest(INVALID, reason=NO_ROLE if role is UNKNOWN else "the role has no such secret id, or it is over")
             self.use(place, found)
         else:
             found = None
@@ -68,7 +69,7 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
         address = self.call.request.peer.address
         for networks in (role.secret_id_bound_cidrs, found.cidr_list if found is not None else ()):
             if networks and not inside(address, networks):
-                raise InvalidRequest(INVALID)
+                raise InvalidRequest(INVALID, reason="the role's or the secret id's networks do not have this address")
 
     def _granted(self, name: str, role: Role, role_id: str, found: SecretId | None) -> Grant:
         """What the login hands out. Raises PermissionDenied where its token could not be used from here."""

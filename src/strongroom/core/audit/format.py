@@ -326,8 +326,11 @@ def _present(members: Mapping[bytes, object]) -> list[bytes]:
 
 
 def _error(error: BaseException) -> bytes:
-    text = "; ".join(error.messages) or type(error).__name__ if isinstance(error, StrongroomError) else "internal error"
-    return b',"error":%b' % name_text(text)
+    """What the caller was told, and beside it what he was not."""
+    if not isinstance(error, StrongroomError):
+        return b',"error":"internal error"'
+    text = "; ".join(error.messages) or type(error).__name__
+    return b',"error":%b%b' % (name_text(text), b',"reason":%b' % name_text(error.reason) if error.reason else b"")
 
 
 @lru_cache(maxsize=1_024)
