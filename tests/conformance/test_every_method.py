@@ -10,6 +10,7 @@ from typing import Any
 import hvac
 import pytest
 from hvac.api.auth_methods.approle import AppRole
+from hvac.api.auth_methods.kubernetes import Kubernetes
 from hvac.api.auth_methods.token import Token
 from hvac.api.auth_methods.userpass import Userpass
 from hvac.api.secrets_engines.kv import Kv
@@ -25,6 +26,7 @@ RECEIVERS: dict[str, type] = {
     "token": Token,
     "userpass": Userpass,
     "approle": AppRole,
+    "kubernetes": Kubernetes,
 }
 """The attribute through which a test reaches a class, as in `client.sys.seal`; anything else is the client's own."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from strongroom.clock import SECOND
-from strongroom.crypto.claims import Leeway, audiences, check_audience, check_issuer, check_times
+from strongroom.crypto.claims import Leeway, audiences, check_audience, check_issuer, check_times, check_times_said
 from strongroom.crypto.errors import InvalidToken
 
 NOW = 1_800_000_000
@@ -60,6 +60,14 @@ def test_leeways_are_the_callers() -> None:
     assert good({"exp": NOW}, Leeway(skew=0)) and not good({"exp": NOW - 1}, Leeway(skew=0))
     assert good({"iat": NOW - 10}, Leeway(0, 10, 0)) and not good({"iat": NOW - 11}, Leeway(0, 10, 0))
     assert good({"exp": NOW + 10}, Leeway(0, 0, 10)) and not good({"exp": NOW + 11}, Leeway(0, 0, 10))
+
+
+def test_where_the_issuer_is_asked_too_only_times_that_are_there_count() -> None:
+    for claims in ({}, {"exp": NOW + 9_999}, {"iat": NOW - 9_999}, {"nbf": NOW - 9_999}):
+        check_times_said(claims, NOW * SECOND)
+    for wrong in ({"exp": NOW - 61}, {"nbf": NOW + 61}, {"iat": NOW + 61}, {"exp": "x"}):
+        with pytest.raises(InvalidToken):
+            check_times_said(wrong, NOW * SECOND)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""Which cluster a mount belongs to: its address, whom to trust there, and as whom to ask.
+
+Rules of this file:
+- The reviewer's token is shown to nobody; a read says whether there is one.
+- In a pod the server may ask with its own service account, as Vault does, unless `disable_local_ca_jwt` says otherwise. That token goes
+  only to an API server that the pod's own CA vouches for, and never from a mount of a tenant: whoever may configure a mount could have
+  it sent to himself otherwise.
+- Files are read from the fixed places where Kubernetes puts them; no field is a path.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cryptography import x509
+
+from strongroom.core.engine import Engine, read, write
+from strongroom.core.fields import Names
+from strongroom.core.request import Response
+from strongroom.crypto import jwk, jws
+from strongroom.crypto.errors import InvalidToken, UnusableKey
+from strongroom.errors import InvalidRequest, NotFound
+from strongroom.outbound.url import parse_url
+
+LOCAL: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds `ca.crt` and `token` (Kubernetes documentation, "Accessing the API from within a pod")."""
+
+DEFAULT_ISSUER = "kubernetes/serviceaccount"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored form."""
+
+    host: str
+    ca_cert: str = ""
+    reviewer_jwt: str = ""
+    pem_keys: tuple[str, ...] = ()
+    issuer: str = ""
+    disable_iss_validation: bool = True
+    disable_local_ca_jwt: bool = False
+    use_annotations_as_alias_metadata: bool = False
+
+    def __repr__(self) -> str:
+        return f"Config({self.host!r})"
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How to ask the cluster. `token` is "" where a login asks with its own token; `ca_pem` "" means the system's roots."""
+
+    url: str
+    ca_pem: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Access({self.url!r})"
+
+
+class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What the configuration is written with; it replaces the one before."""
+
+    kubernetes_host: Annotated[str, "The cluster's API server: a host, host:port, or an https:// URL."] = ""
+    kubernetes_ca_cert: Annotated[str, "PEM certificates that the API server's is verified with, in place of the system's."] = ""
+    token_reviewer_jwt: Annotated[str, "A service account's token to ask with. Without one, a login's own token is used."] = ""
+    pem_keys: Annotated[Names, "PEM public keys or certificates that tokens must be signed by, besides what the cluster says."] = Names()
+    issuer: Annotated[str, "The issuer of tokens, where it is validated; by default kubernetes/serviceaccount."] = ""
+    disable_iss_validation: Annotated[bool, "Do not look at the issuer: the cluster does."] = True
+    disable_local_ca_jwt: Annotated[bool, "In a pod, do not use the pod's own CA and service account token."] = False
+    use_annotations_as_alias_metadata: Annotated[
+        bool, "Put the service account's annotations vault.hashicorp.com/alias-metadata-* on the entity alias."
+    ] = False
+
+
+class Configured(Engine):
+    """The configuration."""
+
+    @read("config")
+    def read_config(self) -> Response:
+        """Show the configuration, without the reviewer's token."""
+        config = self._config()
+        if config is None:
+            raise NotFound
+        return Response(
+            data={
+                "kubernetes_host": config.host,
+                "kubernetes_ca_cert": config.ca_cert,
+                "token_reviewer_jwt_set": bool(config.reviewer_jwt),
+                "pem_keys": config.pem_keys,
+                "issuer": config.issuer,
+                "disable_iss_validation": config.disable_iss_validation,
+                "disable_local_ca_jwt": config.disable_local_ca_jwt,
+                "use_annotations_as_alias_metadata": config.use_annotations_as_alias_metadata,
+            }
+        )
+
+    def config_exists(self) -> bool:
+        """Whether a write to the configuration changes it rather than makes it."""
+        return self.store.exists("config")
+
+    @write("config", body=ConfigBody, exists="config_exists")
+    def write_config(self, body: ConfigBody) -> None:
+        """Say which cluster this mount belongs to."""
+        if not body.kubernetes_host:
+            raise InvalidRequest("no host provided")
+        config = Config(
+            host=body.kubernetes_host,
+            ca_cert=body.kubernetes_ca_cert,
+            reviewer_jwt=body.token_reviewer_jwt.strip(),
+            pem_keys=body.pem_keys,
+            issuer=body.issuer,
+            disable_iss_validation=body.disable_iss_validation,
+            disable_local_ca_jwt=body.disable_local_ca_jwt,
+            use_annotations_as_alias_metadata=body.use_annotations_as_alias_metadata,
+        )
+        _check(config)
+        self.store.put("config", config)
+
+    def _config(self) -> Config | None:
+        return self.store.get("config", Config)
+
+    def config(self) -> Config:
+        """The configuration of a login. Raises InvalidRequest."""
+        config = self._config()
+        if config is None:
+            raise InvalidRequest("could not load backend configuration")
+        return config
+
+    def access(self, config: Config) -> Access:
+        """How to ask the cluster."""
+        local_ca = "" if config.disable_local_ca_jwt or self.mount.namespace else _local("ca.crt")
+        ca_pem = config.ca_cert or local_ca
+        vouched = local_ca and ca_pem.split() == local_ca.split()
+        return Access(base_url(config.host), ca_pem, config.reviewer_jwt or (_local("token") if vouched else ""))
+
+
+def _local(name: str) -> str:
+    """A file of the pod's service account; "" outside a pod."""
+    try:
+        return (LOCAL / name).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def base_url(host: str) -> str:
+    """The API server's URL without a slash at its end. Raises InvalidRequest."""
+    url = (host if "://" in host else f"https://{host}").rstrip("/")
+    if "?" in url:
+        raise InvalidRequest("'kubernetes_host' is a URL with a query, and takes host[:port] or https://host[:port]/path")
+    parse_url(url)
+    return url
+
+
+def public_keys(config: Config) -> tuple[jwk.Key, ...]:
+    """The keys that tokens must be signed by. Raises InvalidRequest."""
+    try:
+        return tuple(jwk.from_pem(pem) for pem in config.pem_keys)
+    except UnusableKey as error:
+        raise InvalidRequest(f"data does not contain any valid RSA or ECDSA public keys: {error}") from None
+
+
+def _check(config: Config) -> None:
+    base_url(config.host)
+    public_keys(config)
+    if config.ca_cert:
+        try:
+            x509.load_pem_x509_certificates(config.ca_cert.encode())
+        except ValueError:
+            raise InvalidRequest("'kubernetes_ca_cert' is not a PEM certificate") from None
+    if config.reviewer_jwt:
+        try:
+            jws.parse(config.reviewer_jwt)
+        except InvalidToken as error:
+            raise InvalidRequest(f"'token_reviewer_jwt' is not a service account's token: {error}") from None
