@@ -66,7 +66,7 @@ class Connection:
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Go on in TLS. Raises DirectoryError where the directory refuses; the connection is of no use then."""
-        code = ldap.result_code(self._ask(ldap.start_tls(self._next()), ldap.EXTENDED_RESPONSE))
+        code = self._result(ldap.start_tls(self._next()), ldap.EXTENDED_RESPONSE)
         if code != ldap.SUCCESS:
             raise DirectoryError(f"the directory refuses StartTLS ({_named(code)})")
         if self._buffer:
@@ -88,7 +88,7 @@ class Connection:
 
     def bind(self, name: str, password: str) -> None:
         """Prove a name with its password. Raises InvalidCredentials and DirectoryError; ValueError where one of them is empty."""
-        code = ldap.result_code(self._ask(ldap.bind(self._next(), name, password), ldap.BIND_RESPONSE))
+        code = self._result(ldap.bind(self._next(), name, password), ldap.BIND_RESPONSE)
         if code in UNAVAILABLE:
             raise DirectoryError(f"the directory did not decide about a password ({_named(code)})")
         if code != ldap.SUCCESS:
@@ -96,7 +96,7 @@ class Connection:
 
     def bind_anonymously(self) -> None:
         """Be nobody from here on. Raises DirectoryError where that is not allowed."""
-        code = ldap.result_code(self._ask(ldap.bind_anonymously(self._next()), ldap.BIND_RESPONSE))
+        code = self._result(ldap.bind_anonymously(self._next()), ldap.BIND_RESPONSE)
         if code != ldap.SUCCESS:
             raise DirectoryError(f"the directory does not let anybody search without a name ({_named(code)})")
 
@@ -108,12 +108,12 @@ class Connection:
             number = self._next()
             self._send(ldap.search(number, wanted, cookie))
             done = self._collect(number, found)
-            code = ldap.result_code(done)
+            code = _read(ldap.result_code, done)
             if code == ldap.SIZE_LIMIT_EXCEEDED and wanted.size_limit:
                 return found
             if code != ldap.SUCCESS:
                 raise DirectoryError(f"the directory did not finish a search ({_named(code)})")
-            cookie = ldap.page_cookie(done) if wanted.page_size else b""
+            cookie = _read(ldap.page_cookie, done) if wanted.page_size else b""
             if not cookie:
                 return found
 
@@ -139,13 +139,13 @@ class Connection:
             raise _late()
         return left
 
-    def _ask(self, request: bytes, tag: int) -> Answer:
-        """The one answer to a request."""
+    def _result(self, request: bytes, tag: int) -> int:
+        """The result in the one answer to a request."""
         self._send(request)
         answer = self._receive(self._number)
         if answer.tag != tag:
             raise DirectoryError("the directory answered something else than it was asked")
-        return answer
+        return _read(ldap.result_code, answer)
 
     def _collect(self, number: int, found: list[Entry]) -> Answer:
         """Add the entries that come to what was found, until the search is done."""

@@ -82,7 +82,7 @@ def encode_filter(found: Filter, values: Mapping[str, str]) -> bytes:
     if isinstance(found, Group):
         return ber.element(found.tag, *(encode_filter(member, values) for member in found.members))
     attribute = _filled(found.attribute, values)
-    if attribute and not _ATTRIBUTE.fullmatch(attribute.decode()):
+    if found.attribute and not _ATTRIBUTE.fullmatch(attribute.decode()):
         raise InvalidFilter("the name of an attribute is made of letters, digits and -")
     if found.tag == _PRESENT:
         return ber.octets(attribute, _PRESENT)

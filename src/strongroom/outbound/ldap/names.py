@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from strongroom.outbound.ldap.ber import Malformed, Reader
+
 MAX_NAME: Final = 4_096
 """Characters of a name; longer ones are taken for mistakes."""
 
@@ -76,11 +78,16 @@ def _attribute(text: str) -> Attribute:
     if not equals or not _TYPE.fullmatch(kind):
         raise InvalidName("a distinguished name is made of parts such as ou=people, joined by commas")
     value = value.lstrip(" ")
-    if value.startswith("#"):
-        if not _HEX.fullmatch(value.rstrip(" ")):
-            raise InvalidName("a value that begins with # is written in hexadecimal digits")
-        return kind, value.rstrip(" ")
-    return kind, _unescape(value)
+    return kind, _from_hexadecimal(value.rstrip(" ")) if value.startswith("#") else _unescape(value)
+
+
+def _from_hexadecimal(value: str) -> str:
+    """A value written as the digits of its encoding."""
+    try:
+        reader = Reader(bytes.fromhex(value[1:]) if _HEX.fullmatch(value) else b"")
+        return reader.text(reader.tag)
+    except Malformed:
+        raise InvalidName("behind # stand the hexadecimal digits of an encoded text; a # itself is written \\#") from None
 
 
 def _unescape(value: str) -> str:
