@@ -58,6 +58,7 @@ class Discovery(msgspec.Struct, frozen=True):
     authorization_endpoint: str = ""
     token_endpoint: str = ""
     userinfo_endpoint: str = ""
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ()
 
 
 class _KeySet(msgspec.Struct, frozen=True):

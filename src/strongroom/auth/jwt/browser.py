@@ -1,0 +1,278 @@
+"""Logging in in a browser: the code flow of OpenID Connect, from the address to begin at to the token.
+
+    client                       browser                         provider
+    oidc/auth_url  ────────────▶ authorization endpoint ───────▶ proves who he is
+    oidc/callback  ◀──────────── redirect URI of the client ◀──── code             callback_mode client
+                                 oidc/callback here         ◀──── code             form_post, or callback_mode direct
+    oidc/callback, oidc/poll     what the provider said is taken once, by whoever began the login
+
+Rules of this file:
+- A login that was begun is its state alone (state.py). Rows are written only once a provider has named somebody, and have their end set.
+- A state leads to a token once, whatever way it took; the mark that says so commits even if the role then refuses.
+- Who takes the token shows the client's nonce. In direct mode one is obligatory, and so is the code that the user types in: otherwise
+  somebody could send his own login to a victim and poll for the victim's token (CVE-2026-33757).
+- What a provider sends through the browser is not shown to anybody (CVE-2026-33758).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hmac import compare_digest
+from typing import Annotated, Final
+
+import msgspec
+
+from strongroom.auth.jwt import page, redirects
+from strongroom.auth.jwt.claims import Claims, Identity
+from strongroom.auth.jwt.config import Config
+from strongroom.auth.jwt.login import Login
+from strongroom.auth.jwt.provider import MAX_CODE, Provider, check_id_token
+from strongroom.auth.jwt.roles import Role
+from strongroom.auth.jwt.state import EXPIRED, LABEL, Flow, States
+from strongroom.auth.jwt.store import described
+from strongroom.barrier.view import decoder
+from strongroom.core.engine import login, read, write
+from strongroom.core.request import Response
+from strongroom.core.token.parameters import check_peer
+from strongroom.crypto.errors import InvalidToken
+from strongroom.errors import InvalidRequest, StrongroomError, UnsupportedOperation
+from strongroom.outbound.issuers import issuers
+
+POLL_INTERVAL: Final = 5
+"""Seconds between polls where the role does not say."""
+
+MAX_TRIES: Final = 5
+"""Codes that are typed in for one login; there are 2^34."""
+
+
+class AuthUrlBody(msgspec.Struct, frozen=True):
+    """A login that begins."""
+
+    role: Annotated[str, "The role; the mount's default_role where none is given."] = ""
+    redirect_uri: Annotated[str, "Where the provider leads back to; one of the role's."] = ""
+    client_nonce: Annotated[str, "A random text that the same client shows again at the end."] = ""
+
+
+class CallbackBody(msgspec.Struct, frozen=True):
+    """What the provider sent to the redirect URI."""
+
+    state: Annotated[str, "The login's state."] = ""
+    code: Annotated[str, "The authorization code."] = ""
+    client_nonce: Annotated[str, "The client's nonce, where the login began with one."] = ""
+    nonce: Annotated[str, "Sent by some clients; not read."] = ""
+    error: Annotated[str, "Why the provider refused."] = ""
+    error_description: Annotated[str, "The same in its words; not shown."] = ""
+
+
+class PostBody(CallbackBody, frozen=True):
+    """The same as a form: from the provider, or from the page that asks for the user's code."""
+
+    id_token: Annotated[str, "The id token, in the flow without a code."] = ""
+    user_code: Annotated[str, "The code that the client shows."] = ""
+
+
+class PollBody(msgspec.Struct, frozen=True):
+    """A client that waits."""
+
+    state: Annotated[str, "The login's state."] = ""
+    client_nonce: Annotated[str, "The nonce it began with."] = ""
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What a provider said about whoever logged in there. `open`: the client may take it. `taken`: it did."""
+
+    name: str = ""
+    metadata: dict[str, str] = {}
+    groups: tuple[str, ...] = ()
+    open: bool = False
+    taken: bool = False
+    tries: int = 0
+
+
+TAKEN: Final = Finished(taken=True)
+"""What is left once nothing more may come of a login."""
+
+
+class FlowJob(msgspec.Struct, frozen=True):
+    """Forget a login that is over."""
+
+    row: bytes
+
+
+class Browser(Login):
+    """Logins in a browser."""
+
+    @write("oidc/auth_url", body=AuthUrlBody, public=True, writes=False)
+    def auth_url(self, body: AuthUrlBody) -> Response:
+        """Begin a login: where the browser goes. Blank for a redirect URI that the role does not list."""
+        config = self.configuration()
+        if config.issuer is None or not config.oidc_client_id:
+            raise InvalidRequest("OIDC login is not configured for this mount")
+        name = self.asked_role(config, body.role)
+        if not body.redirect_uri:
+            raise InvalidRequest("missing redirect_uri")
+        role = self.known(name)
+        if role.callback_mode == "direct" and not body.client_nonce:
+            raise InvalidRequest("missing client_nonce")
+        if role.role_type != "oidc" or not redirects.allows(role.allowed_redirect_uris, body.redirect_uri):
+            return Response(data={"auth_url": ""})
+        provider, states = self._provider(config), self._states
+        flow = states.begin(name, body.redirect_uri, body.client_nonce, self.call.transaction.now)
+        state = states.text(flow)
+        url = provider.authorization_url(role, body.redirect_uri, state, states.nonce(flow), states.verifier(flow))
+        if role.callback_mode != "direct":
+            return Response(data={"auth_url": url})
+        interval = str(role.poll_interval or POLL_INTERVAL)
+        return Response(data={"auth_url": url, "state": state, "poll_interval": interval, "user_code": states.user_code(flow)})
+
+    @read("oidc/callback", body=CallbackBody, public=True, writes=True)
+    def callback(self, body: CallbackBody) -> Response:
+        """End a login with what the provider sent to the client; in direct mode a page that asks for the user's code."""
+        config, flow = self.configuration(), self._flow(body.state)
+        role = self._role(flow)
+        if role.callback_mode == "direct":
+            return _page(lambda: self._direct(config, flow, role, body.code, "", body.error), body.state)
+        self._states.check_client(flow, body.client_nonce)
+        finished = self._row(flow) or self._provided(config, flow, role, body.code, "", body.error)
+        return self._taken(flow, role, finished)
+
+    @login("oidc/callback", body=PostBody)
+    def callback_post(self, body: PostBody) -> Response:
+        """The same as a form that the provider has the browser send, or that the page which asks for the user's code sends."""
+        config = self.configuration()
+        if body.user_code:
+            return _page(lambda: self._confirmed(self._flow(body.state), body.user_code))
+        if config.oidc_response_mode != "form_post":
+            raise UnsupportedOperation
+        return _page(lambda: self._posted(config, self._flow(body.state), body), body.state)
+
+    @login("oidc/poll", body=PollBody)
+    def poll(self, body: PollBody) -> Response:
+        """Take the token of a login that the user ended in his browser; `authorization_pending` until he did (RFC 8628)."""
+        flow = self._flow(body.state)
+        self._states.check_client(flow, body.client_nonce)
+        finished = self._row(flow)
+        if finished is None or not (finished.open or finished.taken):
+            raise InvalidRequest("authorization_pending")
+        return self._taken(flow, self._role(flow), finished)
+
+    # -- steps: whether the user is to confirm --------------------------------------------------------------------
+
+    def _posted(self, config: Config, flow: Flow, body: PostBody) -> bool:
+        role = self._role(flow)
+        if role.callback_mode == "direct":
+            return self._direct(config, flow, role, body.code, body.id_token, body.error)
+        self._first(flow)
+        self._keep(flow, msgspec.structs.replace(self._provided(config, flow, role, body.code, body.id_token, body.error), open=True))
+        return False
+
+    def _direct(self, config: Config, flow: Flow, role: Role, code: str, id_token: str, error: str) -> bool:
+        self._first(flow)
+        self._keep(flow, self._provided(config, flow, role, code, id_token, error))
+        return True
+
+    def _confirmed(self, flow: Flow, typed: str) -> bool:
+        finished = self._row(flow)
+        if finished is None or finished.taken or finished.open or finished.tries >= MAX_TRIES:
+            raise InvalidRequest(EXPIRED)
+        if not compare_digest(_letters(typed), _letters(self._states.user_code(flow))):
+            self._keep(flow, msgspec.structs.replace(finished, tries=finished.tries + 1), charge=True)
+            raise InvalidRequest("The code is not the one that the program shows.")
+        self._keep(flow, msgspec.structs.replace(finished, open=True))
+        return False
+
+    def _taken(self, flow: Flow, role: Role, finished: Finished) -> Response:
+        """The token, once. Raises InvalidRequest."""
+        if finished.taken:
+            raise InvalidRequest(EXPIRED)
+        check_peer(role.token, self.call.request.peer)
+        self._keep(flow, TAKEN, charge=True)
+        return Response(grant=self.granted_to(flow.role, role, Identity(finished.name, finished.metadata, finished.groups)))
+
+    # -- what the provider says -----------------------------------------------------------------------------------
+
+    def _provided(self, config: Config, flow: Flow, role: Role, code: str, id_token: str, error: str) -> Finished:
+        """Who the provider says it is, and that the role is for him. Raises InvalidRequest and OutboundError."""
+        if error:
+            raise InvalidRequest("Vault login failed. The provider refused; its own page said why.")
+        if (not code and not (id_token and config.implicit)) or len(code) > MAX_CODE:
+            raise InvalidRequest("Vault login failed. No code or id_token received.")
+        provider = self._provider(config)
+        try:
+            claims = self._claims(provider, flow, code, id_token)
+            check_id_token(claims, provider.discovery, config, role, self._states.nonce(flow), self.call.transaction.now)
+        except InvalidToken as failure:
+            raise InvalidRequest(f"Token verification failed. {failure}") from None
+        self._keep(flow, TAKEN, charge=True)
+        if role.bound_subject and claims.get("sub") != role.bound_subject:
+            raise InvalidRequest("Vault login failed. sub claim does not match bound subject")
+        found = self.identified(flow.role, role, config, {name: value for name, value in claims.items() if name != "nonce"})
+        return Finished(found.name, found.metadata, found.groups)
+
+    def _claims(self, provider: Provider, flow: Flow, code: str, id_token: str) -> Claims:
+        now, secret, verifier = self.clock.monotonic(), self.client_secret(), self._states.verifier(flow)
+        if not code:
+            return self.call.outside("id token", flow.id, id_token, fn=lambda: provider.signed(id_token, now))
+        if secret is None:
+            raise InvalidRequest("OIDC login is not configured for this mount")
+        where = flow.redirect_uri
+        return self.call.outside("exchange", flow.id, code, fn=lambda: provider.exchanged(secret, where, code, verifier, now))
+
+    def _provider(self, config: Config) -> Provider:
+        source = config.issuer
+        if source is None:
+            raise InvalidRequest("OIDC login is not configured for this mount")
+        now, found = self.clock.monotonic(), issuers(self.outbound)
+        discovery = self.call.outside("describe", source, fn=lambda: described(found, source, now))
+        return Provider(self.outbound, source, discovery, config)
+
+    # -- states and rows ------------------------------------------------------------------------------------------
+
+    @property
+    def _states(self) -> States:
+        return States(self.call.transaction.keys.mac(LABEL), self.mount.uuid)
+
+    def _flow(self, state: str) -> Flow:
+        return self._states.open(state, self.call.transaction.now)
+
+    def _role(self, flow: Flow) -> Role:
+        role = self.known(flow.role)
+        if role.role_type != "oidc":
+            raise InvalidRequest(EXPIRED)
+        return role
+
+    def _first(self, flow: Flow) -> None:
+        """A provider speaks once about a login. Raises InvalidRequest."""
+        if self._row(flow) is not None:
+            raise InvalidRequest(EXPIRED)
+
+    def _row(self, flow: Flow) -> Finished | None:
+        return self.store.get(_row(flow), Finished)
+
+    def _keep(self, flow: Flow, finished: Finished, *, charge: bool = False) -> None:
+        """Store what became of a login until its state is over anyway."""
+        store = self.store.charge() if charge else self.store
+        if self._row(flow) is None:
+            store.at(flow.expires, "forget", FlowJob(_row(flow)))
+        store.put(_row(flow), finished)
+
+    def due(self, job: str, payload: bytes) -> None:
+        """`forget` removes a login whose state is over."""
+        if job == "forget":
+            self.store.delete(decoder(FlowJob).decode(payload).row)
+
+
+def _page(step: Callable[[], bool], state: str = "") -> Response:
+    """What a browser is shown of a step: it has no other way to learn of an error."""
+    try:
+        return Response(bare=page.confirm(state) if step() else page.done())
+    except StrongroomError as error:
+        return Response(bare=page.failed(" ".join(error.messages)))
+
+
+def _letters(code: str) -> bytes:
+    return "".join(letter for letter in code.upper() if letter.isascii() and letter.isalpha()).encode()
+
+
+def _row(flow: Flow) -> bytes:
+    return b"f" + flow.id
