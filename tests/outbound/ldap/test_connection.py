@@ -35,6 +35,14 @@ def talking(respond: Respond, seconds: float = 5.0) -> Iterator[tuple[Connection
             opened.close()
 
 
+@contextmanager
+def fails(says: str) -> Iterator[None]:
+    """It ends in an error whose reason says so; what strangers are told does not."""
+    with pytest.raises(DirectoryError) as caught:
+        yield
+    assert says in caught.value.reason and says not in str(caught.value)
+
+
 # -- bind -----------------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +100,7 @@ def test_references_are_passed_over_and_a_referral_is_a_failure() -> None:
 
     with talking(respond) as (opened, directory):
         assert [found.name for found in opened.search(SEARCHED)] == ["cn=a"]
-        with pytest.raises(DirectoryError, match="referral"):
+        with fails("referral"):
             opened.search(SEARCHED)
         assert directory.connections == 1
 
@@ -116,7 +124,7 @@ def test_what_a_directory_cuts_off_is_a_failure_unless_it_was_asked_to() -> None
 
     with talking(respond) as (opened, _):
         assert len(opened.search(Search("dc=example", SUBTREE, ANYTHING, ("cn",), size_limit=1))) == 1
-        with pytest.raises(DirectoryError, match="sizeLimitExceeded"):
+        with fails("sizeLimitExceeded"):
             opened.search(SEARCHED)
 
 
@@ -126,7 +134,7 @@ def test_what_a_directory_cuts_off_is_a_failure_unless_it_was_asked_to() -> None
 def test_more_entries_than_anybody_has_are_not_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_ENTRIES", 10)
     with talking(lambda request: entry(request, "cn=a") * 11) as (opened, _):
-        with pytest.raises(DirectoryError, match="more than 10 entries"):
+        with fails("more than 10 entries"):
             opened.search(SEARCHED)
 
 
@@ -138,13 +146,13 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch, limit: str, says: st
         return entry(request, "cn=" + "a" * 3_000) * (2 if limit == "MAX_ANSWER" else 1) + entry(request, "cn=" + "a" * 5_000)
 
     with talking(respond) as (opened, _):
-        with pytest.raises(DirectoryError, match=says):
+        with fails(says):
             opened.search(SEARCHED)
 
 
 def test_a_long_message_is_refused_before_it_is_read() -> None:
     with talking(lambda _request: bytes.fromhex("3084ffffffff")) as (opened, _):
-        with pytest.raises(DirectoryError, match="longer message"):
+        with fails("longer message"):
             opened.search(SEARCHED)
 
 
@@ -170,7 +178,7 @@ def test_the_deadline_holds_however_slowly_a_directory_answers(drip: bool) -> No
     thread.start()
     opened = Connection(socket.create_connection(listener.getsockname()), 0.3)
     start = time.monotonic()
-    with pytest.raises(DirectoryError, match="in time"):
+    with fails("in time"):
         opened.search(SEARCHED)
     assert time.monotonic() - start < 3
     stop.set()
@@ -196,7 +204,7 @@ def test_nonsense_is_an_error_and_nothing_of_it_is_quoted(says: str) -> None:
     with talking(NONSENSE[says]) as (opened, _):
         with pytest.raises(DirectoryError) as caught:
             opened.search(SEARCHED)
-        assert "the directory" in str(caught.value) and "HTTP" not in str(caught.value)
+        assert "the directory" in caught.value.reason and "HTTP" not in caught.value.reason
         with pytest.raises(DirectoryError):
             opened.bind("cn=a", "secret")
 
@@ -204,7 +212,7 @@ def test_nonsense_is_an_error_and_nothing_of_it_is_quoted(says: str) -> None:
 def test_a_page_that_says_nonsense_about_the_next_is_an_error() -> None:
     nonsense = ber.element(0xA0, ber.element(ber.SEQUENCE, ber.octets(messages.PAGED_RESULTS)))
     with talking(lambda request: result(request, 0, nonsense)) as (opened, _):
-        with pytest.raises(DirectoryError, match="no LDAP"):
+        with fails("no LDAP"):
             opened.search(PAGED)
 
 
@@ -235,14 +243,14 @@ def test_any_cut_of_an_answer_is_an_error() -> None:
 def test_a_refused_starttls_is_the_end() -> None:
     """T13.3."""
     with talking(lambda request: result(request, 2)) as (opened, directory):
-        with pytest.raises(DirectoryError, match="refuses StartTLS"):
+        with fails("refuses StartTLS"):
             opened.start_tls(ssl.create_default_context(), "localhost")
         assert [request.tag for request in directory.asked] == [EXTENDED]
 
 
 def test_what_came_before_tls_is_not_taken_for_what_came_through_it() -> None:
     with talking(lambda request: result(request) + message(2, ber.element(0x61, ber.integer(0, ber.ENUMERATED)))) as (opened, _):
-        with pytest.raises(DirectoryError, match="between StartTLS and TLS"):
+        with fails("between StartTLS and TLS"):
             opened.start_tls(ssl.create_default_context(), "localhost")
 
 
@@ -262,9 +270,8 @@ def test_the_certificate_must_be_known_and_of_the_host(tmp_path: Path, host: str
     thread = threading.Thread(target=serve)
     thread.start()
     opened = Connection(socket.create_connection(listener.getsockname()), 5)
-    with pytest.raises(DirectoryError, match=says) as caught:
+    with fails(says):
         opened.secure(ssl.create_default_context(cafile=authority.path if known else None), host)
-    assert "other.example" not in str(caught.value)
     opened.close()
     thread.join()
     listener.close()

@@ -38,10 +38,12 @@ V = TypeVar("V")
 
 
 class DirectoryError(StrongroomError):
-    """The directory could not be asked, or did not answer as it should. Strangers read the message: it names no host and no entry, and
-    quotes nothing of what the directory sent."""
+    """The directory could not be asked, or did not answer as it should. Why is for the audit log: strangers can try to log in."""
 
     status = 502
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the directory could not be asked, or gave no answer of use; the audit log says why", reason=reason)
 
 
 class InvalidCredentials(Exception):
@@ -79,8 +81,7 @@ class Connection:
             self._socket.settimeout(self._left())
             self._socket = context.wrap_socket(self._socket, server_hostname=host)
         except ssl.SSLCertVerificationError as error:
-            reason = error.verify_message.partition(",")[0]  # what may follow is the host's name
-            raise DirectoryError(f"the directory's certificate is not trusted ({reason})") from None
+            raise DirectoryError(f"the directory's certificate is not trusted ({error.verify_message})") from None
         except TimeoutError:
             raise _late() from None
         except (OSError, ValueError) as error:
