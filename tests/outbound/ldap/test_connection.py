@@ -80,9 +80,9 @@ def test_the_known_bytes_of_a_bind_are_sent() -> None:
 # -- search ---------------------------------------------------------------------------------------------------------
 
 
-def test_entries_come_with_their_values_whatever_case_their_names_have() -> None:
+def test_entries_come_with_all_values_whatever_case_their_names_have() -> None:
     def respond(request: Answer) -> bytes:
-        return entry(request, "cn=a", CN=["a", "b"], photo=[b"\xff"]) + entry(request, "cn=c") + result(request)
+        return entry(request, "cn=a", CN=["a"], photo=[b"\xff"], cn=["b"]) + entry(request, "cn=c") + result(request)
 
     with talking(respond) as (opened, _):
         first, second = opened.search(SEARCHED)

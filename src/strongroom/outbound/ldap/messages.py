@@ -158,7 +158,7 @@ def read_entry(answer: Answer) -> Entry:
     while listed:
         attribute = listed.inside(ber.SEQUENCE)
         kind = attribute.text().lower()
-        attributes[kind] = tuple(attribute.inside(ber.SET).all(ber.OCTETS))
+        attributes[kind] = (*attributes.get(kind, ()), *attribute.inside(ber.SET).all(ber.OCTETS))
     return Entry(name, attributes)
 
 

@@ -1,0 +1,276 @@
+"""What is stored of an ldap mount and the rules it obeys. Pure functions of what was sent and what is stored.
+
+Rules of this file:
+- One table says which fields there are and how each is checked; a field that was not sent keeps its value.
+- Passwords and keys are taken and never shown.
+- Names and filters of administrators are checked when they are written, not when somebody wants to log in.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.core.fields import Seconds
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.errors import InvalidRequest
+from strongroom.outbound.ldap import names
+from strongroom.outbound.ldap.filters import compile_filter
+from strongroom.outbound.tls import ClientCertificate, tls_context
+from strongroom.outbound.url import checked_host
+
+USER_HOLES: Final = frozenset({"UserAttr", "Username"})
+GROUP_HOLES: Final = frozenset({"UserDN", "Username"})
+"""What the filters for users and for groups can use."""
+
+VERSIONS: Final = {"tls12": ssl.TLSVersion.TLSv1_2, "tls13": ssl.TLSVersion.TLSv1_3}
+DEREFERENCE: Final = {"never": 0, "searching": 1, "finding": 2, "always": 3}
+"""What `dereference_aliases` takes, and its number in a search (RFC 4511, 4.5.1.3)."""
+
+MAX_URLS: Final = 8
+MAX_WAIT: Final = 300
+"""Seconds of either timeout. A login holds a thread for as long."""
+MAX_PAGE: Final = 10_000
+
+PORTS: Final = {"ldap": 389, "ldaps": 636}
+_URL: Final = re.compile(r"(ldaps?)://(\[[0-9a-f:.]{2,45}\]|[^/\[\]:?#@\s]{1,253})(?::(\d{1,5}))?/?", re.ASCII)
+_ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}", re.ASCII)
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?", re.ASCII)
+
+UNCHECKED_FILTER: Final = "userfilter configured does not consider userattr and may result in colliding entity aliases on logins"
+IN_CLEAR: Final = "passwords travel to the directory in the clear; use ldaps:// in 'url', or set starttls=true"
+NULL_BIND: Final = (
+    "deny_null_bind=false has no effect: an empty password is refused always, since directories take it for an anonymous bind"
+)
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Where a directory listens. `tls`: from the first byte on."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The stored configuration. Names of fields and defaults are Vault's, but for `tls_max_version`; durations in seconds."""
+
+    url: str = "ldap://127.0.0.1"
+    starttls: bool = False
+    insecure_tls: bool = False
+    tls_min_version: str = "tls12"
+    tls_max_version: str = "tls13"
+    certificate: str = ""
+    client_tls_cert: str = ""
+    client_tls_key: str = ""
+    binddn: str = ""
+    bindpass: str = ""
+    userdn: str = ""
+    userattr: str = "cn"
+    userfilter: str = "({{.UserAttr}}={{.Username}})"
+    upndomain: str = ""
+    discoverdn: bool = False
+    deny_null_bind: bool = True
+    groupdn: str = ""
+    groupfilter: str = "(|(memberUid={{.Username}})(member={{.UserDN}})(uniqueMember={{.UserDN}}))"
+    groupattr: str = "cn"
+    anonymous_group_search: bool = False
+    use_token_groups: bool = False
+    username_as_alias: bool = False
+    case_sensitive_names: bool = False
+    dereference_aliases: str = "never"
+    max_page_size: int = 0
+    request_timeout: int = 90
+    connection_timeout: int = 30
+    token: TokenParameters = TokenParameters()
+
+    def __repr__(self) -> str:
+        return "Config()"
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The directories, in the order they are tried."""
+        return tuple(_server(text) for text in self.url.split(","))
+
+    @property
+    def searches(self) -> bool:
+        """Whether users are found before they prove themselves; else their name is put together from what they typed."""
+        return self.discoverdn or bool(self.binddn and self.bindpass)
+
+    def context(self) -> ssl.SSLContext:
+        """How TLS is spoken to the directory. Raises InvalidRequest where the PEM texts are none."""
+        own = ClientCertificate(self.client_tls_cert, self.client_tls_key) if self.client_tls_cert else None
+        return tls_context(self.certificate, own, (VERSIONS[self.tls_min_version], VERSIONS[self.tls_max_version]))
+
+
+class ConfigBody(TokenBody, frozen=True, kw_only=True):
+    """What a mount is configured with."""
+
+    url: Annotated[str | UnsetType, "The directory: ldaps://host:port or ldap://host:port. Several with commas are tried in order."] = UNSET
+    starttls: Annotated[bool | UnsetType, "Go on in TLS after connecting to an ldap:// address; a refusal ends the login."] = UNSET
+    insecure_tls: Annotated[bool | UnsetType, "Only false: the directory's certificate is always verified."] = UNSET
+    tls_min_version: Annotated[str | UnsetType, "tls12 or tls13."] = UNSET
+    tls_max_version: Annotated[str | UnsetType, "tls12 or tls13."] = UNSET
+    certificate: Annotated[str | UnsetType, "CA certificates in PEM to trust in place of the system's."] = UNSET
+    client_tls_cert: Annotated[str | UnsetType, "A certificate in PEM to show the directory."] = UNSET
+    client_tls_key: Annotated[str | UnsetType, "Its key in PEM; never shown."] = UNSET
+    binddn: Annotated[str | UnsetType, "The account that looks for users and groups."] = UNSET
+    bindpass: Annotated[str | UnsetType, "Its password; never shown."] = UNSET
+    userdn: Annotated[str | UnsetType, "Below which name users are, such as ou=people,dc=example,dc=com."] = UNSET
+    userattr: Annotated[str | UnsetType, "The attribute that has the name people log in with."] = UNSET
+    userfilter: Annotated[str | UnsetType, "How to find a user; {{.UserAttr}} and {{.Username}} are filled in."] = UNSET
+    upndomain: Annotated[str | UnsetType, "Log in as name@upndomain, as Active Directory lets."] = UNSET
+    discoverdn: Annotated[bool | UnsetType, "Look for users without an account of one's own."] = UNSET
+    deny_null_bind: Annotated[bool | UnsetType, "Refuse empty passwords. They are refused in any case."] = UNSET
+    groupdn: Annotated[str | UnsetType, "Below which name groups are; no search for groups where it is empty."] = UNSET
+    groupfilter: Annotated[str | UnsetType, "How to find a user's groups; {{.UserDN}} and {{.Username}} are filled in."] = UNSET
+    groupattr: Annotated[str | UnsetType, "The attribute of what is found that names the group."] = UNSET
+    anonymous_group_search: Annotated[bool | UnsetType, "Look for groups without a name."] = UNSET
+    use_token_groups: Annotated[bool | UnsetType, "Take groups from Active Directory's tokenGroups, nested ones too."] = UNSET
+    username_as_alias: Annotated[bool | UnsetType, "Name the entity alias by what was typed, not by userattr's value."] = UNSET
+    case_sensitive_names: Annotated[bool | UnsetType, "Groups count with case. Users never do."] = UNSET
+    dereference_aliases: Annotated[str | UnsetType, "never, finding, searching or always."] = UNSET
+    max_page_size: Annotated[int | UnsetType, "Ask for groups in pages of this size; 0 = all at once."] = UNSET
+    request_timeout: Annotated[Seconds | UnsetType, "How long the questions of a login may take together."] = UNSET
+    connection_timeout: Annotated[Seconds | UnsetType, "How long connecting to one address may take."] = UNSET
+
+
+def changed_config(before: Config, body: ConfigBody) -> Config:
+    """The configuration after a write. Raises InvalidRequest."""
+    fields: dict[str, Any] = {}
+    for name in OWN:
+        value = getattr(body, name)
+        if value is UNSET:
+            continue
+        try:
+            fields[name] = _CHECKS[name](value) if name in _CHECKS else value
+        except ValueError as error:
+            raise InvalidRequest(f"{name}: {error}") from None
+    after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))
+    _check(after)
+    return after
+
+
+def shown_config(config: Config) -> dict[str, Any]:
+    """The members of a read."""
+    return {name: getattr(config, name) for name in OWN if name not in _HIDDEN} | shown(config.token)
+
+
+def warnings(config: Config) -> tuple[str, ...]:
+    """What an administrator should know of a configuration that is accepted."""
+    found = []
+    if config.userattr not in config.userfilter.lower() and "UserAttr" not in config.userfilter:
+        found.append(UNCHECKED_FILTER)
+    if not config.starttls and any(not server.tls and server.host not in _THIS_HOST for server in config.servers):
+        found.append(IN_CLEAR)
+    if not config.deny_null_bind:
+        found.append(NULL_BIND)
+    return tuple(found)
+
+
+def _check(config: Config) -> None:
+    if config.tls_max_version < config.tls_min_version:
+        raise InvalidRequest("'tls_max_version' must be greater than or equal to 'tls_min_version'")
+    if bool(config.client_tls_cert) is not bool(config.client_tls_key):
+        raise InvalidRequest("both client_tls_cert and client_tls_key must be set")
+    config.context()
+
+
+# -- fields -------------------------------------------------------------------------------------------------------------------------
+
+
+def _urls(text: str) -> str:
+    parts = [part.strip().lower() for part in text.split(",")]
+    if len(parts) > MAX_URLS:
+        raise ValueError(f"takes at most {MAX_URLS} addresses")
+    for part in parts:
+        _server(part)
+    return ",".join(parts)
+
+
+def _server(text: str) -> Server:
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise ValueError("takes ldap://host, ldaps://host or either with :port, several with commas")
+    scheme, host, port = match.groups()
+    number = int(port) if port else PORTS[scheme]
+    if not 0 < number < 65_536:
+        raise ValueError("a port is a number from 1 to 65535")
+    return Server(checked_host(host), number, scheme == "ldaps")
+
+
+def _secure(insecure: bool) -> bool:
+    if insecure:
+        raise ValueError("the directory's certificate is always verified; put the CA that signed it in 'certificate'")
+    return insecure
+
+
+def _name(text: str) -> str:
+    names.parse(text)
+    return text
+
+
+def _filter(holes: frozenset[str]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text:
+            compile_filter(text, holes)
+        return text
+
+    return check
+
+
+def _one_of(table: Mapping[str, object]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in table:
+            raise ValueError(f"takes {', '.join(table)}")
+        return text
+
+    return check
+
+
+def _matching(pattern: re.Pattern[str], says: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(says)
+        return text
+
+    return check
+
+
+def _between(least: int, most: int) -> Callable[[int], int]:
+    def check(number: int) -> int:
+        if not least <= number <= most:
+            raise ValueError(f"takes {least} to {most}")
+        return number
+
+    return check
+
+
+_attribute = _matching(_ATTRIBUTE, "takes the name of an attribute: letters, digits and -")
+_wait = _between(1, MAX_WAIT)
+
+_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    "url": _urls,
+    "insecure_tls": _secure,
+    "tls_min_version": _one_of(VERSIONS),
+    "tls_max_version": _one_of(VERSIONS),
+    "userdn": _name,
+    "groupdn": _name,
+    "userattr": lambda text: _attribute(text).lower(),
+    "groupattr": _attribute,
+    "userfilter": lambda text: _filter(USER_HOLES)(text or Config().userfilter),
+    "groupfilter": _filter(GROUP_HOLES),
+    "upndomain": lambda text: text and _matching(_DOMAIN, "takes the name of a domain")(text),
+    "dereference_aliases": _one_of(DEREFERENCE),
+    "max_page_size": _between(-1, MAX_PAGE),
+    "request_timeout": _wait,
+    "connection_timeout": _wait,
+}
+OWN: Final = tuple(name for name in Config.__struct_fields__ if name != "token")
+_HIDDEN: Final = frozenset({"bindpass", "client_tls_cert", "client_tls_key"})
+_THIS_HOST: Final = frozenset({"127.0.0.1", "::1", "localhost"})
