@@ -13,7 +13,6 @@ Rules of this file:
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 from hmac import compare_digest
 from typing import Final
@@ -22,6 +21,7 @@ import msgspec
 
 from strongroom.clock import SECOND
 from strongroom.crypto.errors import InvalidSignature
+from strongroom.crypto.jwk import decode
 from strongroom.crypto.mac import Mac
 from strongroom.errors import InvalidRequest
 
@@ -79,11 +79,11 @@ class States:
         try:
             if len(text) > MAX_STATE:
                 raise ValueError("longer than any state")
-            data = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+            data = decode(text)
             body, mac = data[:-MAC_BYTES], data[-MAC_BYTES:]
             self._mac.verify(self._mount + body, mac)
             flow = msgspec.msgpack.decode(body, type=Flow)
-        except (binascii.Error, ValueError, InvalidSignature):
+        except (ValueError, InvalidSignature):
             raise InvalidRequest(EXPIRED) from None
         if now >= flow.expires:
             raise InvalidRequest(EXPIRED)
