@@ -1,0 +1,201 @@
+"""What is stored of a role and of the mount's settings, and the rules they obey. Pure functions of what was sent and what is stored.
+
+Rules of this file:
+- A field that was not sent keeps its value; every accepted field is shown again, under its old name too where it has one.
+- A bundle is parsed when it is written, so that what is stored can be used; parsed certificates are kept by their text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.core.fields import Names, Seconds
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.crypto.x509 import Anchors, Untrusted, anchors, check_purpose, load_pem
+from strongroom.errors import InvalidRequest
+from strongroom.memo import remember
+from strongroom.outbound.url import parse_url
+
+MAX_KEPT: Final = 1_024
+"""Parsed bundles; a mount has as many as it trusts CAs."""
+MAX_CACHE: Final = 100_000
+"""Vault's bound of ocsp_cache_size."""
+MAX_RETRIES: Final = 10
+"""Of one responder: beyond that it is down."""
+
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.@-]{0,126}[a-z0-9_])?", re.ASCII)
+_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,38})){1,31}", re.ASCII)
+
+_ANCHORS: dict[str, Anchors] = {}
+
+
+class Ocsp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a role asks whether a certificate was revoked. `this_update_max_age` in seconds, 0 = as long as the answer says."""
+
+    enabled: bool = False
+    ca_certificates: str = ""
+    servers_override: tuple[str, ...] = ()
+    fail_open: bool = False
+    query_all_servers: bool = False
+    this_update_max_age: int = 0
+    max_retries: int = 4
+
+
+class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stored role: the certificates it trusts, and what it wants of a client's."""
+
+    certificate: str
+    display_name: str
+    allowed_names: tuple[str, ...] = ()
+    allowed_common_names: tuple[str, ...] = ()
+    allowed_dns_sans: tuple[str, ...] = ()
+    allowed_email_sans: tuple[str, ...] = ()
+    allowed_uri_sans: tuple[str, ...] = ()
+    allowed_organizational_units: tuple[str, ...] = ()
+    required_extensions: tuple[str, ...] = ()
+    allowed_metadata_extensions: tuple[str, ...] = ()
+    ocsp: Ocsp = Ocsp()
+    token: TokenParameters = TokenParameters()
+
+
+class RoleBody(TokenBody, frozen=True, kw_only=True):
+    """What a role is written with. In patterns `*` stands for any text."""
+
+    certificate: Annotated[str | UnsetType, "What is trusted, in PEM: CAs for what they signed, others for themselves."] = UNSET
+    display_name: Annotated[str | UnsetType, "The display name of tokens; the role's name where none is given."] = UNSET
+    allowed_names: Annotated[Names | UnsetType, "Patterns; the common name, a DNS name or an e-mail address must match one."] = UNSET
+    allowed_common_names: Annotated[Names | UnsetType, "Patterns; the common name must match one."] = UNSET
+    allowed_dns_sans: Annotated[Names | UnsetType, "Patterns; one of the DNS names must match one."] = UNSET
+    allowed_email_sans: Annotated[Names | UnsetType, "Patterns; one of the e-mail addresses must match one."] = UNSET
+    allowed_uri_sans: Annotated[Names | UnsetType, "Patterns; one of the URIs must match one."] = UNSET
+    allowed_organizational_units: Annotated[Names | UnsetType, "Patterns; one of the organizational units must match one."] = UNSET
+    required_extensions: Annotated[Names | UnsetType, "`oid:pattern` of texts, `hex:oid:pattern` of others; all must match."] = UNSET
+    allowed_metadata_extensions: Annotated[Names | UnsetType, "OIDs of text extensions that go on the token as metadata."] = UNSET
+    ocsp_enabled: Annotated[bool | UnsetType, "Ask by OCSP whether the certificate was revoked."] = UNSET
+    ocsp_ca_certificates: Annotated[str | UnsetType, "Certificates of responders and of their TLS, in PEM."] = UNSET
+    ocsp_servers_override: Annotated[Names | UnsetType, "Responders to ask in place of those that the certificate names."] = UNSET
+    ocsp_fail_open: Annotated[bool | UnsetType, "Let in whose status cannot be found out."] = UNSET
+    ocsp_query_all_servers: Annotated[bool | UnsetType, "All responders must say good, not just the first that answers."] = UNSET
+    ocsp_this_update_max_age: Annotated[Seconds | UnsetType, "How old a status may be, 0 = as the answer says."] = UNSET
+    ocsp_max_retries: Annotated[int | UnsetType, "How often a responder that does not answer is asked again."] = UNSET
+    lease: Annotated[Seconds | UnsetType, "Oldest name of token_ttl."] = UNSET
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A mount's settings."""
+
+    disable_binding: bool = False
+    enable_identity_alias_metadata: bool = False
+    enable_metadata_on_failures: bool = False
+    ocsp_cache_size: int = 100
+    role_cache_size: int = 200
+
+
+class SettingsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """New settings."""
+
+    disable_binding: Annotated[bool | UnsetType, "Renew without the certificate of the login."] = UNSET
+    enable_identity_alias_metadata: Annotated[bool | UnsetType, "Keep the token's metadata with the alias too."] = UNSET
+    enable_metadata_on_failures: Annotated[bool | UnsetType, "Say what the certificate was when a login fails."] = UNSET
+    ocsp_cache_size: Annotated[int | UnsetType, "OCSP answers kept in memory, 2 to 100000."] = UNSET
+    role_cache_size: Annotated[int | UnsetType, "Taken for Vault's clients; parsed roles are kept in any case."] = UNSET
+
+
+_OWN: Final = (
+    "certificate", "display_name", "allowed_names", "allowed_common_names", "allowed_dns_sans", "allowed_email_sans", "allowed_uri_sans",
+    "allowed_organizational_units", "required_extensions", "allowed_metadata_extensions",
+)  # fmt: skip
+
+
+# -- names and trust --------------------------------------------------------------------------------------------------------------
+
+
+def canonical(text: str) -> str:
+    """The one form of a role's or a list's name: ASCII lower case. Raises InvalidRequest."""
+    name = text.lower() if text.isascii() else ""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest("a name is made of up to 128 ASCII letters, digits and _ . @ - and neither begins nor ends with . @ or -")
+    return name
+
+
+def trusted(pem: str) -> Anchors:
+    """The certificates of a stored bundle. Raises Untrusted."""
+    found = _ANCHORS.get(pem)
+    return found if found is not None else remember(_ANCHORS, MAX_KEPT, pem, anchors(load_pem(pem)))
+
+
+# -- roles ------------------------------------------------------------------------------------------------------------------------
+
+
+def changed_role(name: str, before: Role | None, body: RoleBody) -> Role:
+    """A role after a write. Raises InvalidRequest."""
+    start = before or Role(certificate="", display_name=name)
+    fields = {each: value for each in _OWN if (value := getattr(body, each)) is not UNSET}
+    ocsp = {each: value for each in Ocsp.__struct_fields__ if (value := getattr(body, f"ocsp_{each}")) is not UNSET}
+    if body.lease is not UNSET and body.ttl is UNSET and body.token_ttl is UNSET:
+        body = msgspec.structs.replace(body, ttl=body.lease)
+    after = msgspec.structs.replace(start, **fields, ocsp=msgspec.structs.replace(start.ocsp, **ocsp), token=changed(start.token, body))
+    after = msgspec.structs.replace(after, display_name=after.display_name or name)
+    _check_trust(after)
+    _check_patterns(after)
+    _check_ocsp(after.ocsp)
+    return after
+
+
+def _check_trust(role: Role) -> None:
+    try:
+        found = trusted(role.certificate)
+    except Untrusted:
+        raise InvalidRequest("failed to parse certificate: 'certificate' takes certificates in PEM") from None
+    try:
+        for certificate in found.pinned:
+            check_purpose(certificate)
+    except Untrusted:
+        raise InvalidRequest("nonCA certificates should have TLS client authentication set as an extended key usage") from None
+
+
+def _check_patterns(role: Role) -> None:
+    for text in role.required_extensions:
+        oid, colon, _ = text.removeprefix("hex:").partition(":")
+        if not colon or not _OID.fullmatch(oid):
+            raise InvalidRequest("required_extensions takes oid:pattern, such as 2.1.1.1:web*, or hex:oid:pattern")
+    if not all(_OID.fullmatch(oid) for oid in role.allowed_metadata_extensions):
+        raise InvalidRequest("allowed_metadata_extensions takes OIDs, such as 2.1.1.1")
+
+
+def _check_ocsp(ocsp: Ocsp) -> None:
+    if ocsp.ca_certificates:
+        try:
+            load_pem(ocsp.ca_certificates)
+        except Untrusted:
+            raise InvalidRequest("failed to parse certificate: 'ocsp_ca_certificates' takes certificates in PEM") from None
+    for url in ocsp.servers_override:
+        parse_url(url, plaintext=True)
+    if ocsp.this_update_max_age < 0:
+        raise InvalidRequest("ocsp_this_update_max_age cannot be negative")
+    if not 0 <= ocsp.max_retries <= MAX_RETRIES:
+        raise InvalidRequest(f"ocsp_max_retries is a number from 0 to {MAX_RETRIES}")
+
+
+def shown_role(role: Role) -> dict[str, Any]:
+    """The members of a read."""
+    members: dict[str, Any] = {name: getattr(role, name) for name in _OWN}
+    members |= {f"ocsp_{name}": getattr(role.ocsp, name) for name in Ocsp.__struct_fields__}
+    token = role.token
+    old = {"policies": token.policies, "ttl": token.ttl, "max_ttl": token.max_ttl, "period": token.period, "bound_cidrs": token.bound_cidrs}
+    return members | shown(token) | {name: value for name, value in old.items() if value}
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------------------
+
+
+def changed_settings(before: Settings, body: SettingsBody) -> Settings:
+    """A mount's settings after a write. Raises InvalidRequest."""
+    after = msgspec.structs.replace(before, **{name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET})
+    if not 2 <= after.ocsp_cache_size <= MAX_CACHE:
+        raise InvalidRequest(f"invalid cache size, must be >= 2 and <= {MAX_CACHE}")
+    return after
