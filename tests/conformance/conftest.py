@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import hvac
@@ -23,8 +23,8 @@ _numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
-def configured(directory: Path) -> Iterator[Running]:
-    """A server from a configuration file: sqlite, own CA, TLS, file audit, the old key endpoints open.
+def configured(directory: Path, variables: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """A server from a configuration file: sqlite, own CA, TLS, file audit, the old key endpoints open. `variables` for its environment.
 
     Not initialised in a fresh directory; sealed, with all that it held, in one that was used before.
     """
@@ -33,7 +33,7 @@ def configured(directory: Path) -> Iterator[Running]:
     port = free_port()
     config = directory / "server.hcl"
     config.write_text(CONFIG.format(directory=directory, address=f"127.0.0.1:{port}", certificates=certificates))
-    with running(["server", f"-config={config}"], port, directory, tls=certificates.ca) as server:
+    with running(["server", f"-config={config}"], port, directory, tls=certificates.ca, variables=variables) as server:
         yield server
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import hvac
 import pytest
 from hvac.api.auth_methods.approle import AppRole
+from hvac.api.auth_methods.cert import Cert
+from hvac.api.auth_methods.github import Github
 from hvac.api.auth_methods.kubernetes import Kubernetes
 from hvac.api.auth_methods.ldap import Ldap
+from hvac.api.auth_methods.okta import Okta
 from hvac.api.auth_methods.token import Token
 from hvac.api.auth_methods.userpass import Userpass
 from hvac.api.secrets_engines.kv import Kv
@@ -27,8 +30,11 @@ RECEIVERS: dict[str, type] = {
     "token": Token,
     "userpass": Userpass,
     "approle": AppRole,
+    "cert": Cert,
     "ldap": Ldap,
     "kubernetes": Kubernetes,
+    "github": Github,
+    "okta": Okta,
 }
 """The attribute through which a test reaches a class, as in `client.sys.seal`; anything else is the client's own."""
 
@@ -53,6 +59,7 @@ EXCLUDED: dict[str, str] = {
         )
     },
     "SystemBackend.get_private_attr_name": "sends nothing",
+    "Cert.CertificateAuthError": "an exception",
 }  # fmt: skip
 """`Class.method` → why no test calls it."""
 

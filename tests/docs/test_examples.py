@@ -27,8 +27,8 @@ ON_UP = ["approle.md", "audit.md", "kv.md", "policies.md", "tokens.md", "wrappin
 PLAIN = ["testing.md"]
 """Pages that need no server."""
 
-WITH_STAND_INS = ["kubernetes.md"]
-"""Pages that tests/docs/test_login_pages.py runs, with a stand-in for another host."""
+WITH_STAND_INS = ["kubernetes.md", "github.md", "okta.md", "ldap.md"]
+"""Pages that tests/docs/test_login_pages.py and test_outside_logins.py run, with a stand-in for another host."""
 
 
 def programs(directory: Path) -> Path:

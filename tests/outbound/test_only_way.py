@@ -28,7 +28,5 @@ def test_nothing_else_can_open_a_connection(path: str) -> None:
 
 
 def test_the_lint_finds_what_it_is_for() -> None:
-    assert ways(ast.parse("socket.create_connection(x)\nfrom http.client import HTTPConnection")) == {
-        "socket.create_connection",
-        "http.client",
-    }
+    tree = ast.parse("socket.create_connection(x)\nfrom http.client import HTTPConnection")
+    assert ways(tree) == {"socket.create_connection", "http.client"}

@@ -33,10 +33,15 @@ NO_HEADERS: Mapping[str, str] = {}
 
 
 class Outbound:
-    """The guarded way to other hosts. `confined`: for mounts of tenants, whose administrators reach no further than requests do."""
+    """The guarded way to other hosts.
 
-    def __init__(self, dialer: Dialer | None = None, *, confined: bool = False) -> None:
+    `roots`: PEM that is trusted in place of the system's roots. `confined`: for mounts of tenants, whose administrators reach no further
+    than requests do.
+    """
+
+    def __init__(self, dialer: Dialer | None = None, *, roots: str = "", confined: bool = False) -> None:
         self._dialer = dialer or Dialer()
+        self._roots = roots
         self._confined = confined
 
     def request(
@@ -53,14 +58,14 @@ class Outbound:
         limit: int = MAX_ANSWER,
         plaintext: bool = False,
     ) -> Answer:
-        """One exchange; any status is an answer. `ca_pem` is trusted in place of the system's roots, `plaintext` lets http:// be.
+        """One exchange; any status is an answer. `ca_pem` is trusted in place of other roots, `plaintext` lets http:// be.
 
         Raises InvalidRequest for a URL, header or PEM that cannot be, Refused, Unreachable and BadAnswer.
         """
         deadline = monotonic() + timeout
         where = parse_url(url, plaintext=plaintext)
         request = written(method, where, {"user-agent": "strongroom", **headers}, body)
-        context = tls_context(ca_pem, certificate) if where.scheme == "https" else None
+        context = tls_context(ca_pem or self._roots, certificate) if where.scheme == "https" else None
         connection = self.dial(where.host, where.port, reach=reach, timeout=deadline - monotonic())
         try:
             if context is not None:
@@ -83,7 +88,7 @@ class Outbound:
 
     def confined(self) -> Outbound:
         """The same for a mount whose administrator is a tenant."""
-        return Outbound(self._dialer, confined=True)
+        return Outbound(self._dialer, roots=self._roots, confined=True)
 
     def _reach(self, asked: Reach) -> Reach:
         return Reach.PUBLIC if self._confined else asked
