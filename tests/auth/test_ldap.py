@@ -539,7 +539,7 @@ def test_a_directory_that_cannot_say_counts_no_guess(slapd: Slapd) -> None:
 
 def people(request: Answer) -> bytes:
     """A directory with one user, alice."""
-    if request.tag == SEARCH:
+    if request.kind == SEARCH:
         found = entry(request, "uid=alice,ou=people", uid=["alice"]) if b"alice" in request.body else b""
         return found + result(request)
     return result(request, 49 if bind_name(request).startswith("uid=") else 0)
@@ -577,7 +577,7 @@ def test_nobodys_password_is_tried_on_nobody() -> None:
         room = fresh(url=fake.url, userdn="ou=people", userattr="uid", binddn="cn=mount", bindpass="x")
         for _ in range(2):
             answer(room, "nobody", "wrong")
-        tried = [bind_name(request) for request in fake.asked if request.tag == BIND and bind_name(request) != "cn=mount"]
+        tried = [bind_name(request) for request in fake.asked if request.kind == BIND and bind_name(request) != "cn=mount"]
     assert len(set(tried)) == 2 and all(name.startswith("uid=") and name.endswith(",ou=people") and len(name) > 40 for name in tried)
 
 
@@ -643,7 +643,7 @@ SID = bytes.fromhex("010500000000000515000000dcf4dc3b833d2b46828ba62800020000")
 
 def active_directory(request: Answer) -> bytes:
     """A user that is found by his principal name and has a nested group in tokenGroups."""
-    if request.tag == BIND:
+    if request.kind == BIND:
         return result(request, 0 if bind_name(request) in ("alice@corp.example", "cn=mount") else 49)
     base = search_base(request)
     if base == "cn=users":

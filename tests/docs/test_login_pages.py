@@ -12,6 +12,7 @@ from tests.conformance.server import Running
 from tests.docs.pages import DOCS, script
 from tests.docs.test_examples import run, up
 from tests.support.kubernetes_api import AUDIENCE, REVIEWER, Cluster, projected, signed
+from tests.support.slapd import MOUNT_PASSWORD, needs_slapd, running_slapd
 from tests.support.stub import running
 
 
@@ -35,3 +36,11 @@ def test_a_pod_logs_in_as_the_page_says(server: Running, tmp_path: Path) -> None
         for name, text in {"ca.crt": api.ca, "reviewer.jwt": REVIEWER + "\n", "token": pod}.items():
             (tmp_path / name).write_text(text)
         assert paste("kubernetes.md", server, tmp_path, KUBERNETES_HOST=api.url).count("correct-horse") == 2
+
+
+@needs_slapd
+def test_a_person_of_the_directory_logs_in_as_the_page_says(server: Running, tmp_path: Path) -> None:
+    with running_slapd(tmp_path / "private") as slapd:
+        for name, text in {"directory-ca.pem": slapd.ca, "bindpass": MOUNT_PASSWORD, "password": "wonderland"}.items():
+            (tmp_path / name).write_text(text)
+        assert paste("ldap.md", server, tmp_path, LDAP_URL=slapd.tls_url).count("correct-horse") == 2

@@ -38,7 +38,7 @@ class Scripted:
     @property
     def operations(self) -> list[str]:
         """What it was asked, by name, without goodbyes: nobody waits for those."""
-        return [NAMES[request.tag] for request in self.asked if request.tag != UNBIND]
+        return [NAMES[request.kind] for request in self.asked if request.kind != UNBIND]
 
     def close(self) -> None:
         """Stop listening."""
@@ -62,7 +62,7 @@ class Scripted:
                     request = read_answer(bytes(buffer[:size]))
                     del buffer[:size]
                     self.asked.append(request)
-                    if request.tag == UNBIND:
+                    if request.kind == UNBIND:
                         return
                     answer = self._respond(request)
                     if answer is None:
@@ -90,8 +90,8 @@ def message(number: int, *parts: bytes) -> bytes:
 
 def result(request: Answer, code: int = 0, *more: bytes) -> bytes:
     """The end of a request: its kind of answer, with a result."""
-    tag = {BIND: 0x61, SEARCH: 0x65, EXTENDED: 0x78}[request.tag]
-    return message(request.id, ber.element(tag, ber.integer(code, ber.ENUMERATED), ber.octets(""), ber.octets("")), *more)
+    kind = {BIND: 0x61, SEARCH: 0x65, EXTENDED: 0x78}[request.kind]
+    return message(request.id, ber.element(kind, ber.integer(code, ber.ENUMERATED), ber.octets(""), ber.octets("")), *more)
 
 
 def entry(request: Answer, name: str, **attributes: list[str] | list[bytes]) -> bytes:

@@ -13,10 +13,10 @@ NUMBERS = st.integers(-(1 << 31), (1 << 31) - 1)
 
 
 @given(st.binary(max_size=70_000), st.sampled_from([ber.OCTETS, ber.SEQUENCE, 0x80, 0xA3]))
-def test_content_of_any_length_is_read_as_written(content: bytes, tag: int) -> None:
-    data = ber.element(tag, content)
+def test_content_of_any_length_is_read_as_written(content: bytes, kind: int) -> None:
+    data = ber.element(kind, content)
     assert ber.needed(data) == len(data)
-    assert Reader(data).take(tag) == content
+    assert Reader(data).take(kind) == content
 
 
 @given(NUMBERS)
@@ -60,10 +60,10 @@ def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
     reader = Reader(data)
     try:
         while reader:
-            reader.take(reader.tag)
+            reader.take(reader.kind)
     except Malformed:
         return
-    assert reader.tag == -1
+    assert reader.kind == -1
 
 
 @given(st.binary(min_size=2, max_size=6))

@@ -245,7 +245,7 @@ def test_a_refused_starttls_is_the_end() -> None:
     with talking(lambda request: result(request, 2)) as (opened, directory):
         with fails("refuses StartTLS"):
             opened.start_tls(ssl.create_default_context(), "localhost")
-        assert [request.tag for request in directory.asked] == [EXTENDED]
+        assert [request.kind for request in directory.asked] == [EXTENDED]
 
 
 def test_what_came_before_tls_is_not_taken_for_what_came_through_it() -> None:

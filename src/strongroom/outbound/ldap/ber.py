@@ -1,6 +1,6 @@
-"""The part of BER that LDAP uses (RFC 4511, 5.1): definite lengths, tags of one byte, primitive strings.
+"""The part of BER that LDAP uses (RFC 4511, 5.1): definite lengths, primitive strings, and tags of one byte: an element's kind.
 
-Rules of this file: reading never goes past what is there and never recurses; anything else than the expected tag is Malformed.
+Rules of this file: reading never goes past what is there and never recurses; anything else than the expected kind is Malformed.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ class Malformed(ValueError):
     """These bytes are not what the protocol says."""
 
 
-def element(tag: int, *content: bytes) -> bytes:
+def element(kind: int, *content: bytes) -> bytes:
     """One element of the joined content."""
     body = b"".join(content)
     size = len(body)
     if size < 0x80:
-        return bytes((tag, size)) + body
+        return bytes((kind, size)) + body
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + body
+    return bytes((kind, 0x80 | len(length))) + length + body
 
 
-def integer(value: int, tag: int = INTEGER) -> bytes:
+def integer(value: int, kind: int = INTEGER) -> bytes:
     """A number in as few bytes as it takes."""
-    return element(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    return element(kind, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
 
-def boolean(value: bool, tag: int = BOOLEAN) -> bytes:
+def boolean(value: bool, kind: int = BOOLEAN) -> bytes:
     """LDAP writes true as 0xFF."""
-    return element(tag, b"\xff" if value else b"\x00")
+    return element(kind, b"\xff" if value else b"\x00")
 
 
-def octets(value: bytes | str, tag: int = OCTETS) -> bytes:
+def octets(value: bytes | str, kind: int = OCTETS) -> bytes:
     """A string; text is UTF-8 (RFC 4511, 4.1.2)."""
-    return element(tag, value.encode() if isinstance(value, str) else value)
+    return element(kind, value.encode() if isinstance(value, str) else value)
 
 
 def needed(head: bytes | bytearray) -> int:
@@ -76,14 +76,14 @@ class Reader:
         return self._at < len(self._data)
 
     @property
-    def tag(self) -> int:
-        """The next element's tag; -1 at the end."""
+    def kind(self) -> int:
+        """The next element's kind; -1 at the end."""
         return self._data[self._at] if self else -1
 
-    def take(self, tag: int) -> bytes:
-        """The content of the next element, which has this tag. Raises Malformed."""
-        if self.tag != tag:
-            raise Malformed(f"expected an element with tag {tag:#x}")
+    def take(self, kind: int) -> bytes:
+        """The content of the next element, which has this kind. Raises Malformed."""
+        if self.kind != kind:
+            raise Malformed(f"expected an element with kind {kind:#x}")
         head = self._data[self._at : self._at + 2 + _LENGTH_BYTES]
         size = needed(head)
         end = self._at + size
@@ -93,25 +93,25 @@ class Reader:
         self._at = end
         return self._data[start:end]
 
-    def inside(self, tag: int) -> Reader:
+    def inside(self, kind: int) -> Reader:
         """The elements of the next element."""
-        return Reader(self.take(tag))
+        return Reader(self.take(kind))
 
-    def number(self, tag: int = INTEGER) -> int:
+    def number(self, kind: int = INTEGER) -> int:
         """The next element as a number."""
-        content = self.take(tag)
+        content = self.take(kind)
         if not 1 <= len(content) <= 8:
             raise Malformed("a number of no or of too many bytes")
         return int.from_bytes(content, "big", signed=True)
 
-    def text(self, tag: int = OCTETS) -> str:
+    def text(self, kind: int = OCTETS) -> str:
         """The next element as UTF-8."""
         try:
-            return self.take(tag).decode()
+            return self.take(kind).decode()
         except UnicodeDecodeError:
             raise Malformed("a text that is not UTF-8") from None
 
-    def all(self, tag: int) -> Iterator[bytes]:
-        """The contents of all further elements, which have this tag."""
+    def all(self, kind: int) -> Iterator[bytes]:
+        """The contents of all further elements, which have this kind."""
         while self:
-            yield self.take(tag)
+            yield self.take(kind)

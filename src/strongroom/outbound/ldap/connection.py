@@ -140,11 +140,11 @@ class Connection:
             raise _late()
         return left
 
-    def _result(self, request: bytes, tag: int) -> int:
+    def _result(self, request: bytes, kind: int) -> int:
         """The result in the one answer to a request."""
         self._send(request)
         answer = self._receive(self._number)
-        if answer.tag != tag:
+        if answer.kind != kind:
             raise DirectoryError("the directory answered something else than it was asked")
         return _read(ldap.result_code, answer)
 
@@ -152,13 +152,13 @@ class Connection:
         """Add the entries that come to what was found, until the search is done."""
         while True:
             answer = self._receive(number)
-            if answer.tag == ldap.DONE:
+            if answer.kind == ldap.DONE:
                 return answer
-            if answer.tag == ldap.ENTRY:
+            if answer.kind == ldap.ENTRY:
                 if len(found) == MAX_ENTRIES:
                     raise DirectoryError(f"the directory found more than {MAX_ENTRIES} entries; narrow the filter")
                 found.append(_read(ldap.read_entry, answer))
-            elif answer.tag != ldap.REFERENCE:
+            elif answer.kind != ldap.REFERENCE:
                 raise DirectoryError("the directory answered something else than it was asked")
 
     def _send(self, request: bytes) -> None:

@@ -49,14 +49,14 @@ Text = tuple[bytes | Hole, ...]
 class Group(msgspec.Struct, frozen=True):
     """All, any or none of its members."""
 
-    tag: int
+    kind: int
     members: tuple[Filter, ...]
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One assertion. `pieces` are (tag, text): a value has one, substrings have several, a presence has none."""
+    """One assertion. `pieces` are (kind, text): a value has one, substrings have several, a presence has none."""
 
-    tag: int
+    kind: int
     attribute: Text
     pieces: tuple[tuple[int, Text], ...] = ()
     rule: str = ""
@@ -80,17 +80,17 @@ def compile_filter(text: str, holes: frozenset[str]) -> Filter:
 def encode_filter(found: Filter, values: Mapping[str, str]) -> bytes:
     """A filter for the wire. Raises InvalidFilter where a value that is used as an attribute's name is none."""
     if isinstance(found, Group):
-        return ber.element(found.tag, *(encode_filter(member, values) for member in found.members))
+        return ber.element(found.kind, *(encode_filter(member, values) for member in found.members))
     attribute = _filled(found.attribute, values)
     if found.attribute and not _ATTRIBUTE.fullmatch(attribute.decode()):
         raise InvalidFilter("the name of an attribute is made of letters, digits and -")
-    if found.tag == _PRESENT:
+    if found.kind == _PRESENT:
         return ber.octets(attribute, _PRESENT)
-    if found.tag == _EXTENSIBLE:
+    if found.kind == _EXTENSIBLE:
         return _extensible(found, attribute, values)
-    pieces = [ber.octets(_filled(text, values), tag) for tag, text in found.pieces]
-    assertion = ber.element(ber.SEQUENCE, *pieces) if found.tag == _SUBSTRINGS else pieces[0]
-    return ber.element(found.tag, ber.octets(attribute), assertion)
+    pieces = [ber.octets(_filled(text, values), kind) for kind, text in found.pieces]
+    assertion = ber.element(ber.SEQUENCE, *pieces) if found.kind == _SUBSTRINGS else pieces[0]
+    return ber.element(found.kind, ber.octets(attribute), assertion)
 
 
 def _extensible(found: Item, attribute: bytes, values: Mapping[str, str]) -> bytes:
@@ -154,8 +154,8 @@ def _item(text: str, holes: frozenset[str]) -> Item:
         return Item(_COMPARISONS[operator], attribute, ((ber.OCTETS, _value(value, holes)),))
     if operator != "=":
         raise InvalidFilter("an asterisk in a value goes with = only; as itself it is written \\2a")
-    tags = [0x80, *[0x81] * (len(parts) - 2), 0x82]
-    pieces = tuple((tag, _value(part, holes)) for tag, part in zip(tags, parts, strict=True) if part)
+    kinds = [0x80, *[0x81] * (len(parts) - 2), 0x82]
+    pieces = tuple((kind, _value(part, holes)) for kind, part in zip(kinds, parts, strict=True) if part)
     if not pieces:
         raise InvalidFilter("asterisks alone are no value")
     return Item(_SUBSTRINGS, attribute, pieces)

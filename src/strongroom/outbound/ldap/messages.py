@@ -74,7 +74,7 @@ class Answer(msgspec.Struct, frozen=True):
     """One message of the server. `id` 0 is a notice that nobody asked for."""
 
     id: int
-    tag: int
+    kind: int
     body: bytes
     controls: bytes = b""
 
@@ -139,9 +139,9 @@ def read_answer(data: bytes) -> Answer:
     """One whole message. Raises Malformed."""
     message = Reader(data).inside(ber.SEQUENCE)
     number = message.number()
-    tag = message.tag
-    body = message.take(tag)
-    return Answer(number, tag, body, message.take(_CONTROLS) if message else b"")
+    kind = message.kind
+    body = message.take(kind)
+    return Answer(number, kind, body, message.take(_CONTROLS) if message else b"")
 
 
 def result_code(answer: Answer) -> int:
@@ -168,7 +168,7 @@ def page_cookie(answer: Answer) -> bytes:
     for control in (Reader(content) for content in controls.all(ber.SEQUENCE)):
         if control.text() != PAGED_RESULTS:
             continue
-        if control.tag == ber.BOOLEAN:
+        if control.kind == ber.BOOLEAN:
             control.take(ber.BOOLEAN)
         value = control.inside(ber.OCTETS).inside(ber.SEQUENCE)
         value.number()

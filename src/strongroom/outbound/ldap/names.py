@@ -85,7 +85,7 @@ def _from_hexadecimal(value: str) -> str:
     """A value written as the digits of its encoding."""
     try:
         reader = Reader(bytes.fromhex(value[1:]) if _HEX.fullmatch(value) else b"")
-        return reader.text(reader.tag)
+        return reader.text(reader.kind)
     except Malformed:
         raise InvalidName("behind # stand the hexadecimal digits of an encoded text; a # itself is written \\#") from None
 
