@@ -59,7 +59,6 @@ EXCLUDED: dict[str, str] = {
         )
     },
     "SystemBackend.get_private_attr_name": "sends nothing",
-    "Cert.CertificateAuthError": "an exception",
 }  # fmt: skip
 """`Class.method` → why no test calls it."""
 

@@ -79,14 +79,15 @@ def proxy(request: pytest.FixtureRequest, live: Server, tmp_path_factory: pytest
     arguments = [part.format(directory=directory) for part in kind.arguments]
     process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for(port)
         yield port
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Until a proxy takes connections."""
     end = time.monotonic() + 10
     while True:
         with socket.socket() as probe:
