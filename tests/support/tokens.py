@@ -60,9 +60,11 @@ def signature(key: Private, algorithm: str, message: bytes) -> bytes:
     return key.sign(message)
 
 
-def signed(
-    key: Private, payload: Mapping[str, Any] | bytes, algorithm: str = "RS256", header: Mapping[str, Any] | bytes | None = None
-) -> str:
+Part = Mapping[str, Any] | bytes
+"""A header or a payload: an object, or the very bytes."""
+
+
+def signed(key: Private, payload: Part, algorithm: str = "RS256", header: Part | None = None) -> str:
     """A token. Header and payload are objects, or the very bytes to sign; `header` is added to alg and typ."""
     head = header if isinstance(header, bytes) else json.dumps({"alg": algorithm, "typ": "JWT", **(header or {})}).encode()
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
