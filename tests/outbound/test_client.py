@@ -61,6 +61,14 @@ def test_a_request_and_its_answer(host: Elsewhere) -> None:
     }
 
 
+def test_a_request_may_be_signed_for_another_name_than_the_one_that_is_dialled(host: Elsewhere) -> None:
+    assert ask(host, authority="sts.amazonaws.com").status == 200
+    assert host.asked[-1].headers["host"] == "sts.amazonaws.com"
+    for bad in ("a b", "a\r\nx: y", "user@a", "a/b", "a?b", "a#b", "a:443", "a:0", ".", "127.1"):
+        with pytest.raises(InvalidRequest):
+            ask(host, authority=bad)
+
+
 def test_the_environment_has_no_say(host: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

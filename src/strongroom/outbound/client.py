@@ -57,14 +57,18 @@ class Outbound:
         timeout: float = TIMEOUT,
         limit: int = MAX_ANSWER,
         plaintext: bool = False,
+        authority: str = "",
     ) -> Answer:
         """One exchange; any status is an answer. `ca_pem` is trusted in place of other roots, `plaintext` lets http:// be.
+
+        `authority` is the Host header of a request that was signed for another name than the one that is dialled and verified.
 
         Raises InvalidRequest for a URL, header or PEM that cannot be, Refused, Unreachable and BadAnswer.
         """
         deadline = monotonic() + timeout
         where = parse_url(url, plaintext=plaintext)
-        request = written(method, where, {"user-agent": "strongroom", **headers}, body)
+        named = where._replace(authority=_authority(authority)) if authority else where
+        request = written(method, named, {"user-agent": "strongroom", **headers}, body)
         context = tls_context(ca_pem or self._roots, certificate) if where.scheme == "https" else None
         connection = self.dial(where.host, where.port, reach=reach, timeout=deadline - monotonic())
         try:
@@ -96,6 +100,12 @@ class Outbound:
 
 def _host(text: str) -> str:
     return checked_host(f"[{text}]" if ":" in text else text)
+
+
+def _authority(text: str) -> str:
+    if parse_url(f"https://{text}").authority != text:
+        raise InvalidRequest("a Host header is a host in lower case, with its port where that is not 443")
+    return text
 
 
 def _secured(connection: socket.socket, context: ssl.SSLContext, where: Url) -> ssl.SSLSocket:
