@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from strongroom.crypto.passwords import WrongPassword, hash_password
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
 from strongroom.testing import Strongroom
 from tests.auth.audited import audit_to, reasons
+from tests.auth.failpoints import lines_until
 
 LOGIN = "auth/userpass/login/"
 USERS = "auth/userpass/users/"
@@ -379,36 +378,10 @@ def test_a_login_that_breaks_at_any_line_makes_no_token(monkeypatch: pytest.Monk
     with cheap_hashes(monkeypatch):
         room.write(USERS + "alice", {"password": "right"})
         for stop in range(1, 60):
-            seen = broken_login(room, code, stop)
+            seen = lines_until(stop, code, lambda: room.request(Operation.UPDATE, LOGIN + "alice", {"password": "right"}, token=""))
             reached = max(reached, seen)
             if seen < stop:
                 break
             assert room.list("auth/token/accessors") == before
     assert reached > 8, "the failpoints were never reached"
     assert len(room.list("auth/token/accessors")) == len(before) + 1, "the control, without a failpoint, makes one"
-
-
-def broken_login(room: Strongroom, code: CodeType, stop: int) -> int:
-    """Log in while the handler's `stop`-th line raises; how many lines it came to."""
-    lines = 0
-
-    def on_line(_frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal lines
-        if event == "line":
-            lines += 1
-            if lines == stop:
-                raise RuntimeError("failpoint")
-        return on_line
-
-    def on_call(frame: FrameType, _event: str, _argument: object) -> Any:
-        return on_line if frame.f_code is code else None
-
-    tracer = sys.gettrace()
-    sys.settrace(on_call)
-    try:
-        room.request(Operation.UPDATE, LOGIN + "alice", {"password": "right"}, token="")
-    except RuntimeError:
-        pass
-    finally:
-        sys.settrace(tracer)
-    return lines

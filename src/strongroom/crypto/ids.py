@@ -5,8 +5,9 @@ Rules of this file:
 - A drawn piece leaves its pool in one atomic step, so two threads never get the same one; a forked child starts with empty
   pools, so two processes never do either.
 
-A token is `srs_` (service) or `srr_` (recovery), a secret id of approle `sri_`, + 43 base62 characters (256 bits) + 6 base62 digits of the
-CRC-32 of all before them. The checksum lets scanners and the server tell a mistyped or invented token from a real one; it protects nothing.
+A token is `srs_` (service) or `srr_` (recovery), a secret id of approle `sri_`, an enrolment token of an agent `sre_`, + 43 base62
+characters (256 bits) + 6 base62 digits of the CRC-32 of all before them. The checksum lets scanners and the server tell a mistyped or
+invented token from a real one; it protects nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ POOL_BYTES = 4_096
 SERVICE_PREFIX = "srs_"
 RECOVERY_PREFIX = "srr_"
 SECRET_ID_PREFIX = "sri_"
+ENROLMENT_PREFIX = "sre_"
 BATCH_PREFIX = "srb_"
 """Followed by a base64url sealed blob, which carries its own authentication and no checksum."""
 
@@ -116,6 +118,11 @@ def recovery_token() -> str:
 def secret_id() -> str:
     """A new secret id of an approle."""
     return _with_checksum(SECRET_ID_PREFIX + base62(SECRET_LENGTH))
+
+
+def enrolment_token() -> str:
+    """A new token with which one agent enrols."""
+    return _with_checksum(ENROLMENT_PREFIX + base62(SECRET_LENGTH))
 
 
 def accessor() -> str:
