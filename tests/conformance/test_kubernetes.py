@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import hvac
 import pytest
@@ -11,12 +12,11 @@ from hvac import exceptions
 
 from tests.conformance.server import Running
 from tests.support.kubernetes_api import REVIEWER, Cluster, Holder, projected, signed
-from tests.support.stub import running
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running(Cluster(tmp_path_factory.mktemp("kubernetes"))) as cluster:
+    with closing(Cluster(tmp_path_factory.mktemp("kubernetes"))) as cluster:
         yield cluster
 
 
@@ -24,22 +24,22 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def mount(client: hvac.Client, name: str, api: Cluster) -> Iterator[str]:
     """A mount that is configured for the cluster."""
     client.sys.enable_auth_method("kubernetes", path=name)
-    client.auth.kubernetes.configure(api.url, kubernetes_ca_cert=api.ca, token_reviewer_jwt=REVIEWER, mount_point=name)
+    client.auth.kubernetes.configure(api.url, kubernetes_ca_cert=api.ca_pem, token_reviewer_jwt=REVIEWER, mount_point=name)
     yield name
     client.sys.disable_auth_method(name)
 
 
 def test_the_configuration_is_read_back(client: hvac.Client, mount: str, api: Cluster) -> None:
     done = client.auth.kubernetes.configure(
-        api.url, kubernetes_ca_cert=api.ca, token_reviewer_jwt=REVIEWER, pem_keys=[api.ca], issuer="me", mount_point=mount
+        api.url, kubernetes_ca_cert=api.ca_pem, token_reviewer_jwt=REVIEWER, pem_keys=[api.ca_pem], issuer="me", mount_point=mount
     )
     assert done.status_code == 204
     data = client.auth.kubernetes.read_config(mount_point=mount)
     assert data == {
         "kubernetes_host": api.url,
-        "kubernetes_ca_cert": api.ca,
+        "kubernetes_ca_cert": api.ca_pem,
         "token_reviewer_jwt_set": True,
-        "pem_keys": [api.ca],
+        "pem_keys": [api.ca_pem],
         "issuer": "me",
         "disable_iss_validation": True,
         "disable_local_ca_jwt": False,

@@ -21,14 +21,14 @@ from tests.conformance.test_up_and_dev import printed
 from tests.docs.pages import DOCS, blocks, script
 from tests.lint.source import ROOT
 
-ON_UP = ["approle.md", "audit.md", "kv.md", "policies.md", "tokens.md", "wrapping.md", "operations.md", "offline-checks.md"]
+ON_UP = ["approle.md", "audit.md", "cert.md", "kv.md", "policies.md", "tokens.md", "wrapping.md", "operations.md", "offline-checks.md"]
 """Pages whose commands are for a server of `strongroom up` with `secret/` mounted."""
 
 PLAIN = ["testing.md"]
 """Pages that need no server."""
 
 WITH_STAND_INS = ["kubernetes.md", "github.md", "okta.md", "ldap.md"]
-"""Pages that tests/docs/test_login_pages.py and test_outside_logins.py run, with a stand-in for another host."""
+"""Pages that tests/docs/test_outside_logins.py runs, with a stand-in for another host."""
 
 
 def programs(directory: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from pathlib import Path
 
 from tests.conformance.conftest import configured, open_up
 from tests.docs.pages import DOCS, script
 from tests.docs.test_examples import run
-from tests.support import github_api, okta_api
+from tests.support import github_api, kubernetes_api, okta_api
 from tests.support.elsewhere import Elsewhere, elsewhere
 
 
@@ -16,6 +18,7 @@ def paste(page: str, host: Elsewhere, directory: Path, **variables: str) -> None
     (directory / "server").mkdir()
     with configured(directory / "server", {"SSL_CERT_FILE": str(host.authority.ca)}) as server:
         open_up(server)
+        server.client().sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
         own = {name: value for name, value in server.environment().items() if name.startswith("VAULT_")}
         run(script(DOCS / page), directory, own | variables)
 
@@ -32,3 +35,12 @@ def test_a_person_logs_in_with_an_okta_password(tmp_path: Path) -> None:
     api = okta_api.OktaApi([okta_api.Person("00u1", "ada@example.com", "right", ["Everyone", "dev"])])
     with elsewhere(tmp_path / "okta", api) as host:  # 127.0.0.1 as an organization's address
         paste("okta.md", host, tmp_path, ORG_NAME="127", BASE_URL=f"0.0.1:{host.port}")
+
+
+def test_a_pod_logs_in_with_the_token_of_its_service_account(tmp_path: Path) -> None:
+    claims = kubernetes_api.projected(aud=["strongroom", kubernetes_api.AUDIENCE], exp=int(time.time()) + 600)
+    with closing(kubernetes_api.Cluster(tmp_path / "cluster")) as api:
+        files = {"ca.crt": api.ca_pem, "reviewer.jwt": kubernetes_api.REVIEWER + "\n", "token": kubernetes_api.signed(claims)}
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        paste("kubernetes.md", api, tmp_path, KUBERNETES_HOST=api.url)

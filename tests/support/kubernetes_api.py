@@ -3,13 +3,14 @@
 Rules of this file:
 - It judges tokens as the real one does: signature, end, whether the account with that uid is still there, and the audiences asked for.
 - Who asks needs a token of its own: a reviewer's, or any good token where `open_reviews`.
-- `trouble` makes it misbehave.
+- `trouble` and `hold` make it misbehave.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives import serialization
@@ -18,7 +19,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from tests.support.stub import Asked, Stub, Told
+from tests.support.elsewhere import Answered, Asked, Elsewhere
 
 _PRIVATE = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 SIGNING_KEY = RSAKey.import_key(
@@ -69,7 +70,7 @@ def legacy(holder: Holder = TILL, **claims: Any) -> dict[str, Any]:
 REVIEWER = signed(projected(Holder("vault", "reviewer", "2222-bbbb")))
 
 
-class Cluster(Stub):
+class Cluster(Elsewhere):
     """The API server. What it holds may be changed between requests."""
 
     def __init__(self, directory: Path) -> None:
@@ -79,21 +80,29 @@ class Cluster(Stub):
         self.annotations: dict[str, str] = {}
         self.open_reviews = False
         self.knows_audiences = True
-        self.trouble: Told | None = None
+        self.trouble: Answered | None = None
+        self.hold = 0.0
+        """Seconds before an answer; closing releases it."""
+        self.released = Event()
 
-    def _respond(self, asked: Asked) -> Told:
+    def close(self) -> None:
+        self.released.set()
+        super().close()
+
+    def _respond(self, asked: Asked) -> Answered:
+        self.released.wait(self.hold)
         if self.trouble is not None:
             return self.trouble
-        bearer = asked.header("authorization").removeprefix("Bearer ")
+        bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
         if bearer != REVIEWER and not (self.open_reviews and self._holder(bearer)):
-            return Told(401, b'{"kind":"Status","status":"Failure","reason":"Unauthorized","code":401}')
+            return Answered(401, {"kind": "Status", "status": "Failure", "reason": "Unauthorized", "code": 401})
         if asked.method == "POST" and asked.path == REVIEWS:
-            return Told(201, json.dumps(self._review(json.loads(asked.body))).encode())
+            return Answered(201, self._review(asked.json))
         parts = asked.path.split("/")
         if asked.method == "GET" and parts[:4] == ["", "api", "v1", "namespaces"] and parts[4] in self.labels:
             metadata = {"name": parts[4], "labels": self.labels[parts[4]]} if len(parts) == 5 else {"annotations": self.annotations}
-            return Told(200, json.dumps({"metadata": metadata}).encode())
-        return Told(404, b'{"kind":"Status","status":"Failure","reason":"NotFound","code":404}')
+            return Answered(200, {"metadata": metadata})
+        return Answered(404, {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404})
 
     def _review(self, review: dict[str, Any]) -> dict[str, Any]:
         assert (review["kind"], review["apiVersion"]) == ("TokenReview", "authentication.k8s.io/v1")
