@@ -16,7 +16,7 @@ from strongroom.barrier.barrier import Barrier, Keys
 from strongroom.barrier.cache import Cache, Entry
 from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import decoder
-from strongroom.storage.api import AREA, HEADER, Child, Feed, Storage
+from strongroom.storage.api import AREA, HEADER, Child, Feed, Group, Storage
 from strongroom.storage.newest import ALONE, Newest, stamp
 
 T = TypeVar("T")
@@ -72,6 +72,10 @@ class Committed:
         if feed.keys is None or feed.keys:
             for follower in self.followers:
                 follower()
+
+    def begun(self, group: Group) -> None:
+        """A group opened: nobody else commits now, and it brought what others did."""
+        self.heard(group.feed)
 
     def steady(self) -> bool:
         """Whether all that was read since `follow` was of one moment. What came from memory alone was."""

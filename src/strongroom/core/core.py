@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from strongroom.barrier.barrier import Barrier
-from strongroom.barrier.cache import Cache
 from strongroom.barrier.keyring import BOOT
 from strongroom.clock import Clock
 from strongroom.core import areas
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import AuditDevices
-from strongroom.core.committed import Committed
 from strongroom.core.engine import Engine, Route
 from strongroom.core.envelope import envelope
 from strongroom.core.fields import read_fields
@@ -30,6 +28,7 @@ from strongroom.core.help import help_response, no_handler, warned
 from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
 from strongroom.core.lockout import Limits, limits
+from strongroom.core.mirror import Aside, committed_of
 from strongroom.core.mounts import Mounts, Ttls
 from strongroom.core.policy import listing
 from strongroom.core.policy.policies import Policies
@@ -45,7 +44,7 @@ from strongroom.core.wrapping import Wrapping
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
 from strongroom.memo import remember
 from strongroom.outbound.client import Outbound
-from strongroom.storage.api import AREA, Storage
+from strongroom.storage.api import AREA, RemoteStorage, Storage
 
 MAX_ROUTES_KEPT = 20_000
 LONGEST_KEPT = 256
@@ -93,14 +92,14 @@ class Core:
     """Everything between a decoded request and a response, for one process."""
 
     def __init__(self, storage: Storage, clock: Clock, audit: Broker, settings: Settings, process: Process, outbound: Outbound) -> None:
-        self.storage = storage
+        self.storage: Storage = storage if storage.local else Aside(cast("RemoteStorage", storage))
         self.clock = clock
         self.audit = audit
         self.settings = settings
         self.process = process
         self.outbound = outbound
-        self.barrier = Barrier(storage)
-        self.committed = Committed(storage, self.barrier, Cache())
+        self.barrier = Barrier(self.storage)
+        self.committed = committed_of(self.storage, self.barrier)
         self.committed.cache.watch(BOOT[:AREA], self.barrier.heard)
         self.mounts = Mounts(self.committed, settings.default_lease_ttl, settings.max_lease_ttl)
         self.policies = Policies(self.committed)

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from strongroom.barrier.barrier import Written
 from strongroom.core.core import Core
+from strongroom.core.mirror import Mirror
 from strongroom.core.request import Call, Raised, Rerun
 from strongroom.core.takeback import Unsaid, issues, take_back
 from strongroom.core.transaction import NeedsCommit, Staged
@@ -38,7 +39,7 @@ class GroupRun:
         self._lost = core.audit.lost
         self._written = Written({}, {})
         self._old: dict[bytes, bytes] = {}
-        core.committed.heard(group.feed)
+        core.committed.begun(group)
 
     @property
     def full(self) -> bool:
@@ -49,6 +50,8 @@ class GroupRun:
         """Run a work as the next of the group; a Rerun is returned, and the work is then not part of it."""
         try:
             staged = work.run(self.core, self.staged)
+            if not self.core.storage.local:
+                self._read_replaced(staged)
             if work.fault is not None:
                 self._report(work.fault, work.call)
             if work.recorded and work.call is not None:
@@ -62,6 +65,11 @@ class GroupRun:
             work.failed(InternalError())
         self.works.append(work)
         return None
+
+    def _read_replaced(self, staged: Staged) -> None:
+        """On a store on another machine what a call replaces is read while the call can still wait for it. Raises Missing."""
+        replaced = [key for key in staged if key not in staged.fresh and key not in self.staged]
+        self._old.update(self.core.committed.old_records(replaced))
 
     def apply(self) -> bool:
         """Write the request lines, then the rows. False when nothing is to be committed: there is nothing, or it failed."""
@@ -80,7 +88,8 @@ class GroupRun:
             return False
         committed = self.core.committed
         replaced = [key for key in self.staged if key not in self.staged.fresh]
-        self._old = committed.old_records(replaced)
+        if self.core.storage.local:
+            self._old = committed.old_records(replaced)
         self._written = self.core.barrier.write(self.group, self.staged, self._old, self.staged.min_epoch, committed.terms(replaced))
         return True
 
@@ -130,6 +139,8 @@ class GroupRun:
 
     def _committed(self) -> None:
         committed = self.core.committed
+        if committed.gsn > self.group.gsn:
+            return  # this commit was heard of already, and later ones of others: what it wrote may be old
         committed.stand(self.group.gsn)
         old, (puts, terms) = self._old, self._written
         kept = committed.cache.rows
@@ -204,6 +215,8 @@ def work_out(rerun: Rerun) -> object:
 
 def perform(core: Core, work: Work, report: Reported) -> Work:
     """Take one work all the way, here and now: for start-up, tools and tests. Fills in `response` or `error`."""
+    if isinstance(core.committed, Mirror):
+        core.committed.load()
     while True:
         rerun: Rerun | None
         try:

@@ -215,8 +215,9 @@ def next_due(core: Core, now: int, limit: int, report: Reported) -> tuple[list[t
     head = QUEUE_AREA + DUE
     found: list[tuple[bytes, Due]] = []
     start = head
+    store = core.storage if core.storage.local else core.committed.store  # where that is the mirror, this runs in a call
     while True:
-        rows = core.storage.scan(start, head + b"\xff" * 17, limit + 1)
+        rows = store.scan(start, head + b"\xff" * 17, limit + 1)
         for key, record in rows:
             when = int.from_bytes(key[17:25], "big")
             if when > now or len(found) == limit:

@@ -76,6 +76,7 @@ class Wanted(NamedTuple):
 class Fetched(NamedTuple):
     """What changed, and what was wanted, all of one instant: commit `feed.gsn`."""
 
+    wanted: Wanted
     feed: Feed
     rows: dict[bytes, bytes]
     scans: dict[Scan, list[tuple[bytes, bytes]]]

@@ -16,6 +16,7 @@ from strongroom.core.audit.devices import Declared
 from strongroom.core.core import Core, Settings
 from strongroom.core.envelope import encode
 from strongroom.core.group import perform, transact
+from strongroom.core.mirror import patiently
 from strongroom.core.request import Auth, Call, Operation, Peer, Request, Response, Secret
 from strongroom.core.sealing.bootstrap import secret_mount
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
@@ -56,11 +57,16 @@ class FakeClock:
 class QuietProcess:
     """A process port that remembers what it was asked."""
 
+    alone = True
+
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.core: Core | None = None
         self.declared: tuple[Declared, ...] = ()
         self._actions: list[Callable[[], None]] = []
+
+    def seal_others(self) -> None:
+        """There are none."""
 
     def seal(self) -> None:
         """Seal at once."""
@@ -243,7 +249,7 @@ class Strongroom:
         """Run timers that have come, as long as they set more; how many ran."""
         ran = 0
         while ran < limit and not self.core.barrier.sealed:
-            due, _ = next_due(self.core, self.clock.now(), 50, _raise)
+            due, _ = patiently(lambda: next_due(self.core, self.clock.now(), 50, _raise))
             if not due:
                 break
             for key, row in due:

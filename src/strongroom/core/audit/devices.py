@@ -24,6 +24,7 @@ from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.device import Device, DeviceEntry
 from strongroom.core.audit.sink import Sink
 from strongroom.core.committed import Committed
+from strongroom.core.mirror import patiently
 from strongroom.core.ports import Process
 from strongroom.core.transaction import Transaction
 
@@ -105,6 +106,9 @@ class AuditDevices:
 
     def follow(self) -> None:
         """Add and remove devices until those in use are those that there are rows for."""
+        patiently(self._follow)
+
+    def _follow(self) -> None:
         self._behind = False
         if self._committed.barrier.sealed:
             return

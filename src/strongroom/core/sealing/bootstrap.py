@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from strongroom.barrier.keyring import FORMAT, Installation
 from strongroom.core.core import Core
+from strongroom.core.mirror import patiently
 from strongroom.core.mounts import new_mount, system_mounts
 from strongroom.core.request import Auth, Call, Grant, Operation, Peer, Request, Secret
 from strongroom.core.sealing.rotation import start_checks
@@ -35,7 +36,7 @@ def install(core: Core, installation: Installation, root: bytes, boot: Mapping[b
         made.append(root_token(core, call, token_id))
         return transaction.outcome()
 
-    core.barrier.initialise(installation, root, core.clock.now(), dict(boot), rows)
+    patiently(lambda: core.barrier.initialise(installation, root, core.clock.now(), dict(boot), rows))
     core.committed.forget(None, None)
     return made[-1].client_token
 

@@ -127,7 +127,7 @@ def _step(core: Core, transaction: Transaction, job: RewrapJob) -> tuple[bytes, 
     """Seal anew what is old among the next rows; returns where to go on (b"" at the end) and how many there were."""
     cursor, looked, moved, size = job.cursor, 0, 0, 0
     while looked < ROWS_PER_STEP:
-        rows = core.storage.scan(cursor, LAST_ROW, PAGE)
+        rows = core.committed.store.scan(cursor, LAST_ROW, PAGE)
         for key, record in rows:
             cursor = key + b"\0"
             if int.from_bytes(record[2:6], "big") < job.below:

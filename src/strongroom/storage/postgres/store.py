@@ -74,13 +74,13 @@ class PostgresStorage:
             if wanted.ranges:
                 return self._fetch_ranges(link, since, wanted)
             answer = self._ask(link, since, list(wanted.keys))
-        return Fetched(answer.feed, answer.rows, {}, {})
+        return Fetched(wanted, answer.feed, answer.rows, {}, {})
 
     def _fetch_ranges(self, link: Link, since: int, wanted: Wanted) -> Fetched:
         with _snapshot(link):
             answer = self._ask(link, since, list(wanted.keys))
             scans, below = _ranges(link, wanted)
-        return Fetched(answer.feed, answer.rows, scans, below)
+        return Fetched(wanted, answer.feed, answer.rows, scans, below)
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         if not keys:
@@ -152,7 +152,7 @@ class PostgresStorage:
             raise _behind(self._seen, answer.feed.gsn)
         self.note(answer.feed.gsn, answer.group_id)
         scans, below = _ranges(link, wanted)
-        return PostgresGroup(self, link, answer.min_epoch, Fetched(answer.feed, answer.rows, scans, below))
+        return PostgresGroup(self, link, answer.min_epoch, Fetched(wanted, answer.feed, answer.rows, scans, below))
 
     def try_begin(self, since: int) -> PostgresGroup | None:
         """Never: the lock is on another machine."""
