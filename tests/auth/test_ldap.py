@@ -6,6 +6,7 @@ T1.1, T1.3, T1.4, T2.1, T6.1, T13.1–T13.3.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -517,15 +518,17 @@ def test_every_spelling_of_somebody_is_one_entity_and_one_counter(slapd: Slapd) 
 
 
 @needs_slapd
-def test_a_second_name_for_the_same_entry_gives_no_further_guesses(slapd: Slapd) -> None:
-    room = searching(slapd, userfilter="(|(uid={{.Username}})(mail={{.Username}}))")
+@pytest.mark.parametrize("more", [{}, {"username_as_alias": True}, {"userattr": "cn"}])
+def test_a_second_name_for_the_same_entry_gives_no_further_guesses(slapd: Slapd, more: dict[str, Any]) -> None:
+    room = searching(slapd, userfilter="(|(uid={{.Username}})(mail={{.Username}}))", **more)
     names = itertools.cycle(["alice", "alice@example.com"])
     assert [answer(room, next(names), "wrong") for _ in range(6)] == [FAILED] * 5 + [LOCKED]
     assert answer(room, "alice", "wonderland") == LOCKED == answer(room, "alice@example.com", "wonderland")
-    accessor = room.json(room.read("sys/locked-users"))["by_namespace"][0]["mount_accessors"][0]["mount_accessor"]
-    room.write(f"sys/locked-users/{accessor}/unlock/alice")
-    assert answer(room, "alice@example.com", "wonderland") == (200, "")
-    assert len(aliases(room)) == 1
+    locked = room.json(room.read("sys/locked-users"))["by_namespace"][0]["mount_accessors"][0]
+    assert locked["alias_identifiers"] == ["alice liddell" if more.get("userattr") == "cn" else "alice"]
+    room.write(f"sys/locked-users/{locked['mount_accessor']}/unlock/{locked['alias_identifiers'][0]}")
+    assert answer(room, "alice@example.com", "wonderland") == (200, "") == answer(room, "alice", "wonderland")
+    assert len(aliases(room)) == (2 if more.get("username_as_alias") else 1)
 
 
 @needs_slapd
@@ -535,6 +538,18 @@ def test_a_directory_that_cannot_say_counts_no_guess(slapd: Slapd) -> None:
     assert {answer(room, "alice", "wonderland")[0] for _ in range(7)} == {502}
     room.write(CONFIG, {"bindpass": MOUNT_PASSWORD})
     assert answer(room, "alice", "wonderland") == (200, "")
+
+
+def test_a_slow_directory_keeps_nobody_longer_than_configured() -> None:
+    def respond(request: Answer) -> bytes:
+        time.sleep(3)
+        return result(request)
+
+    with scripted(respond) as fake:
+        room = fresh(url=fake.url, userdn="ou=people", request_timeout=1)
+        start = time.monotonic()
+        assert answer(room, "alice", "wonderland")[0] == 502
+        assert time.monotonic() - start < 2.5
 
 
 def people(request: Answer) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import hvac
@@ -108,3 +109,23 @@ def test_a_directory_that_is_down_is_a_bad_gateway(server: Running, client: hvac
     client.auth.ldap.configure(url="ldaps://127.0.0.1:1", mount_point=mount)
     with pytest.raises(exceptions.BadGateway, match="audit log says why"):
         server.client("").auth.ldap.login("alice", "wonderland", mount_point=mount)
+
+
+def test_guesses_at_the_same_moment_are_counted_one_by_one(server: Running, client: hvac.Client, mount: str, slapd: Slapd) -> None:
+    """T1.1: all of them are under way before the first one has failed, and the right password is among them."""
+    configure(client, mount, slapd)
+    own = [server.client("") for _ in range(20)]
+
+    def attempt(number: int) -> str:
+        try:
+            own[number].auth.ldap.login("bob", "builder" if number == 19 else f"guess{number}", mount_point=mount)
+        except exceptions.VaultError as error:
+            return type(error).__name__
+        return "in"
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(attempt, range(20)))
+    most = 9 if "in" in answers else 5  # the right one may be counted before the fifth wrong one, which then starts anew
+    assert answers.count("InvalidRequest") <= most and answers.count("Forbidden") >= 19 - most
+    with pytest.raises(exceptions.Forbidden):
+        server.client("").auth.ldap.login("bob", "builder", mount_point=mount)

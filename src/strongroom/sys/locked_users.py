@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.core.engine import read, write
-from strongroom.core.lockout import canonical_name, locked_names, unlock
+from strongroom.core.lockout import locked_names, unlock
+from strongroom.core.names import subject_name
 from strongroom.core.request import Mount, Response
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes
@@ -42,7 +43,7 @@ class LockedUsers(Routes):
     @write("locked-users/{accessor}/unlock/{alias}")
     def unlock_user(self, accessor: str, alias: str) -> None:
         """Let a locked user try again."""
-        unlock(self.call.transaction, self._mount(accessor), canonical_name(alias))
+        unlock(self.call.transaction, self._mount(accessor), subject_name(alias).lower())
 
     def _mount(self, accessor: str) -> Mount:
         mount = self.core.mounts.table(self.call.transaction).by_accessor.get(accessor)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
 
 import msgspec
@@ -33,6 +33,7 @@ MAX_TOKEN_GROUPS: Final = 1_015
 """What Active Directory itself allows in a token."""
 
 NOT_ONE: Final = "the directory has not exactly one such user"
+NOT_THIS_PASSWORD: Final = "the directory refuses the password"
 
 _ANYTHING: Final = encode_filter(compile_filter("(objectClass=*)", frozenset()), {})
 _BY_UPN: Final = compile_filter("(userPrincipalName={{.Username}})", USER_HOLES)
@@ -41,19 +42,21 @@ _NO_ATTRIBUTES: Final = ("1.1",)
 
 
 class Refused(Exception):
-    """Not this name with this password. `alias` is that of the entry where the mount's account found one; `reason` is for the audit log."""
+    """Not this name with this password. `reason` is for the audit log. `found`: there is such an entry, and it is known as `known_as`."""
 
-    def __init__(self, reason: str, alias: str = "") -> None:
+    def __init__(self, reason: str, *, found: bool = False, known_as: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
-        self.alias = alias
+        self.found = found
+        self.known_as = known_as
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody the directory knows. `alias` names his entity; `groups` are as the directory spells them."""
+    """Somebody the directory knows. `alias` names his entity; `groups` and `known_as`, which may be empty, are what his entry says."""
 
     alias: str
     groups: tuple[str, ...]
+    known_as: str = ""
 
 
 class Directory:
@@ -73,12 +76,12 @@ class Directory:
             except InvalidCredentials:
                 if config.searches and entry is None:
                     raise Refused(NOT_ONE) from None
-                raise Refused("the directory refuses the password", self._counted_as(name, entry)) from None
+                raise Refused(NOT_THIS_PASSWORD, found=entry is not None, known_as=self._known_as(entry)) from None
             if config.searches and entry is None:
                 raise Refused(NOT_ONE)
             if config.binddn and config.bindpass:
                 self._bind_as_mount(connection)
-            return Person(self._alias(name, entry), self._groups(connection, name, entry))
+            return Person(self._alias(name, entry), self._groups(connection, name, entry), self._known_as(entry))
 
     def look_up(self, name: str) -> Person:
         """What is known of a person without his password. Raises Refused, DirectoryError, and InvalidRequest where that is impossible."""
@@ -88,7 +91,7 @@ class Directory:
             entry = self._find(connection, name)
             if entry is None:
                 raise Refused(NOT_ONE)
-            return Person(self._alias(name, entry), self._groups(connection, name, entry))
+            return Person(self._alias(name, entry), self._groups(connection, name, entry), self._known_as(entry))
 
     # -- connecting -------------------------------------------------------------------------------------------------
 
@@ -172,20 +175,17 @@ class Directory:
             return name
         if entry is None:
             return (self._principal(name) if config.upndomain else self._below_users(name)).lower()
-        values = entry.texts(config.userattr)
-        if len(values) != 1:
-            raise DirectoryError("the user's entry has not exactly one value of userattr; choose another one, or username_as_alias=true")
-        try:
-            return subject_name(values[0]).lower()
-        except InvalidRequest:
-            raise DirectoryError("the user's userattr is not printable ASCII; choose another one, or username_as_alias=true") from None
+        alias = self._known_as(entry)
+        if not alias:
+            raise DirectoryError("the user's entry has not one userattr in printable ASCII; choose another, or username_as_alias=true")
+        return alias
 
-    def _counted_as(self, name: str, entry: Entry | None) -> str:
-        """The alias under which a failure counts; nothing is said here of an entry that has none."""
-        try:
-            return self._alias(name, entry) if entry is not None else ""
-        except DirectoryError:
-            return name
+    def _known_as(self, entry: Entry | None) -> str:
+        """The value of userattr, under which failures count whatever was typed; nothing where there is not just one of use."""
+        values = entry.texts(self._config.userattr) if entry is not None else ()
+        with suppress(InvalidRequest):
+            return subject_name(values[0]).lower() if len(values) == 1 else ""
+        return ""
 
     # -- groups -----------------------------------------------------------------------------------------------------
 

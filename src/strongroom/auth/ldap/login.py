@@ -3,8 +3,8 @@
 Rules of this file:
 - An empty or blank password, or one with a NUL, is refused before a directory hears of it: some take it for an anonymous bind, which
   succeeds for everybody (RFC 4513, 5.1.2).
-- A locked name is refused without asking. Failures count under the name that was typed and, where an entry was found, under its alias:
-  a filter that lets people in by several attributes gives no further guesses.
+- A locked name is refused without asking. Failures count under the name that was typed and under what the entry is known as: a filter
+  that lets people in by several attributes gives no further guesses.
 - What the directory could not say is no guess and not counted.
 - A renewal goes by the groups and policies as they are now, and by the same entry.
 """
@@ -76,13 +76,14 @@ class Ldap(Mappings, kind="ldap", family="auth"):
         try:
             person = self._asked(config, name, body.password)
         except Refused as refusal:
-            self._check_lock(refusal.alias or name)
-            for each in {name, refusal.alias or name}:
-                self.lockout(each, known=bool(refusal.alias)).failed()
+            self._check_lock(refusal.known_as or name)
+            for each in {name, refusal.known_as or name}:
+                self.lockout(each, known=refusal.found).failed()
             raise InvalidRequest(FAILED, reason=refusal.reason) from None
-        self._check_lock(person.alias)
-        for lock in (*self._locks(name), *self._locks(person.alias)):
-            lock.succeeded()
+        self._check_lock(person.known_as or name)
+        for each in {name, person.known_as or name}:
+            for lock in self._locks(each):
+                lock.succeeded()
         return self._welcome(config, name, person)
 
     def renew_login(self, grant: Grant) -> Grant:

@@ -29,7 +29,7 @@ MAX_ANSWER: Final = 8 << 20
 """Bytes of all answers in one conversation."""
 _CHUNK: Final = 16_384
 
-UNAVAILABLE: Final = frozenset({1, 2, 3, 10, 11, 14, 51, 52, 80})
+UNAVAILABLE: Final = frozenset({1, 2, 3, 7, 8, 10, 11, 13, 14, 51, 52, 80})
 """Results of a bind that say nothing about the password."""
 
 
