@@ -281,6 +281,16 @@ def test_a_byte_now_and_then_does_not_stretch_the_deadline() -> None:
         thread.join(10)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_host_that_says_nothing_is_left_at_the_deadline(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="no answer"):
+            url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/"
+            OUT.request("GET", url, reach=Reach.CONFIGURED, plaintext=True, timeout=0.2)
+        assert time.monotonic() - began < 2
+
+
 def test_errors_name_host_and_reason_and_no_secret(host: Elsewhere) -> None:
     url = f"https://127.0.0.2:{host.port}/private?key=hunter2"
     with pytest.raises(OutboundError) as failed:
