@@ -31,6 +31,8 @@ E = TypeVar("E", bound=x509.ExtensionType)
 
 MAX_PRESENTED: Final = 10
 """Certificates that a client may present, its own included: public chains have three, the deepest private ones five or six."""
+MAX_DER: Final = 16_384
+"""Bytes of one of them. Most have one to three thousand; a stranger's could have names by the thousand."""
 MAX_DEPTH: Final = 6
 """Intermediates between a leaf and its anchor."""
 MAX_PEM: Final = 131_072
@@ -107,6 +109,8 @@ def load_presented(leaf: bytes, others: Sequence[bytes]) -> Presented:
 
 def load_der(content: bytes) -> x509.Certificate:
     """One certificate. Raises Untrusted."""
+    if len(content) > MAX_DER:
+        raise Untrusted(f"a certificate has more than {MAX_DER} bytes")
     try:
         certificate = x509.load_der_x509_certificate(content)
         _read(certificate)

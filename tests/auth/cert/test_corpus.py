@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from cryptography import x509 as library
 from cryptography.x509 import verification
 
 from strongroom.auth.cert import crls, login, matching
-from strongroom.core.request import Peer
+from strongroom.core import group
+from strongroom.core.request import Peer, Rerun
 from strongroom.crypto import x509
 from strongroom.errors import InvalidRequest
 from strongroom.testing import Strongroom
 from strongroom.testing.room import START
 from tests.auth.cert.kit import CRLS, LOGIN, answer, fresh, peer, trust
-from tests.support.chains import CASES, NO_WAY, ROOT, Case, authority, issue
+from tests.support.chains import CASES, DNS, NO_WAY, ROOT, Case, alternatives, authority, issue
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +189,37 @@ def test_paths_that_multiply_cost_one_walk(room: Strongroom, monkeypatch: pytest
     cheap = min(cost() for _ in range(3))
     monkeypatch.setattr(x509, "_one_of_each", list)
     assert min(cost() for _ in range(3)) > 2 * cheap
+
+
+def test_a_certificate_of_thousands_of_names_is_not_read(room: Strongroom) -> None:
+    many = [DNS(f"a{number}.example") for number in range(2_000)]
+    assert answer(room, issue("client", ROOT, [alternatives(*many)])) == (
+        400,
+        "failed to verify client's certificate: a certificate has more than 16384 bytes",
+    )
+
+
+def test_a_stranger_costs_the_loop_nothing(room: Strongroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is done with what he presents is done on the pool, once."""
+    trust(room, "pooled", ROOT)
+    began: list[bool] = []
+    pooled: list[bool] = []
+
+    def work_out(rerun: Rerun) -> object:
+        began.append(True)
+        outcome = real(rerun)
+        began.pop()
+        return outcome
+
+    def load(leaf: bytes, others: Sequence[bytes]) -> x509.Presented:
+        pooled.append(bool(began))
+        return x509.load_presented(leaf, others)
+
+    real = group.work_out
+    monkeypatch.setattr(group, "work_out", work_out)
+    monkeypatch.setattr(login, "load_presented", load)
+    assert answer(room, issue("client", ROOT), name="pooled") == (200, "")
+    assert pooled == [True]
 
 
 JUNK = [b"", b"\x30", b"\x30\x80", b"\x30\x03\x02\x01\x00", b"not a certificate", b"\x30\x84\xff\xff\xff\xff" + bytes(64)]

@@ -10,21 +10,22 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from strongroom.auth.cert.matching import Subject, extension_metadata, matches, metadata_of, subject_of
 from strongroom.auth.cert.model import Role, canonical, trusted
 from strongroom.auth.cert.ocsp import Responders
 from strongroom.clock import Clock
 from strongroom.core.engine import login
-from strongroom.core.request import Alias, Grant, Peer, Response
+from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed
-from strongroom.crypto.x509 import Presented, Untrusted, check_leaf, load_presented, verify_client
+from strongroom.crypto.x509 import Untrusted, check_leaf, load_presented, verify_client
 from strongroom.errors import InvalidRequest
 
 NONE: Final = "client certificate must be supplied"
@@ -41,16 +42,11 @@ class LoginBody(msgspec.Struct, frozen=True):
     name: Annotated[str, "The role; the first that fits where none is given."] = ""
 
 
-class Client(msgspec.Struct, frozen=True):
-    """Who is at the other end: the certificate whose key the handshake proved, and what it says."""
+class Verified(NamedTuple):
+    """What a client's certificate says, and for each bundle that it leads up to, the way there."""
 
-    presented: Presented
     subject: Subject
-
-    @property
-    def fingerprint(self) -> str:
-        """Stands for the certificate, byte for byte."""
-        return self.presented.leaf.fingerprint(SHA256()).hex()
+    chains: Mapping[str, Chain]
 
 
 class Cert(Responders, kind="cert", family="auth"):
@@ -59,16 +55,15 @@ class Cert(Responders, kind="cert", family="auth"):
     @login("login", body=LoginBody)
     def login(self, body: LoginBody) -> Response:
         """Log in."""
-        client = self._client()
-        name, role = self._fitting(client, canonical(body.name) if body.name else "")
+        name, role, subject = self._fitting(canonical(body.name) if body.name else "")
         check_peer(role.token, self.call.request.peer)
-        if not client.subject.common_name:
+        if not subject.common_name:
             raise InvalidRequest("the certificate has no common name, which would be the alias; issue one that has")
-        metadata = {"cert_name": name} | metadata_of(client.subject) | extension_metadata(client.subject, role)
-        alias = Alias(client.subject.common_name, metadata if self.settings().enable_identity_alias_metadata else {})
+        metadata = {"cert_name": name} | metadata_of(subject) | extension_metadata(subject, role)
+        alias = Alias(subject.common_name, metadata if self.settings().enable_identity_alias_metadata else {})
         display_name = f"{self.mount.path.removeprefix('auth/')[:-1]}-{role.display_name}"
-        grant = granted(role.token, self.call, alias, display_name, {"cert_name": name, "fingerprint": client.fingerprint})
-        return Response(grant=msgspec.structs.replace(grant, metadata=metadata))
+        internal = {"cert_name": name, "fingerprint": sha256(self._leaf()).hexdigest()}
+        return Response(grant=msgspec.structs.replace(granted(role.token, self.call, alias, display_name, internal), metadata=metadata))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist, with the same policies; and the certificate of the login be there and be good."""
@@ -77,36 +72,28 @@ class Cert(Responders, kind="cert", family="auth"):
         if role is None:
             raise InvalidRequest("the role does not exist any more, not renewing")
         if not self.settings().disable_binding:
-            client = self._client()
-            if client.fingerprint != grant.internal.get("fingerprint"):
+            if sha256(self._leaf()).hexdigest() != grant.internal.get("fingerprint"):
                 raise InvalidRequest(ANOTHER)
-            self._fitting(client, name)
+            self._fitting(name)
         return renewed(role.token, grant)
 
-    # -- who it is ----------------------------------------------------------------------------------------------
-
-    def _client(self) -> Client:
-        """The certificate of the connection, sound in itself. Raises InvalidRequest."""
-        peer = self.call.request.peer
-        if peer.leaf is None:
+    def _leaf(self) -> bytes:
+        """The certificate whose key the handshake proved. Raises InvalidRequest where there is none."""
+        leaf = self.call.request.peer.leaf
+        if leaf is None:
             raise InvalidRequest(NONE)
-        try:
-            client = _client(peer)
-            check_leaf(client.presented.leaf, self.call.transaction.now)
-        except Untrusted as error:
-            raise InvalidRequest(f"failed to verify client's certificate: {error}") from None
-        return client
+        return leaf
 
     # -- which role it fits -------------------------------------------------------------------------------------
 
-    def _fitting(self, client: Client, name: str) -> tuple[str, Role]:
-        """The role to log in with. Raises InvalidRequest."""
+    def _fitting(self, name: str) -> tuple[str, Role, Subject]:
+        """The role to log in with, and as whom. Raises InvalidRequest."""
         roles = dict(self._roles(name))
-        chains = self._chains(client, frozenset(role.certificate for role in roles.values()))
+        subject, chains = self._verified(frozenset(role.certificate for role in roles.values()))
         problems: dict[str, None] = {}
         for each, role in roles.items():
             chain = chains.get(role.certificate)
-            if chain is None or not matches(client.subject, role):
+            if chain is None or not matches(subject, role):
                 continue
             try:
                 self.check_lists(chain)
@@ -114,8 +101,8 @@ class Cert(Responders, kind="cert", family="auth"):
             except Untrusted as error:
                 problems[str(error)] = None
                 continue
-            return each, role
-        raise self._refusal(client, NO_ROLE if chains else INVALID, list(problems))
+            return each, role, subject
+        raise self._refusal(subject, NO_ROLE if chains else INVALID, list(problems))
 
     def _roles(self, name: str) -> Iterator[tuple[str, Role]]:
         for each in [name] if name else self.store.list("certs"):
@@ -123,31 +110,28 @@ class Cert(Responders, kind="cert", family="auth"):
             if role is not None:
                 yield each, role
 
-    def _chains(self, client: Client, bundles: frozenset[str]) -> Mapping[str, Chain]:
-        """For each bundle that the certificate leads up to, the way there; worked out on the pool."""
-        presented, clock = client.presented, self.clock
-        work: Callable[[], Mapping[str, Chain]] = lambda: _chains(presented, bundles, clock)  # noqa: E731 — self is of one run only
-        peer = self.call.request.peer
-        return self.call.once("chains", peer.leaf, peer.chain, bundles, fn=work)
+    def _verified(self, bundles: frozenset[str]) -> Verified:
+        """The certificate under each bundle, on the pool: what a stranger presents takes up to some milliseconds. Raises InvalidRequest."""
+        leaf, chain, clock = self._leaf(), self.call.request.peer.chain, self.clock
+        work: Callable[[], Verified] = lambda: verified(leaf, chain, bundles, clock)  # noqa: E731 — self is of one run only
+        try:
+            return self.call.once("certificate", leaf, chain, bundles, fn=work)
+        except Untrusted as error:
+            raise InvalidRequest(f"failed to verify client's certificate: {error}") from None
 
-    def _refusal(self, client: Client, reason: str, problems: list[str]) -> InvalidRequest:
+    def _refusal(self, subject: Subject, reason: str, problems: list[str]) -> InvalidRequest:
         if problems:
             reason = f"{reason}; additionally got errors during verification: {'; '.join(problems)}"
-        data = {"metadata": metadata_of(client.subject)} if self.settings().enable_metadata_on_failures else None
+        data = {"metadata": metadata_of(subject)} if self.settings().enable_metadata_on_failures else None
         return InvalidRequest(reason, data=data)
 
 
-def _client(peer: Peer) -> Client:
-    assert peer.leaf is not None
-    presented = load_presented(peer.leaf, peer.chain)
-    return Client(presented, subject_of(presented.leaf))
-
-
-def _chains(presented: Presented, bundles: frozenset[str], clock: Clock) -> dict[str, Chain]:
-    found: dict[str, Chain] = {}
+def verified(leaf: bytes, others: Sequence[bytes], bundles: Iterable[str], clock: Clock) -> Verified:
+    """A client's certificate, sound in itself, under each bundle. Raises Untrusted."""
+    presented, now = load_presented(leaf, others), clock.now()
+    check_leaf(presented.leaf, now)
+    chains: dict[str, Chain] = {}
     for bundle in bundles:
-        try:
-            found[bundle] = verify_client(presented, trusted(bundle), clock.now())
-        except Untrusted:
-            continue
-    return found
+        with suppress(Untrusted):
+            chains[bundle] = verify_client(presented, trusted(bundle), now)
+    return Verified(subject_of(presented.leaf), chains)

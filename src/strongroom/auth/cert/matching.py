@@ -47,7 +47,7 @@ def subject_of(leaf: x509.Certificate) -> Subject:
         raise Untrusted("it has more than one common name")
     if names and len(names[0]) > MAX_COMMON_NAME:
         raise Untrusted("its common name is too long")
-    raw = {each.oid.dotted_string: each.value.public_bytes() for each in leaf.extensions}
+    raw = {each.oid.dotted_string: _content(each.value) for each in leaf.extensions}
     found = Subject(
         common_name=names[0] if names else "",
         units=_values(leaf, NameOID.ORGANIZATIONAL_UNIT_NAME),
@@ -62,6 +62,13 @@ def subject_of(leaf: x509.Certificate) -> Subject:
     )
     _check_names((*names, *found.units, *found.dns, *found.emails, *found.uris))
     return found
+
+
+def _content(value: x509.ExtensionType) -> bytes:
+    try:
+        return value.public_bytes()
+    except (NotImplementedError, ValueError, TypeError):  # a kind that the library reads and cannot write: it has no value here
+        return b""
 
 
 def _values(leaf: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
