@@ -76,7 +76,7 @@ class Outbound:
                 connection = _secured(connection, context, where)
             return exchange(connection, where.host, method, request, deadline, limit)
         except OSError as error:
-            raise Unreachable(where.host, f"no answer ({error.strerror or error})") from None
+            raise Unreachable(where.host, f"no answer ({_why(error)})") from None
         finally:
             connection.close()
 
@@ -106,6 +106,15 @@ def _authority(text: str) -> str:
     if parse_url(f"https://{text}").authority != text:
         raise InvalidRequest("a Host header is a host in lower case, with its port where that is not 443")
     return text
+
+
+def _why(error: OSError) -> str:
+    """An error of the connection in words of its own, without the library's source lines."""
+    if isinstance(error, TimeoutError):
+        return "not in time"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or 'it failed').lower().replace('_', ' ')}"
+    return error.strerror or "the connection failed"
 
 
 def _secured(connection: socket.socket, context: ssl.SSLContext, where: Url) -> ssl.SSLSocket:

@@ -18,7 +18,7 @@ import msgspec
 from strongroom.clock import Clock
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.addresses import Reach
-from strongroom.outbound.client import Outbound
+from strongroom.outbound.client import TIMEOUT, Outbound
 from strongroom.outbound.errors import BadAnswer, Unreachable
 from strongroom.outbound.url import parse_url
 from strongroom.outbound.wire import Answer
@@ -117,7 +117,7 @@ class Questions:
         left = self._until - self._clock.monotonic()
         if left <= 0:
             raise Unreachable(parse_url(self._base).host, "no answer in time")
-        return self._outbound.request("GET", self._base + path, headers=self._headers, reach=Reach.CONFIGURED, timeout=left)
+        return self._outbound.request("GET", self._base + path, headers=self._headers, reach=Reach.CONFIGURED, timeout=min(left, TIMEOUT))
 
 
 def _right(answer: Answer, kind: type[T]) -> T:
