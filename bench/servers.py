@@ -116,7 +116,7 @@ def strongroom(directory: Path, cpu: int | None, unseal: dict[str, str] | None =
     config = _config(directory, port, tls_port)
     url = f"http://127.0.0.1:{port}"
     keys = unseal if unseal is not None else {}
-    command = [sys.executable, "-m", "strongroom", "server", "-config", str(config)]
+    command = [sys.executable, "-m", "strongroom", "server", "-workers", "1", "-config", str(config)]
     with _process(command, directory / "server.log", cpu) as process:
         started = wait_for(port)
         if "key" not in keys:

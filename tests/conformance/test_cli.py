@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from strongroom.sinks.file import worker_paths
 from tests.conformance.conftest import configured
 from tests.conformance.server import Running, clean_environment
 
@@ -204,7 +205,7 @@ def test_operators_initialise_unseal_rekey_rotate_generate_a_root_token_and_seal
         shell("operator seal")
         assert "sealed" in shell("secrets list", code=2).err.lower()
         assert shell(f"operator unseal -format=json {key}").json["sealed"] is False
-        assert root not in (tmp_path / "audit.log").read_text()
+        assert all(root not in Path(log).read_text() for log in worker_paths(f"{tmp_path}/audit.log"))
 
         at, public = f"-config={tmp_path}/server.hcl", f"-public-key={tmp_path}/audit.pub"
         assert "intact" in shell(f"operator scrub {at}", stdin=key + "\n").out, "beside the running server too"
@@ -212,10 +213,11 @@ def test_operators_initialise_unseal_rekey_rotate_generate_a_root_token_and_seal
         assert shell(f"operator scrub -format=json {at}", stdin=key + "\n").json["clean"] is True
         shell(f"operator scrub {at}", stdin="", code=1)
         assert "intact" in shell(f"audit verify -write-public-key={tmp_path}/audit.pub {at}", stdin=key + "\n").out
-        log = tmp_path / "audit.log"
-        assert shell(f"audit verify -format=json {public} {log}").json["intact"] is True
-        log.write_bytes(log.read_bytes().replace(b'"operation":"update"', b'"operation":"delete"', 1))
-        assert "NOT intact" in shell(f"audit verify {public} {log}", code=2).out
+        logs = " ".join(worker_paths(f"{tmp_path}/audit.log"))
+        assert shell(f"audit verify -format=json {public} {logs}").json["intact"] is True
+        log = Path(logs.split()[-1])
+        log.write_bytes(log.read_bytes().replace(b'"type":"response"', b'"type":"request"', 1))
+        assert "NOT intact" in shell(f"audit verify {public} {logs}", code=2).out
 
 
 def test_what_every_command_says_of_itself_needs_no_server(tmp_path: Path) -> None:

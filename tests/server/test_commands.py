@@ -29,7 +29,8 @@ def listening() -> socket.socket:
     [
         (("server",), "say which configuration to use"),
         (("server", "-config=nowhere.hcl"), "nowhere.hcl cannot be read"),
-        (("server", "-dev", "-workers=2"), "one worker process"),
+        (("server", "-dev", "-workers=2"), "what is in memory is one process's alone"),
+        (("server", "-dev", "-workers=65"), "-workers takes 1 to 64"),
         (("server", "-dev", "-log-level=loud"), "log_level is one of"),
         (("server", "-dev", "-log-format=xml"), "log_format is standard or json"),
         (("server", "-dev", "-dev-listen-address=nowhere"), "is not host:port"),

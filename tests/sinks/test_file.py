@@ -35,7 +35,7 @@ def test_a_sink_is_found_by_the_name_of_its_module(tmp_path: Path) -> None:
 
 def test_each_worker_has_a_file_of_its_own(tmp_path: Path) -> None:
     options = {"file_path": str(tmp_path / "a")}
-    assert [sinks.make("file", options, slot).place for slot in (0, 1)] == [str(tmp_path / "a"), str(tmp_path / "a.1")]
+    assert [sinks.make("file", options, slot).place for slot in (0, 1)] == [str(tmp_path / "a"), str(tmp_path / "a.worker-1")]
 
 
 def test_stdout_and_discard_are_names_of_their_own() -> None:

@@ -1,7 +1,8 @@
 """The real server as a process of its own, on a store in a directory, with a static seal so that restarts open by themselves.
 
 Rules of this file:
-- It is `python -m strongroom server -config=…`, with a plain and a TLS listener and a file audit device, unless a test says otherwise.
+- It is `python -m strongroom server -config=…`, with a plain and a TLS listener and a file audit device, unless a test says otherwise. It
+  has one worker, which is that process, unless a test asks for more.
 - Whatever is started is killed by its own id when the test ends; a server that dies on its own shows its output.
 """
 
@@ -56,8 +57,16 @@ class Server:
     """A server process and what it needs; `start` may follow `kill` any number of times."""
 
     def __init__(
-        self, directory: Path, *, entry: Sequence[str] = SERVER, listener: str = "", extra: str = "", audit: str | None = None
+        self,
+        directory: Path,
+        *,
+        entry: Sequence[str] = SERVER,
+        listener: str = "",
+        extra: str = "",
+        audit: str | None = None,
+        workers: int = 1,
     ) -> None:
+        self.workers = workers
         self.directory = directory
         self.store = directory / "store"
         self.audit = directory / "audit.log"
@@ -110,7 +119,7 @@ class Server:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.entry, f"-config={self.config}"],
+                [sys.executable, *self.entry, f"-config={self.config}", f"-workers={self.workers}"],
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -131,6 +140,10 @@ class Server:
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
+
+    def children(self) -> list[int]:
+        """The processes of its workers."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

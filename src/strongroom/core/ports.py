@@ -12,8 +12,17 @@ from typing import Protocol
 class Process(Protocol):
     """The running server, seen from a route."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other worker has the keys."""
+        ...
+
+    def seal_others(self) -> None:
+        """Seal all workers but this one; takes a moment, so not on the loop. Raises Unavailable."""
+        ...
+
     def seal(self) -> None:
-        """Seal every worker once the present answers are out."""
+        """Seal this worker once the present answers are out."""
         ...
 
     def unsealed(self) -> None:

@@ -23,6 +23,7 @@ from strongroom.core.audit.checkpoint import CONTEXT, Checkpoint, Line
 from strongroom.crypto.errors import InvalidSignature
 from strongroom.crypto.signatures import DualSigner, DualVerifier
 from strongroom.server.config import AuditStanza
+from strongroom.sinks.file import worker_paths
 
 TAILS: Final = (1 << 20, 16 << 20, 256 << 20)
 """Bytes read of a file's end, more only where less held no checkpoint. The longest is a thousand entries of 256 KiB."""
@@ -40,9 +41,9 @@ def newest_anchor(stanzas: Iterable[AuditStanza], barrier: Barrier) -> Anchor | 
 
 
 def audit_files(stanzas: Iterable[AuditStanza]) -> list[str]:
-    """The regular files that devices of the configuration write to."""
+    """The regular files that devices of the configuration write to, those of all workers."""
     places = (stanza.options.get("file_path") or stanza.options.get("path") or "" for stanza in stanzas if stanza.kind == "file")
-    return [place for place in places if Path(place).is_file()]
+    return [file for place in places if place for file in worker_paths(place)]
 
 
 def _anchor(path: Path, verifier: DualVerifier) -> Anchor | None:

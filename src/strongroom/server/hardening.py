@@ -13,10 +13,12 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
@@ -79,3 +81,12 @@ def _lock_memory() -> None:
 def _fail() -> None:
     number = ctypes.get_errno()
     raise OSError(number, os.strerror(number))
+
+
+def end_with_parent(parent: int) -> None:
+    """In a forked child: be killed when the parent ends, however that was, so that no worker serves without its supervisor."""
+    if not sys.platform.startswith("linux"):
+        return
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # it ended before the request did

@@ -54,12 +54,25 @@ def open_socket(listener: Listener) -> socket.socket:
     return _unix_socket(listener) if listener.kind == "unix" else _tcp_socket(listener.address)
 
 
-def _tcp_socket(address: str) -> socket.socket:
+def open_sockets(listener: Listener, workers: int) -> list[socket.socket]:
+    """A socket for each worker on one address: the kernel spreads connections over them. Raises ConfigError."""
+    first = open_socket(listener)
+    if listener.kind == "unix":
+        return [first, *(first.dup() for _ in range(workers - 1))]
+    host, port = first.getsockname()[:2]
+    first.close()  # nobody else had the address; now it may be had several times, by this user only
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return [_tcp_socket(address, shared=True) for _ in range(workers)]
+
+
+def _tcp_socket(address: str, *, shared: bool = False) -> socket.socket:
     host, port = host_and_port(address)
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         opened = socket.socket(family, kind, protocol)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind(where)
     except OSError as error:
         raise _cannot(address, error) from None
@@ -123,9 +136,19 @@ class OpenedProtocol(HttpProtocol):
 class Listening:
     """One listener of a worker, serving."""
 
-    def __init__(self, listener: Listener, opened: socket.socket, handler: Handler, connections: Connections, limits: Limits) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        opened: socket.socket,
+        handler: Handler,
+        connections: Connections,
+        limits: Limits,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.listener = listener
         self._socket = opened
+        self._shared = shared
         self._limits = limits_of(listener, limits)
         secure = listener.kind == "tcp" and not listener.tls_disable
         info = ListenerInfo(tls=secure, forwarding=_forwarding(listener))
@@ -165,7 +188,7 @@ class Listening:
             self._server.close()
         else:
             self._socket.close()
-        if self.listener.kind == "unix":
+        if self.listener.kind == "unix" and not self._shared:  # others listen there too; their supervisor removes it
             Path(self.listener.address).unlink(missing_ok=True)
 
 

@@ -105,6 +105,17 @@ class Log:
             self.set_level(self._level)
             old.close()
 
+    def try_reopen(self) -> None:
+        """The same, where a file that cannot be written is only said to be so."""
+        try:
+            self.reopen()
+        except ConfigError as error:
+            self.error("the log file stays as it is", reason="; ".join(error.messages))
+
+    def bound(self, **values: object) -> Log:
+        """A log for another process, to the same place, whose every line has these values."""
+        return Log(self._level, self._form, None if self._path is not None else self._stream, str(self._path or ""), **values)
+
     def info(self, event: str, **values: object) -> None:
         """Something worth knowing."""
         self._say(self._logger.info, event, **values)

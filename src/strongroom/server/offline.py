@@ -49,6 +49,11 @@ DATA_HELP: Final = "data directory of 'strongroom up'; default $STRONGROOM_DATA"
 class _Alone:
     """The process around a core that answers nobody."""
 
+    alone = True
+
+    def seal_others(self) -> None:
+        """Nobody asks."""
+
     def seal(self) -> None:
         """Nobody asks."""
 

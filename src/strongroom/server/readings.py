@@ -27,6 +27,7 @@ def show(worker: Worker) -> None:
     _show_store(worker)
     _show_connections(worker)
     _show_process(worker)
+    _show_workers(worker)
 
 
 def _show_core(worker: Worker) -> None:
@@ -44,11 +45,14 @@ def _show_store(worker: Worker) -> None:
     metrics, core = worker.metrics_of, worker.core
     metrics.count("vault_barrier_put", "Rows written.", lambda: worker.rows)
     metrics.counter(
-        "vault_barrier_estimated_encryptions", "Records sealed under the present epoch of the record key.", lambda: encryptions(core)
+        "vault_barrier_estimated_encryptions",
+        "Records sealed under the present epoch of the record key.",
+        lambda: encryptions(core),
+        own=False,
     )
     metrics.counter("strongroom_commit_groups", "Groups committed.", lambda: worker.committer.groups)
     metrics.gauge("strongroom_store_rows", "Rows in the store.", lambda: core.barrier.index().count)
-    metrics.gauge("strongroom_cached_rows", "Sealed rows in memory.", lambda: len(core.committed.cache.rows))
+    metrics.gauge("strongroom_cached_rows", "Sealed rows in memory.", lambda: len(core.committed.cache.rows), own=True)
     metrics.counter("strongroom_storage_tampered", "Reads that met a row which is not what was written.", lambda: worker.log.tampered)
 
 
@@ -58,7 +62,7 @@ def _show_connections(worker: Worker) -> None:
     def handshakes(name: str) -> int:
         return sum(getattr(each.handshakes, name) for each in worker.listening if each.handshakes is not None)
 
-    metrics.gauge("strongroom_connections", "Open connections.", lambda: len(worker.connections))
+    metrics.gauge("strongroom_connections", "Open connections.", lambda: len(worker.connections), own=True)
     metrics.counter("strongroom_tls_handshakes", "TLS handshakes done.", lambda: handshakes("done"))
     metrics.counter("strongroom_tls_handshakes_post_quantum", "Of these, with a hybrid group.", lambda: handshakes("post_quantum"))
     metrics.counter("strongroom_tls_handshakes_failed", "TLS handshakes that failed.", lambda: handshakes("failed"))
@@ -68,7 +72,14 @@ def _show_process(worker: Worker) -> None:
     metrics = worker.metrics_of
     metrics.gauge("process_start_time_seconds", "When the process started, in Unix time.", lambda: STARTED)
     metrics.counter("process_cpu_seconds", "Processor time used.", time.process_time)
-    metrics.gauge("process_resident_memory_bytes", "Memory in use.", _resident)
+    metrics.gauge("process_resident_memory_bytes", "Memory in use.", _resident, own=True)
+
+
+def _show_workers(worker: Worker) -> None:
+    metrics, siblings = worker.metrics_of, worker.siblings
+    metrics.gauge("strongroom_workers", "Worker processes that serve.", lambda: 1, own=True)
+    metrics.counter("strongroom_worker_restarts", "Workers that died and were started again.", lambda: siblings.restarts()[0], own=False)
+    metrics.gauge("strongroom_worker_slots_closed", "Workers given up because they died again and again.", lambda: siblings.restarts()[1])
 
 
 def _resident() -> int:

@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from strongroom.clock import SECOND
 from strongroom.core.areas import QUEUE
@@ -21,14 +22,29 @@ BATCH = 32
 """Timers under way at one time."""
 LONGEST_SLEEP = 60.0
 """Seconds; a clock that was set forward is noticed after this long."""
+SHARED_SLEEP = 0.25
+"""Seconds, where other workers set timers too: nobody tells this one, it looks."""
 RETRY = 1.0
 """Seconds until the next look where the store could not be read, or a timer failed: its row may stand as it was."""
 
 
-class Scheduler:
-    """The alarm clock of a worker that holds the lead."""
+def _always() -> bool:
+    return True
 
-    def __init__(self, core: Core, committer: Committer, loop: asyncio.AbstractEventLoop, report: Reported) -> None:
+
+class Scheduler:
+    """The alarm clock of a worker that holds the lead, which `leads` tells. `longest` is how long it may sleep."""
+
+    def __init__(
+        self,
+        core: Core,
+        committer: Committer,
+        loop: asyncio.AbstractEventLoop,
+        report: Reported,
+        leads: Callable[[], bool] = _always,
+        longest: float = LONGEST_SLEEP,
+    ) -> None:
+        self._leads, self._longest = leads, longest
         self._core = core
         self._committer = committer
         self._loop = loop
@@ -68,11 +84,14 @@ class Scheduler:
         if self._alarm is not None:
             self._alarm.cancel()
         if not self._stopped:
-            self._alarm = self._loop.call_later(min(seconds, LONGEST_SLEEP), self._look)
+            self._alarm = self._loop.call_later(min(seconds, self._longest), self._look)
 
     def _look(self) -> None:
         """Start what is due and set the alarm for what is not."""
         if self._stopped or self._core.barrier.sealed:
+            return
+        if not self._leads():
+            self._wake(self._longest)
             return
         try:
             due, later = next_due(self._core, self._core.clock.now(), BATCH, self._report)
@@ -86,7 +105,7 @@ class Scheduler:
                 self._committer.enqueue(Timer(key, row, self._done))
         self._next = later
         if not self._running:
-            self._wake(self._until(later) if later else LONGEST_SLEEP)
+            self._wake(self._until(later) if later else self._longest)
 
     def _done(self, work: Work) -> None:
         assert isinstance(work, Timer)

@@ -3,6 +3,8 @@
 Rules of this file:
 - Flags have Vault's names, with one dash or two. `-dev` is for trying things: it keeps nothing and says so.
 - SIGHUP reloads, SIGTERM and SIGINT drain and stop; a second one stops at once.
+- One worker serves in this very process. Several are forked, and this process becomes their supervisor (server/workers/): nothing that
+  a fork must not inherit, such as a store, a thread or a loop, exists before that.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import base64
 import gc
 import os
 import signal
+import socket
 import stat
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import uvloop
@@ -27,15 +31,31 @@ from strongroom.clock import SystemClock
 from strongroom.core.group import transact
 from strongroom.core.sealing.bootstrap import secret_mount
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
-from strongroom.errors import ConfigError
+from strongroom.errors import ConfigError, StrongroomError
 from strongroom.server.config import Config, Listener, Store, load_config, parse_config
 from strongroom.server.hardening import harden
+from strongroom.server.listeners import open_sockets
 from strongroom.server.logs import Log
 from strongroom.server.worker import Worker, open_storage, settings_of
+from strongroom.server.workers.board import MAX_SLOTS
+from strongroom.server.workers.member import Member
+from strongroom.server.workers.supervisor import Supervisor
 from strongroom.storage.directory import DirectoryLock, lock_directory
+from strongroom.storage.newest import Newest
 
 Ready = Callable[[Worker], Awaitable[None]]
 Reread = Callable[[], Config]
+
+
+class Plan(NamedTuple):
+    """What is to be served, and how: the same in every worker."""
+
+    config: Config
+    log: Log
+    ready: Ready
+    reread: Reread
+    dev: bool
+
 
 SWITCH_SECONDS = 0.0005
 """How long the committing thread may wait for the interpreter lock; the default of 5 ms would show in every durable write."""
@@ -55,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("-dev-root-token-id", "--dev-root-token-id", default=env("VAULT_DEV_ROOT_TOKEN_ID", ""), metavar="ID")
     flags.add_argument("-dev-listen-address", "--dev-listen-address", default=env("VAULT_DEV_LISTEN_ADDRESS", "127.0.0.1:8200"))
     flags.add_argument("-dev-no-store-token", "--dev-no-store-token", action="store_true", help="do not write ~/.vault-token")
-    flags.add_argument("-workers", "--workers", type=int, default=1, help="worker processes; one so far")
+    flags.add_argument("-workers", "--workers", type=int, default=0, help="worker processes on the embedded store; default one a core")
     flags.add_argument("-log-level", "--log-level", default=env("VAULT_LOG_LEVEL", ""))
     flags.add_argument("-log-format", "--log-format", default=env("VAULT_LOG_FORMAT", ""))
     flags.add_argument("-exit-on-core-shutdown", "--exit-on-core-shutdown", action="store_true", help=argparse.SUPPRESS)
@@ -65,18 +85,29 @@ def parser() -> argparse.ArgumentParser:
 def run(argv: list[str]) -> int:
     """Serve until told to stop."""
     options = parser().parse_args(argv)
-    if options.workers != 1:
-        raise ConfigError("-workers takes 1: there is one worker process so far")
     if options.dev:
         config = msgspec.structs.replace(
             _configured(options),
             storage=Store(kind="inmem"),
             listeners=(Listener(address=options.dev_listen_address, tls_disable=True),),
         )
-        return serve(config, lambda worker: _start_dev(worker, options), dev=True)
+        return serve(config, lambda worker: _start_dev(worker, options), dev=True, workers=workers_of(options.workers, config))
     if not options.config:
         raise ConfigError("say which configuration to use: -config=FILE; or -dev for a throw-away server, or use 'strongroom up'")
-    return serve(_configured(options), _start, reread=lambda: _configured(options))
+    config = _configured(options)
+    return serve(config, _start, reread=lambda: _configured(options), workers=workers_of(options.workers, config))
+
+
+def workers_of(asked: int, config: Config) -> int:
+    """How many worker processes: as many as were asked for, else one a core. Raises ConfigError."""
+    can_share = config.storage.kind == "sqlite" and sys.platform.startswith("linux")
+    if not asked:
+        return min(len(os.sched_getaffinity(0)), MAX_SLOTS) if can_share else 1
+    if not 1 <= asked <= MAX_SLOTS:
+        raise ConfigError(f"-workers takes 1 to {MAX_SLOTS}")
+    if asked > 1 and not can_share:
+        raise ConfigError('several workers need Linux and storage "sqlite", the embedded store: what is in memory is one process\'s alone')
+    return asked
 
 
 def _configured(options: argparse.Namespace) -> Config:
@@ -85,7 +116,7 @@ def _configured(options: argparse.Namespace) -> Config:
     return msgspec.structs.replace(config, **{name: value for name, value in said.items() if value})
 
 
-def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | None = None) -> int:
+def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | None = None, workers: int = 1) -> int:
     """Lock the store, harden the process, serve; returns when the server has stopped. `reread` gives the configuration anew on SIGHUP."""
     os.umask(0o077)
     log = Log(config.log_level, config.log_format, path=config.log_file)
@@ -95,12 +126,41 @@ def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | N
     _harden(log, lock_memory=not dev)
     lock: DirectoryLock | None = lock_directory(Path(config.storage.path)) if config.storage.kind == "sqlite" else None
     sys.setswitchinterval(SWITCH_SECONDS)
+    plan = Plan(config, log, ready, reread or (lambda: config), dev)
     try:
-        uvloop.run(_serve(config, log, ready, dev=dev, reread=reread or (lambda: config)))
+        if workers > 1:
+            return _supervise(plan, workers)
+        uvloop.run(_serve(plan))
     finally:
         if lock is not None:
             lock.close()
     return 0
+
+
+def _supervise(plan: Plan, workers: int) -> int:
+    """Take the addresses and become the supervisor of so many workers. Raises ConfigError."""
+    config, log = plan.config, plan.log
+    open_storage(config.storage)  # opens nothing yet, and says what cannot be
+    listening = [open_sockets(listener, workers) for listener in _listeners(config)]
+    sockets = [[each[number] for each in listening] for number in range(workers)]
+    newest = Newest()
+
+    def work(member: Member, opened: list[socket.socket]) -> int:
+        """In the worker's own process."""
+        harden()
+        try:
+            uvloop.run(_serve(plan._replace(log=log.bound(slot=member.slot)), member, opened))
+        except StrongroomError as error:
+            print(f"strongroom server: {'; '.join(error.messages)}", file=sys.stderr, flush=True)
+            return 1
+        return 0
+
+    _settle_garbage()
+    supervisor = Supervisor(sockets, newest, log, work, lambda: _serving(config, log))
+    try:
+        return supervisor.run()
+    finally:
+        _ended(config)
 
 
 def _warn_of_open_keys(config: Config, log: Log) -> None:
@@ -121,30 +181,61 @@ def _harden(log: Log, *, lock_memory: bool) -> None:
             log.warning("not hardened", measure=measure.name, reason=measure.reason)
 
 
-async def _serve(config: Config, log: Log, ready: Ready, *, dev: bool, reread: Reread) -> None:
+def _listeners(config: Config) -> tuple[Listener, ...]:
     if not config.listeners:
         raise ConfigError('the configuration has no listener; add: listener "tcp" { address = "127.0.0.1:8200" … }')
-    worker = Worker(config, SystemClock(), log, open_storage(config.storage), settings_of(config, dev=dev))
-    worker.reread = reread
+    return config.listeners
+
+
+async def _serve(plan: Plan, siblings: Member | None = None, sockets: Sequence[socket.socket] = ()) -> None:
+    """One worker, from its start to its end."""
+    config, log = plan.config, plan.log
+    listeners = _listeners(config)
+    storage = open_storage(config.storage, siblings.newest if siblings is not None else None)
+    worker = Worker(config, SystemClock(), log, storage, settings_of(config, dev=plan.dev), siblings)
+    worker.reread = plan.reread
     loop = asyncio.get_running_loop()
     for number in STOPPING:
         loop.add_signal_handler(number, lambda: _stop(worker))
-    loop.add_signal_handler(signal.SIGHUP, worker.reload)
-    pid_file = Path(config.pid_file) if config.pid_file else None
+    loop.add_signal_handler(signal.SIGHUP, worker.read_again)
     try:
-        worker.listen(config.listeners)
-        await ready(worker)
+        worker.listen(listeners, sockets)
+        if siblings is not None:
+            _take_orders(worker, siblings)
+        await plan.ready(worker)
         await worker.serve()
-        if pid_file is not None:
-            pid_file.write_text(f"{os.getpid()}\n")
-        _settle_garbage()
-        log.info("serving", version=__version__, addresses=[listener.address for listener in config.listeners])
+        if siblings is None:
+            _settle_garbage()
+            _serving(config, log)
         await worker.stopping.wait()
         log.info("stopping")
     finally:
         await worker.stop()
-        if pid_file is not None:
-            pid_file.unlink(missing_ok=True)
+        if siblings is None:
+            _ended(config)
+
+
+def _take_orders(worker: Worker, member: Member) -> None:
+    """Listen to the supervisor; without one there is nothing to serve for."""
+
+    def ordered() -> None:
+        if not member.ordered(worker.open_by_order, worker.seal_by_order):
+            worker.loop.remove_reader(member.orders.socket)
+            worker.stopping.set()
+
+    member.orders.socket.setblocking(False)
+    worker.loop.add_reader(member.orders.socket, ordered)
+
+
+def _serving(config: Config, log: Log) -> None:
+    if config.pid_file:
+        Path(config.pid_file).write_text(f"{os.getpid()}\n")
+    log.info("serving", version=__version__, addresses=[listener.address for listener in config.listeners])
+
+
+def _ended(config: Config) -> None:
+    if config.pid_file:
+        Path(config.pid_file).unlink(missing_ok=True)
 
 
 def _stop(worker: Worker) -> None:
@@ -163,8 +254,12 @@ def _settle_garbage() -> None:
 
 
 async def _start(worker: Worker) -> None:
-    """Open the store by itself where a seal can; otherwise wait, sealed, for people."""
-    worker.open_by_itself()
+    """Open the store by itself where a seal can; otherwise wait, sealed, for people. Of several workers one does, and opens the others."""
+    expected = worker.siblings.joins()
+    if worker.siblings.leads and not expected:
+        worker.open_by_itself()
+    else:
+        await worker.opened_by_others(expected)
 
 
 async def _start_dev(worker: Worker, options: argparse.Namespace) -> None:

@@ -3,26 +3,33 @@
 Rules of this file:
 - Everything is opened after the process that serves was made; nothing here survives a fork.
 - It implements core/ports.py: what a route may ask of the process.
+- It may be one of several (server/workers/): then it is opened by order, posts what the others need to know, and ends once it has sealed,
+  because only the end of a process surely erases its memory; the supervisor starts another one, sealed.
 - Sealing: the present answers leave, then the keys go. Draining: no new connections, the open calls finish, then the store closes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import platform
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from strongroom.barrier.keyring import KEYRING_KEY
 from strongroom.barrier.seal import configured_seal
+from strongroom.barrier.shares import wipe
 from strongroom.clock import Clock
 from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.checkpoint import Seen
 from strongroom.core.core import Core, Settings
 from strongroom.core.group import GroupRun
-from strongroom.core.sealing.unsealing import try_open
+from strongroom.core.sealing.unsealing import open_with_root, try_open
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualSigner, DualVerifier
@@ -43,9 +50,11 @@ from strongroom.server.metrics import Metrics
 from strongroom.server.public_key import NAME, publish
 from strongroom.server.readings import show
 from strongroom.server.repeats import Repeats
-from strongroom.server.scheduler import Scheduler
-from strongroom.storage.api import Storage
+from strongroom.server.scheduler import LONGEST_SLEEP, SHARED_SLEEP, Scheduler
+from strongroom.server.workers.siblings import Alone, Post, Siblings
+from strongroom.storage.api import AREA, Storage
 from strongroom.storage.memory import MemoryStorage
+from strongroom.storage.newest import Newest
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.sys.lifecycle import PUBLIC
 
@@ -53,18 +62,24 @@ DRAIN_SECONDS = 30.0
 """How long open calls may take to finish once the server is told to stop."""
 RETRY_SECONDS = 10.0
 """Between tries of a seal that could not open the store."""
-CHECKPOINT_TICK = 1.0
-"""Seconds between looks whether audit lines wait for a checkpoint."""
+TICK = 1.0
+"""Seconds between looks whether audit lines wait for a checkpoint, and between posts to the other workers."""
+OPENING_SECONDS = 5.0
+"""How long a worker that is about to be opened by another takes no requests."""
+RETIRE_SECONDS = 2.0
+"""How long the connections of a sealed worker may take to end; its place is empty meanwhile."""
+OTHERS_SECONDS = 5.0
+"""How long the last checkpoint waits for the others to end. Their own limit is that of draining."""
 
 
-def open_storage(store: Store) -> Storage:
-    """The store of a configuration. Raises ConfigError and StorageUnusable."""
+def open_storage(store: Store, newest: Newest | None = None) -> Storage:
+    """The store of a configuration; `newest` where other processes share it. Raises ConfigError and StorageUnusable."""
     if store.kind == "inmem":
         return MemoryStorage()
     if store.kind == "sqlite":
         if not store.path:
             raise ConfigError('storage "sqlite" needs a path: the directory that holds the store')
-        return SqliteStorage(Path(store.path))
+        return SqliteStorage(Path(store.path), newest=newest)
     raise ConfigError(f"storage {store.kind!r} needs an extra: pip install 'strongroom[postgres]'")
 
 
@@ -86,20 +101,28 @@ def settings_of(config: Config, *, dev: bool = False) -> Settings:
 class Worker:
     """See the rules above. Make it inside the loop that it will serve on."""
 
-    def __init__(self, config: Config, clock: Clock, log: Log, storage: Storage, settings: Settings) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, log: Log, storage: Storage, settings: Settings, siblings: Siblings | None = None
+    ) -> None:
         self.config = config
+        self.siblings: Siblings = siblings or Alone()
         self.reread: Callable[[], Config] = lambda: config
         self.log = log
         self.loop = asyncio.get_running_loop()
         self.stopping = asyncio.Event()
-        self.metrics_of = Metrics()
-        broker = Broker(clock, platform.node() or "localhost", 0, uuid4_text(), self._index)
+        self.metrics_of = Metrics(self.siblings.posts, self.siblings.before())
+        broker = Broker(clock, platform.node() or "localhost", self.siblings.slot, uuid4_text(), self._index, self._heads)
         self.core = Core(storage, clock, broker, settings, self, Outbound(Dialer(allow_list(config.outbound_allow))))
         self.core.public.update(PUBLIC)
         self.core.sealing.seals = tuple(seal for seal in (configured_seal(stanza.kind, stanza.options) for stanza in config.seals) if seal)
         self.core.sealing.anchor = lambda: newest_anchor(config.audit, self.core.barrier)
+        self.core.sealing.progress, self.core.sealing.lives = self.siblings.shares, self.siblings.lives
+        if self.siblings.newest is not None:
+            self.core.committed.share(self.siblings.newest)
+        self.core.committed.cache.watch(KEYRING_KEY[:AREA], self._keyring_changed)
         self.committer = Committer(self.core, self.loop, self.log.report)
-        self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report)
+        longest = SHARED_SLEEP if self.siblings.shared else LONGEST_SLEEP
+        self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report, lambda: self.siblings.leads, longest)
         self.committer.on_commit = self._committed
         self.rows = 0
         """Rows written."""
@@ -108,37 +131,46 @@ class Worker:
         self.dispatch.cross_origin = CrossOrigin(self.core)
         self.connections = Connections(clock, DEFAULT_LIMITS)
         self.listening: list[Listening] = []
-        self._checkpoints: asyncio.TimerHandle | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self._opened = asyncio.Event()
+        self._ordered = self._retired = False
         self._opening: asyncio.TimerHandle | None = None
         self._signer: DualSigner | None = None
+        self._root = bytearray()
         show(self)
 
     # -- serving ------------------------------------------------------------------------------------------------
 
-    def listen(self, listeners: tuple[Listener, ...]) -> None:
-        """Take the listeners' addresses. Raises ConfigError."""
-        for listener in listeners:
+    def listen(self, listeners: tuple[Listener, ...], sockets: Sequence[socket.socket] = ()) -> None:
+        """Take the listeners' addresses, or these sockets that have them. Raises ConfigError."""
+        for number, listener in enumerate(listeners):
             if self.config.unauthenticated_metrics_access:
                 listener = msgspec.structs.replace(listener, unauthenticated_metrics_access=True)
-            self.listening.append(Listening(listener, open_socket(listener), self.dispatch, self.connections, DEFAULT_LIMITS))
+            opened = sockets[number] if sockets else open_socket(listener)
+            self.listening.append(Listening(listener, opened, self.dispatch, self.connections, DEFAULT_LIMITS, shared=self.siblings.shared))
 
     async def serve(self) -> None:
         """Take requests."""
         self.connections.start(self.loop)
         for listening in self.listening:
             await listening.start(self.loop)
+        self._tick()
+        self.siblings.serves()
 
     async def stop(self) -> None:
         """Finish what is open and let go of everything."""
         self._wait_no_more()
         for listening in self.listening:
             listening.stop()
+        seconds = RETIRE_SECONDS if self._retired else DRAIN_SECONDS
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.connections.drain(DRAIN_SECONDS), DRAIN_SECONDS + 5)
+            await asyncio.wait_for(self.connections.drain(seconds), seconds + 5)
         await self.committer.idle()
         if not self.core.barrier.sealed:
-            await self._last_checkpoint()
+            await self._last_lines()
         self.scheduler.stop()
+        if self._ticking is not None:
+            self._ticking.cancel()
         self.committer.close()
         self.core.audit.close()
         self.core.storage.close()
@@ -163,8 +195,34 @@ class Worker:
         self._signer = DualSigner.from_bytes(self.core.barrier.keys.keyring.stable.signing)
         self._publish(self._signer.public())
         self.scheduler.start()
-        self._tick()
         self.log.info("unsealed")
+        self._opened.set()
+        if not self._ordered:
+            self._open_others()
+
+    def _open_others(self) -> None:
+        """Whoever asked for it asks another worker next: it is open by then. One that could not be opened is told again."""
+        self._root = bytearray(self.core.barrier.keys.root)
+        try:
+            self.siblings.opened(self._root, self.core.sealing.used)
+        except StrongroomError as error:
+            self.log.error("other workers may be sealed still", reason="; ".join(error.messages))
+
+    def open_by_order(self, root: bytearray, used: tuple[bytes, ...]) -> None:
+        """Open the store with the key that another worker proved. Raises StrongroomError."""
+        self._ordered = True
+        try:
+            open_with_root(self.core, root, used)
+            self._root = bytearray(root)
+        finally:
+            self._ordered = False
+
+    def _keyring_changed(self, _key: bytes | None) -> None:
+        """A rekey may have made another root key, which workers that start later need."""
+        held = self.core.barrier.held
+        if self.siblings.shared and held is not None and self._root and not hmac.compare_digest(held.root, self._root):
+            self._root = bytearray(held.root)
+            self.siblings.root_changed(self._root)
 
     def _publish(self, key: DualVerifier) -> None:
         """Lay the auditors' key into the store's directory."""
@@ -176,12 +234,26 @@ class Worker:
         except (OSError, StorageUnusable) as error:
             self.log.error("the auditors' file was not written", file=NAME, reason=str(error))
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other worker has the keys."""
+        return not self.siblings.shared
+
+    def seal_others(self) -> None:
+        """Seal all other workers; waits for them."""
+        self.siblings.seal()
+
     def seal(self) -> None:
         """Seal once the present answers are out; later requests wait for it."""
         self.dispatch.hold()
         self.committer.after_answers(lambda: self._spawn(self._seal()))
 
     def reload(self) -> None:
+        """Have this worker and all others read their files again."""
+        if not self.siblings.reload():
+            self.read_again()
+
+    def read_again(self) -> None:
         """The log's level, certificates and files, on SIGHUP; what cannot be taken over is logged, and the old one stays."""
         stanzas = self._reread()
         for listening in self.listening:
@@ -217,8 +289,19 @@ class Worker:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    async def opened_by_others(self, expected: bool) -> None:
+        """Take no requests while another worker is about to open this one too: they would be told that the server is sealed."""
+        if expected or (self.core.sealing.seals and not self.siblings.stays_sealed and self.core.barrier.installation() is not None):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._opened.wait(), OPENING_SECONDS)
+
     def open_by_itself(self) -> None:
-        """Open the store with a configured seal, and go on trying while that may help: waiting mends no store that was tampered with."""
+        """Open the store with a configured seal, and go on trying while that may help: waiting mends no store that was tampered with.
+
+        Of several workers one does it, and none once somebody sealed them.
+        """
+        if not self.siblings.leads or self.siblings.stays_sealed:
+            return
         error = try_open(self.core)
         if error is None:
             return
@@ -255,7 +338,8 @@ class Worker:
     async def _seal(self) -> None:
         try:
             await self.committer.idle()
-            await self._last_checkpoint()
+            if not self.core.barrier.sealed:
+                await self._last_lines()
         finally:
             self.scheduler.stop()
             self.core.barrier.seal()
@@ -264,24 +348,68 @@ class Worker:
             self.core.audit.close()
             self.log.info("sealed")
             self.dispatch.release()
+            if self.siblings.shared:
+                self._retire()
+
+    def _retire(self) -> None:
+        """End: another worker takes this one's place, with a memory that never held a key."""
+        self._retired = True
+        self.stopping.set()
+        self.siblings.retire()
+
+    def seal_by_order(self, done: Callable[[], None]) -> None:
+        """Seal as `seal` does; `done` is called once that is so."""
+        self.dispatch.hold()
+        self.committer.after_answers(lambda: self._spawn(self._seal_and_say(done)))
+
+    async def _seal_and_say(self, done: Callable[[], None]) -> None:
+        await self._seal()
+        done()
 
     def _forget(self) -> None:
         """What was made of the keys goes with them, and the tokens of whoever was connected."""
         self._repeats.forget()
         self.connections.heads.forget()
         self._signer = None
+        wipe(self._root)
+        self._root = bytearray()
+        self._opened.clear()
 
     def _index(self) -> tuple[int, str, int]:
         index = self.core.barrier.index()
         return index.gsn, index.hex, index.count
 
+    def _heads(self) -> tuple[Seen, ...]:
+        """The last audit lines of the other workers."""
+        return tuple(head for post in self.siblings.posts() for head in post.heads)
+
     def _tick(self) -> None:
-        """Every second: does audit want a checkpoint?"""
-        if self.core.barrier.sealed:
+        """Every second: does audit want a checkpoint, is there a seal to try, what have others to know?"""
+        self._ticking = self.loop.call_later(TICK, self._tick)
+        if self.siblings.shared:
+            self._post()
+        if not self.siblings.leads:
             return
-        if self.core.audit.checkpoint_due():
+        if self.core.barrier.sealed:
+            if self.siblings.shared and self._opening is None:
+                self.open_by_itself()  # the worker that would have done it has ended
+        elif self.core.audit.checkpoint_due():
             self._spawn(self._checkpoint(final=False))
-        self._checkpoints = self.loop.call_later(CHECKPOINT_TICK, self._tick)
+
+    def _post(self) -> None:
+        counts, gauges = self.metrics_of.post()
+        heads = self.core.audit.seen() or self.siblings.before().heads
+        self.siblings.post(Post(self.core.sealing.boot, heads, counts, gauges))
+
+    async def _last_lines(self) -> None:
+        """Nothing follows: tell the lead where the streams end or, being the lead, sign a checkpoint over all of them."""
+        if not self.siblings.leads:
+            self._post()
+            return
+        until = self.loop.time() + OTHERS_SECONDS
+        while self.stopping.is_set() and not self.siblings.last and self.loop.time() < until:  # noqa: ASYNC110  another process tells
+            await asyncio.sleep(0.02)
+        await self._last_checkpoint()
 
     async def _checkpoint(self, *, final: bool) -> None:
         if self._signer is None or not self.core.audit.enabled:

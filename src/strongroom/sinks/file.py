@@ -1,7 +1,8 @@
 """A file, or standard output, or nowhere.
 
 Rules of this file:
-- One file per worker slot: the configured path in slot 0, `<path>.<slot>` in the others, so nobody writes between another's lines.
+- One file per worker, so that nobody writes between another's lines: `audit.log` for the first, `audit.worker-1.log` for the next. The
+  suffix stays at the end, so that whatever ships or rotates `*.log` finds all of them, and none looks like a rotated one.
 - Opened for appending only, never through a symbolic link, never wider than 0640. Directories are not made: a missing mount point must
   not turn into a directory on the root disk.
 - A line is in the file whole or not at all: what a short write left is cut off again. A torn line that a crash left stays, with a
@@ -12,8 +13,10 @@ Rules of this file:
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +26,7 @@ from strongroom.errors import InvalidRequest
 WIDEST: Final = 0o640
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _BLOCK: Final = 65_536
+_NUMBERED: Final = re.compile(r".*\.worker-[1-9][0-9]?", re.DOTALL)
 LONGEST: Final = 64 << 20
 """Bytes of a line: above what the largest allowed request and its answer can become."""
 
@@ -140,10 +144,24 @@ def make(options: Mapping[str, str], slot: int, directory: str) -> Sink:
         return Standard()
     if path == "discard":
         return Discard()
-    path = path if slot == 0 else f"{path}.{slot}"
+    path = worker_path(path, slot)
     if directory and not Path(path).parent.resolve().is_relative_to(Path(directory).resolve()):
         raise InvalidRequest(f"file_path must be inside the audit directory {directory}: set audit_directory to allow another place")
     return File(path, _mode(options.get("mode", "")))
+
+
+def worker_path(path: str, slot: int) -> str:
+    """The file of one worker of a device."""
+    place = Path(path)
+    return path if slot == 0 else str(place.with_name(f"{place.stem}.worker-{slot}{place.suffix}"))
+
+
+def worker_paths(path: str) -> list[str]:
+    """The files that there are of a device's workers, of those too that serve no more."""
+    place = Path(path)
+    others = place.parent.glob(f"{escape(place.stem)}.worker-*{escape(place.suffix)}")
+    found = [str(other) for other in sorted(others) if _NUMBERED.fullmatch(other.name.removesuffix(place.suffix))]
+    return [each for each in (path, *found) if Path(each).is_file()]
 
 
 def _canonical(path: str) -> str:

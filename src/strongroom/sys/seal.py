@@ -36,7 +36,10 @@ class SealRoutes(Routes):
     @write("seal", sudo=True, writes=False)
     def seal(self) -> None:
         """Seal the server: every key leaves memory once this is answered."""
-        self.core.process.seal()
+        process = self.core.process
+        if not process.alone:
+            self.call.once("seal the others", fn=process.seal_others)
+        process.seal()
 
     @write("step-down", sudo=True, writes=False)
     def step_down(self) -> None:

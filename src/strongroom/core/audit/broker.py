@@ -53,6 +53,7 @@ class Broker:
         self._headers: Mapping[bytes, bool] = {}
         self._second, self._prefix, self._tick = -1, b"", b""
         self._uncovered = 0
+        self._covered: dict[str, int] = {}
         self._since = clock.monotonic()
         self._drafting = False
         self.lost = 0
@@ -189,15 +190,17 @@ class Broker:
 
     def checkpoint_due(self) -> bool:
         """Whether lines wait for a checkpoint long enough, or are many enough."""
-        if not self._uncovered or self._drafting or not self.devices:
+        if self._drafting or not self.devices:
             return False
+        uncovered = self._uncovered + sum(max(0, line.seq - self._covered.get(line.stream, -1)) for line in self._others())
         waited = self._clock.monotonic() - self._since
-        return waited >= (checkpoint.AT_MOST_EVERY if self._uncovered >= checkpoint.LINES else checkpoint.EVERY)
+        return bool(uncovered) and waited >= (checkpoint.AT_MOST_EVERY if uncovered >= checkpoint.LINES else checkpoint.EVERY)
 
     def draft(self, final: bool = False) -> Draft:
         """What to sign, as the streams stand now. `final`: nothing follows, the node seals."""
         self._drafting, self._uncovered, self._since = True, 0, self._clock.monotonic()
-        number, (gsn, sigma, count) = self.last.number + 1, self._index()
+        number, (gsn, sigma, count), others = self.last.number + 1, self._index(), self._others()
+        self._covered = {line.stream: line.seq for line in others}
         content = Checkpoint(
             node=self._node,
             boot=self._boot,
@@ -207,7 +210,7 @@ class Broker:
             gsn=gsn,
             sigma=sigma,
             count=count,
-            streams=(*self.seen(), *self._others()),
+            streams=(*self.seen(), *others),
             final=final,
         )
         return Draft(number, encode(content))

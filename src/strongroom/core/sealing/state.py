@@ -1,7 +1,8 @@
 """What one process knows about its seals, and the shares it was given so far.
 
 Rules of this file:
-- Unseal progress lives in memory only; where several processes serve, in that of their supervisor. What is no share of this installation never enters it, so nobody can spoil a round.
+- Unseal progress lives in memory only; where several processes serve, in that of their supervisor. What is no share of this installation
+  never enters it, so nobody can spoil a round.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""One worker's place under the supervisor: what outlives the worker, and what comes and goes with it.
+
+Rules of this file:
+- The listening sockets belong to the slot. While its worker is started again, connections wait in them; none is refused.
+- A worker that keeps dying is not started for ever: its slot is given up, its sockets are closed, and the kernel sends connections to the
+  others.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Final
+
+from strongroom.server.workers.channel import End
+
+DEATHS: Final = 3
+WITHIN: Final = 10.0
+"""So many deaths in so many seconds, and a slot is given up: what kills its worker is not going away by itself."""
+
+
+class Slot:
+    """See the rules above. `pid` is 0 while there is no worker; `ordered` numbers its orders.
+
+    `joined` says that it takes orders, `serves` that it takes requests, `opened` that it has the root key.
+    """
+
+    def __init__(self, number: int, sockets: list[socket.socket]) -> None:
+        self.number = number
+        self.sockets = sockets
+        self.pid = self.ordered = 0
+        self.asks: End | None = None
+        self.orders: End | None = None
+        self.joined = self.serves = self.opened = self.retiring = self.closed = False
+        self._deaths: deque[float] = deque(maxlen=DEATHS)
+
+    def begin(self, pid: int, asks: End, orders: End) -> None:
+        """A worker was started."""
+        self.pid, self.asks, self.orders = pid, asks, orders
+        self.joined = self.serves = self.opened = self.retiring = False
+
+    def end(self) -> None:
+        """The worker is gone."""
+        for each in (self.asks, self.orders):
+            if each is not None:
+                each.close()
+        self.pid, self.asks, self.orders = 0, None, None
+        self.joined = self.serves = self.opened = False
+
+    def died(self, now: float) -> bool:
+        """Count a death; True when it was one too many."""
+        self._deaths.append(now)
+        return len(self._deaths) == DEATHS and now - self._deaths[0] <= WITHIN
+
+    def close(self) -> None:
+        """Serve here no more."""
+        self.closed = True
+        self.close_sockets()
+
+    def close_sockets(self) -> None:
+        """This process's hold on the listening sockets; a worker has its own."""
+        for each in self.sockets:
+            each.close()
