@@ -209,8 +209,20 @@ def test_a_certificate_that_is_good_no_more_renews_nothing(room: Strongroom) -> 
     assert renew(room, token, peer(client)) == (200, "")
     room.write(CERTS + "web", {"token_policies": "changed"})
     assert renew(room, token, peer(client)) == (400, "policies have changed, not renewing")
+
+
+def test_a_token_ends_with_its_role(room: Strongroom, client: Made) -> None:
+    token = log_in(room, client).client_token.reveal()
     room.delete(CERTS + "web")
-    assert renew(room, token, peer(client)) == (400, "the role does not exist any more, not renewing")
+    assert renew(room, token, peer(client)) == (403, "permission denied")
+    trust(room, "web", ROOT)
+    assert renew(room, token, peer(client)) == (403, "permission denied")
+
+
+def test_why_a_chain_leads_nowhere_is_for_the_audit_log(room: Strongroom) -> None:
+    work = room.request(Operation.UPDATE, LOGIN, {}, token="", peer=peer(issue("client", OTHER)))
+    assert isinstance(work.error, InvalidRequest) and work.error.reason == "no way leads from it to a trusted authority"
+    assert work.error.reason not in str(work.error)
 
 
 def test_an_expired_certificate_renews_nothing(room: Strongroom) -> None:

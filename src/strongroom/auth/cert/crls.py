@@ -121,7 +121,7 @@ class Lists(Roles):
         """A list as it is now at its place; fetched on the pool. Raises InvalidRequest and OutboundError."""
         parse_url(url, plaintext=True)
         get = self.outbound.request
-        answer = self.call.once("crl", url, fn=lambda: get("GET", url, reach=Reach.CONFIGURED, plaintext=True, limit=2 * MAX_CRL))
+        answer = self.call.outside("crl", url, fn=lambda: get("GET", url, reach=Reach.CONFIGURED, plaintext=True, limit=2 * MAX_CRL))
         if answer.status != 200:
             raise InvalidRequest(f"failed to fetch CRL: {answer.host} answered {answer.status}")
         return self._parsed(answer.body, url)

@@ -11,7 +11,6 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from typing import Annotated, Final, NamedTuple
 
@@ -43,10 +42,11 @@ class LoginBody(msgspec.Struct, frozen=True):
 
 
 class Verified(NamedTuple):
-    """What a client's certificate says, and for each bundle that it leads up to, the way there."""
+    """What a client's certificate says; for each bundle that it leads up to, the way there; and why not, for the audit log."""
 
     subject: Subject
     chains: Mapping[str, Chain]
+    why_not: str
 
 
 class Cert(Responders, kind="cert", family="auth"):
@@ -63,7 +63,8 @@ class Cert(Responders, kind="cert", family="auth"):
         alias = Alias(subject.common_name, metadata if self.settings().enable_identity_alias_metadata else {})
         display_name = f"{self.mount.path.removeprefix('auth/')[:-1]}-{role.display_name}"
         internal = {"cert_name": name, "fingerprint": sha256(self._leaf()).hexdigest()}
-        return Response(grant=msgspec.structs.replace(granted(role.token, self.call, alias, display_name, internal), metadata=metadata))
+        grant = granted(role.token, self.call, alias, display_name, internal, rests_on=(f"role/{name}",))
+        return Response(grant=msgspec.structs.replace(grant, metadata=metadata))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist, with the same policies; and the certificate of the login be there and be good."""
@@ -89,11 +90,11 @@ class Cert(Responders, kind="cert", family="auth"):
     def _fitting(self, name: str) -> tuple[str, Role, Subject]:
         """The role to log in with, and as whom. Raises InvalidRequest."""
         roles = dict(self._roles(name))
-        subject, chains = self._verified(frozenset(role.certificate for role in roles.values()))
+        found = self._verified(frozenset(role.certificate for role in roles.values()))
         problems: dict[str, None] = {}
         for each, role in roles.items():
-            chain = chains.get(role.certificate)
-            if chain is None or not matches(subject, role):
+            chain = found.chains.get(role.certificate)
+            if chain is None or not matches(found.subject, role):
                 continue
             try:
                 self.check_lists(chain)
@@ -101,8 +102,8 @@ class Cert(Responders, kind="cert", family="auth"):
             except Untrusted as error:
                 problems[str(error)] = None
                 continue
-            return each, role, subject
-        raise self._refusal(subject, NO_ROLE if chains else INVALID, list(problems))
+            return each, role, found.subject
+        raise self._refusal(found, list(problems))
 
     def _roles(self, name: str) -> Iterator[tuple[str, Role]]:
         for each in [name] if name else self.store.list("certs"):
@@ -119,11 +120,12 @@ class Cert(Responders, kind="cert", family="auth"):
         except Untrusted as error:
             raise InvalidRequest(f"failed to verify client's certificate: {error}") from None
 
-    def _refusal(self, subject: Subject, reason: str, problems: list[str]) -> InvalidRequest:
+    def _refusal(self, found: Verified, problems: list[str]) -> InvalidRequest:
+        said = NO_ROLE if found.chains else INVALID
         if problems:
-            reason = f"{reason}; additionally got errors during verification: {'; '.join(problems)}"
-        data = {"metadata": metadata_of(subject)} if self.settings().enable_metadata_on_failures else None
-        return InvalidRequest(reason, data=data)
+            said = f"{said}; additionally got errors during verification: {'; '.join(problems)}"
+        data = {"metadata": metadata_of(found.subject)} if self.settings().enable_metadata_on_failures else None
+        return InvalidRequest(said, data=data, reason="" if found.chains else found.why_not)
 
 
 def verified(leaf: bytes, others: Sequence[bytes], bundles: Iterable[str], clock: Clock) -> Verified:
@@ -131,7 +133,10 @@ def verified(leaf: bytes, others: Sequence[bytes], bundles: Iterable[str], clock
     presented, now = load_presented(leaf, others), clock.now()
     check_leaf(presented.leaf, now)
     chains: dict[str, Chain] = {}
+    why_not = "no role to log in with"
     for bundle in bundles:
-        with suppress(Untrusted):
+        try:
             chains[bundle] = verify_client(presented, trusted(bundle), now)
-    return Verified(subject_of(presented.leaf), chains)
+        except Untrusted as error:
+            why_not = str(error)
+    return Verified(subject_of(presented.leaf), chains, why_not)

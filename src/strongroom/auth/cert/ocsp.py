@@ -140,7 +140,7 @@ class Responders(Lists):
     def _once(self, place: Asked, query: Query) -> ocsp.Status:
         outbound, clock = self.outbound, self.clock
         ask: Callable[[], ocsp.Status] = lambda: query.ask(outbound, clock)  # noqa: E731 — self is of one run only
-        return self.call.once("ocsp", place, query.urls, fn=ask)
+        return self.call.outside("ocsp", place, query.urls, fn=ask)
 
 
 def _issuer(role: Role, chain: tuple[x509.Certificate, ...]) -> x509.Certificate:

@@ -9,6 +9,7 @@ import msgspec
 
 from strongroom.auth.cert.model import Role, RoleBody, Settings, SettingsBody, canonical, changed_role, changed_settings, shown_role
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, write
+from strongroom.core.logins import end_logins
 from strongroom.core.request import Response
 from strongroom.errors import NotFound
 
@@ -50,8 +51,10 @@ class Roles(Engine):
 
     @delete("certs/{name}")
     def delete_role(self, name: str) -> None:
-        """Delete a role; tokens of earlier logins live on until they end, but cannot be renewed."""
-        self.store.delete(f"certs/{canonical(name)}")
+        """Delete a role, and end the tokens of its logins."""
+        name = canonical(name)
+        self.store.delete(f"certs/{name}")
+        end_logins(self.call.transaction, self.mount, f"role/{name}")
 
     def role(self, name: str) -> Role | None:
         """A role by its canonical name."""
