@@ -1,0 +1,183 @@
+"""Routes of the azure method.
+
+Rules of this file:
+- Tokens are RS256 by the tenant's keys, from the tenant's issuer, for the configured resource. Fields that a caller sends beside the token
+  may repeat what the token says and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from strongroom.auth.azure.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, check_role, shown_role
+from strongroom.auth.azure.resource import Resource, resource_of
+from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.logins import end_logins
+from strongroom.core.names import role_name, subject_name
+from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.token.parameters import check_peer, granted, prolonged
+from strongroom.crypto import claims as registered
+from strongroom.crypto.errors import InvalidToken
+from strongroom.crypto.jws import Claims, Token, parse
+from strongroom.errors import InvalidRequest, NotFound
+from strongroom.outbound.issuers import Issuers, Source, issuers, named_by, well_known
+
+ALGORITHMS: Final = frozenset(("RS256",))
+SENT: Final = ("subscription_id", "resource_group_name", "vm_name", "vmss_name")
+
+
+class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody proves himself with; all but role and jwt may be left out."""
+
+    role: Annotated[str, "The role."] = ""
+    jwt: Annotated[str, "The token."] = ""
+    subscription_id: Annotated[str, "The subscription of the resource that the token was issued to."] = ""
+    resource_group_name: Annotated[str, "Its resource group."] = ""
+    vm_name: Annotated[str, "Its name, where it is a machine."] = ""
+    vmss_name: Annotated[str, "Its scale set."] = ""
+    resource_id: Annotated[str, "Its whole id."] = ""
+
+
+class Azure(Engine, kind="azure", family="auth"):
+    """Log in with a token of Microsoft Entra ID."""
+
+    @read("config")
+    def read_config(self) -> Response:
+        """Show the configuration; never the client secret."""
+        config = self.store.settings("config", Config)
+        if config is None:
+            raise NotFound
+        return Response(data=msgspec.structs.asdict(config))
+
+    def config_exists(self) -> bool:
+        """Whether a write changes the configuration rather than makes it."""
+        return self.store.exists("config")
+
+    @write("config", body=ConfigBody, exists="config_exists")
+    def write_config(self, body: ConfigBody) -> Response | None:
+        """Say whose tokens are taken; what is not sent stays."""
+        self.store.put("config", changed_config(self.store.settings("config", Config), body))
+        if body.client_secret is UNSET or not body.client_secret:
+            return None
+        return Response(warnings=("client_secret was not kept: tokens are judged by what they say, and Azure's API is not asked",))
+
+    @delete("config")
+    def delete_config(self) -> None:
+        """Take no tokens any more."""
+        self.store.delete("config")
+
+    # -- roles --------------------------------------------------------------------------------------------------
+
+    @list_("role/", body=ListBody)
+    def list_roles(self, body: ListBody) -> Response:
+        """List the roles, in lower case."""
+        return keys_response(self.store.list("role", body.after, body.limit))
+
+    @read("role/{name}")
+    def read_role(self, name: str) -> Response:
+        """Show a role."""
+        role = self._role(role_name(name))
+        if role is None:
+            raise NotFound
+        return Response(data=shown_role(role))
+
+    def role_exists(self, name: str) -> bool:
+        """Whether a write to the role changes it rather than makes it."""
+        return self._role(role_name(name)) is not None
+
+    @write("role/{name}", body=RoleBody, exists="role_exists")
+    def write_role(self, name: str, body: RoleBody) -> Response | None:
+        """Create a role, or change what is given of one."""
+        name = role_name(name)
+        role = changed_role(self._role(name), body)
+        self.store.put(f"role/{name}", role)
+        if not role.bound_locations:
+            return None
+        return Response(
+            warnings=("bound_locations can only be confirmed by Azure's compute API, which is not asked: nobody gets this role",)
+        )
+
+    @delete("role/{name}")
+    def delete_role(self, name: str) -> None:
+        """Delete a role; tokens of earlier logins end with it."""
+        name = role_name(name)
+        self.store.delete(f"role/{name}")
+        end_logins(self.call.transaction, self.mount, f"role/{name}")
+
+    def _role(self, name: str) -> Role | None:
+        return self.store.settings(f"role/{name}", Role)
+
+    # -- login --------------------------------------------------------------------------------------------------
+
+    @login("login", body=LoginBody)
+    def login(self, body: LoginBody) -> Response:
+        """Log in with a token of Entra ID."""
+        if not body.jwt:
+            raise InvalidRequest("jwt is required")
+        if not body.role:
+            raise InvalidRequest("role is required")
+        name = role_name(body.role)
+        role = self._role(name)
+        if role is None:
+            raise InvalidRequest(f'invalid role name "{name}"')
+        config = self.store.settings("config", Config)
+        if config is None:
+            raise InvalidRequest("the mount has no configuration: write tenant_id and resource to config")
+        check_peer(role.token, self.call.request.peer)
+        claims = self._verified(body.jwt, config)
+        resource = resource_of(claims)
+        check_role(role, claims, resource)
+        _check_sent(body, resource)
+        return Response(grant=self._granted(name, role, claims, resource))
+
+    def _verified(self, text: str, config: Config) -> Claims:
+        """The claims of a token for this resource, now. Raises InvalidRequest and OutboundError."""
+        now, found, source = self.clock.monotonic(), issuers(self.outbound), config.issuer
+        try:
+            token = parse(text, ALGORITHMS)
+            claims, issuer = self.call.outside("token", text, source, fn=lambda: _by_tenant(found, source, token, now))
+            registered.check_issuer(claims, {issuer})
+            registered.check_audience(claims, {config.resource})
+            registered.check_times(claims, self.call.transaction.now)
+        except InvalidToken as error:
+            raise InvalidRequest(f"error validating token: {error}") from None
+        if "exp" not in claims or not isinstance(claims.get("oid"), str):
+            raise InvalidRequest("error validating token: a token of Entra ID has 'exp' and 'oid'")
+        return claims
+
+    def _granted(self, name: str, role: Role, claims: Claims, resource: Resource | None) -> Grant:
+        who = subject_name(claims["oid"])
+        metadata = {each: getattr(resource, each) for each in SENT if resource is not None and getattr(resource, each)}
+        if isinstance(claims.get("appid"), str):
+            metadata["app_id"] = claims["appid"]
+        alias = Alias(who, {**metadata, "role": name})
+        mount = self.mount.path.removeprefix("auth/")[:-1]
+        return granted(role.token, self.call, alias, f"{mount}-{who}", {"role": name}, rests_on=(f"role/{name}",))
+
+    def renew_login(self, grant: Grant) -> Grant:
+        """The role must still exist; its policies at login stay."""
+        role = self._role(grant.internal.get("role", ""))
+        if role is None:
+            raise InvalidRequest("the role does not exist any more, not renewing")
+        return prolonged(role.token, grant)
+
+
+def _by_tenant(found: Issuers, source: Source, token: Token, now: float) -> tuple[dict[str, Any], str]:
+    """Claims, and the issuer that the tenant describes as its own."""
+    discovery = found.discovery(well_known(source), now)
+    return found.verified(token, [named_by(source, discovery.jwks_uri)], now), discovery.issuer
+
+
+def _check_sent(body: LoginBody, resource: Resource | None) -> None:
+    """What was sent beside the token is what the token says, where it says anything. Raises InvalidRequest."""
+    if resource is None:
+        return
+    for name in SENT:
+        sent = getattr(body, name).lower()
+        if sent and getattr(resource, name) and sent != getattr(resource, name):
+            raise InvalidRequest(f"{name} is not that of the resource which the token was issued to")
+    if body.resource_id and body.resource_id.lower() != resource.id:
+        raise InvalidRequest("resource_id is not that of the resource which the token was issued to")

@@ -1,0 +1,168 @@
+"""What is stored of the configuration and of a role, and the rules they obey. Pure functions of what was sent and what is stored.
+
+Rules of this file:
+- A field that was not sent keeps its value; every accepted field is read back, normalised. The client secret is not kept: nothing here
+  asks Azure in this server's name.
+- A role binds something. What only Azure's API could tell, the location of a machine, is stored and read back, and the role takes nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.auth.azure.resource import Resource
+from strongroom.core.fields import Names, Seconds
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.errors import InvalidRequest
+from strongroom.outbound.issuers import Source
+
+ENVIRONMENTS: Final = {
+    "AzurePublicCloud": "https://login.microsoftonline.com",
+    "AzureUSGovernmentCloud": "https://login.microsoftonline.us",
+    "AzureChinaCloud": "https://login.chinacloudapi.cn",
+    "AzureGermanCloud": "https://login.microsoftonline.de",
+}
+"""Where each cloud describes its tenants."""
+
+MAX_BOUND: Final = 256
+"""Values of one bound."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The stored configuration. Durations in seconds."""
+
+    tenant_id: str = ""
+    resource: str = ""
+    environment: str = ""
+    client_id: str = ""
+    authority_url: str = ""
+    authority_ca_pem: str = ""
+    root_password_ttl: int = 15_768_000
+    max_retries: int = 3
+    retry_delay: int = 4
+    max_retry_delay: int = 60
+    identity_token_audience: str = ""
+    identity_token_ttl: int = 0
+
+    @property
+    def issuer(self) -> Source:
+        """Where the tenant is described."""
+        authority = self.authority_url or ENVIRONMENTS[self.environment or "AzurePublicCloud"]
+        return Source(f"{authority.removesuffix('/')}/{self.tenant_id}", self.authority_ca_pem)
+
+
+class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration is written with."""
+
+    tenant_id: Annotated[str | UnsetType, "The directory (tenant) whose tokens are taken."] = UNSET
+    resource: Annotated[str | UnsetType, "What tokens must be for: their aud."] = UNSET
+    environment: Annotated[str | UnsetType, "The cloud; AzurePublicCloud where none is given."] = UNSET
+    client_id: Annotated[str | UnsetType, "Kept for clients that read it back; this server does not ask Azure's API."] = UNSET
+    client_secret: Annotated[str | UnsetType, "Not kept: this server does not ask Azure's API."] = UNSET
+    authority_url: Annotated[str | UnsetType, "Where tenants are described, in place of the cloud's address."] = UNSET
+    authority_ca_pem: Annotated[str | UnsetType, "Authorities to trust there, in place of the system's."] = UNSET
+    root_password_ttl: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
+    max_retries: Annotated[int | UnsetType, "Kept for clients that read it back."] = UNSET
+    retry_delay: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
+    max_retry_delay: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
+    identity_token_audience: Annotated[str | UnsetType, "Kept for clients that read it back."] = UNSET
+    identity_token_ttl: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
+
+
+class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stored role."""
+
+    bound_service_principal_ids: tuple[str, ...] = ()
+    bound_group_ids: tuple[str, ...] = ()
+    bound_subscription_ids: tuple[str, ...] = ()
+    bound_resource_groups: tuple[str, ...] = ()
+    bound_locations: tuple[str, ...] = ()
+    bound_scale_sets: tuple[str, ...] = ()
+    token: TokenParameters = TokenParameters()
+
+
+class RoleBody(TokenBody, frozen=True, kw_only=True):
+    """What a role is written with."""
+
+    bound_service_principal_ids: Annotated[Names | UnsetType, "Object ids of service principals; * for any."] = UNSET
+    bound_group_ids: Annotated[Names | UnsetType, "Object ids of groups; * for any."] = UNSET
+    bound_subscription_ids: Annotated[Names | UnsetType, "Subscriptions of the resource that logs in."] = UNSET
+    bound_resource_groups: Annotated[Names | UnsetType, "Its resource groups."] = UNSET
+    bound_locations: Annotated[Names | UnsetType, "Its locations: no token says them, so a role that binds them takes nobody."] = UNSET
+    bound_scale_sets: Annotated[Names | UnsetType, "Its scale sets."] = UNSET
+
+
+BOUNDS: Final = tuple(name for name in Role.__struct_fields__ if name != "token")
+_BY_RESOURCE: Final = {
+    "bound_subscription_ids": ("subscription_id", "subscription not authorized"),
+    "bound_resource_groups": ("resource_group_name", "resource group not authorized"),
+    "bound_scale_sets": ("vmss_name", "scale set not authorized"),
+}
+
+
+def changed_config(before: Config | None, body: ConfigBody) -> Config:
+    """The configuration after a write. Raises InvalidRequest."""
+    fields = {name: value for name in Config.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+    after = msgspec.structs.replace(before or Config(), **fields)
+    for name in ("tenant_id", "resource"):
+        if not getattr(after, name):
+            raise InvalidRequest(f"{name} is required")
+    if not all(letter.isalnum() or letter in ".-" for letter in after.tenant_id) or not after.tenant_id.isascii():
+        raise InvalidRequest("tenant_id is an id or a domain")
+    if after.environment and after.environment not in ENVIRONMENTS:
+        raise InvalidRequest(f"there is no such environment; it may be {', '.join(ENVIRONMENTS)}")
+    if after.authority_ca_pem and "-----BEGIN CERTIFICATE-----" not in after.authority_ca_pem:
+        raise InvalidRequest("authority_ca_pem holds no certificate")
+    return after
+
+
+def changed_role(before: Role | None, body: RoleBody) -> Role:
+    """A role after a write. Raises InvalidRequest."""
+    fields = {name: value for name in BOUNDS if (value := getattr(body, name)) is not UNSET}
+    start = before or Role()
+    after = msgspec.structs.replace(start, **fields, token=changed(start.token, body))
+    if not any(getattr(after, name) for name in BOUNDS):
+        raise InvalidRequest("must have at least one bound constraint when creating/updating a role")
+    if any(len(getattr(after, name)) > MAX_BOUND for name in BOUNDS):
+        raise InvalidRequest(f"a bound has at most {MAX_BOUND} values")
+    if after.bound_service_principal_ids == after.bound_group_ids == ("*",):
+        raise InvalidRequest("expected specific bound_group_ids or bound_service_principal_ids; both cannot be '*'")
+    return after
+
+
+def shown_role(role: Role) -> dict[str, Any]:
+    """The members of a read."""
+    members = {name: getattr(role, name) for name in BOUNDS} | shown(role.token)
+    old = {name: getattr(role.token, name) for name in ("policies", "ttl", "max_ttl", "period", "num_uses")}
+    return members | {name: value for name, value in old.items() if value}
+
+
+def check_role(role: Role, claims: Mapping[str, Any], resource: Resource | None) -> None:
+    """The role is for whoever the claims are about. Raises InvalidRequest."""
+    principals, groups = role.bound_service_principal_ids, role.bound_group_ids
+    if principals and principals != ("*",) and claims["oid"] not in principals:
+        raise InvalidRequest("service principal not authorized")
+    if groups and groups != ("*",) and not set(token_groups(claims)).intersection(groups):
+        raise InvalidRequest("groups not authorized")
+    if role.bound_locations:
+        raise InvalidRequest("the role has bound_locations, which only Azure's compute API could confirm; this server does not ask it")
+    for name, (attribute, sentence) in _BY_RESOURCE.items():
+        bound = getattr(role, name)
+        if not bound:
+            continue
+        if resource is None:
+            raise InvalidRequest(f"the role has {name}, and the token does not say which resource it was issued to (xms_az_rid, xms_mirid)")
+        if getattr(resource, attribute) not in {value.lower() for value in bound}:
+            raise InvalidRequest(sentence)
+
+
+def token_groups(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """The groups that the token lists. Raises InvalidRequest."""
+    groups = claims.get("groups", [])
+    if not isinstance(groups, list) or not all(isinstance(each, str) for each in groups):
+        raise InvalidRequest("the token's groups are not a list of texts")
+    return tuple(groups)

@@ -1,0 +1,212 @@
+"""Routes of the gcp method.
+
+Rules of this file:
+- Who signed decides what a token can be: Google's issuer with Google's keys, or an account with the keys that Google publishes for exactly
+  that account. The second is for iam roles only, and nothing it says of a machine is read.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+from strongroom.auth.gcp import tokens
+from strongroom.auth.gcp.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, labels, shown_config, shown_role
+from strongroom.auth.gcp.tokens import Account, Machine
+from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.fields import Names
+from strongroom.core.logins import end_logins
+from strongroom.core.names import role_name, subject_name
+from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.token.parameters import check_peer, granted, renewed
+from strongroom.crypto.errors import InvalidToken
+from strongroom.crypto.ids import uuid4_text
+from strongroom.crypto.jws import Claims, parse
+from strongroom.errors import InvalidRequest, NotFound
+from strongroom.outbound.errors import BadAnswer
+from strongroom.outbound.issuers import issuers
+
+ALGORITHMS: Final = frozenset(("RS256",))
+
+
+class LoginBody(msgspec.Struct, frozen=True):
+    """What somebody proves himself with."""
+
+    role: Annotated[str, "The role."] = ""
+    jwt: Annotated[str, "The token."] = ""
+
+
+class EditBody(msgspec.Struct, frozen=True):
+    """Values that come and go."""
+
+    add: Annotated[Names, "Those that come: accounts, or key:value labels."] = Names()
+    remove: Annotated[Names, "Those that go: accounts, or keys of labels."] = Names()
+
+
+class Proven(NamedTuple):
+    """What a token proved."""
+
+    claims: Claims
+    by_google: bool
+
+
+class Gcp(Engine, kind="gcp", family="auth"):
+    """Log in as a service account or a machine of Google Cloud."""
+
+    @read("config")
+    def read_config(self) -> Response:
+        """Show the configuration; of credentials only what names them."""
+        return Response(data=shown_config(self._config()))
+
+    @write("config", body=ConfigBody)
+    def write_config(self, body: ConfigBody) -> Response | None:
+        """Configure the method; what is not sent stays."""
+        self.store.put("config", changed_config(self.store.settings("config", Config), body))
+        if not body.credentials:
+            return None
+        return Response(warnings=("the private key was not kept: tokens are judged by what they say, and Google's API is not asked",))
+
+    @delete("config")
+    def delete_config(self) -> None:
+        """Go back to Google's own addresses and the usual aliases."""
+        self.store.delete("config")
+
+    def _config(self) -> Config:
+        return self.store.settings("config", Config) or Config()
+
+    # -- roles --------------------------------------------------------------------------------------------------
+
+    @list_("role/", body=ListBody)
+    @list_("roles/", body=ListBody)
+    def list_roles(self, body: ListBody) -> Response:
+        """List the roles, in lower case."""
+        return keys_response(self.store.list("role", body.after, body.limit))
+
+    @read("role/{name}")
+    def read_role(self, name: str) -> Response:
+        """Show a role."""
+        role = self._role(role_name(name))
+        if role is None:
+            raise NotFound
+        return Response(data=shown_role(role))
+
+    def role_exists(self, name: str) -> bool:
+        """Whether a write to the role changes it rather than makes it."""
+        return self._role(role_name(name)) is not None
+
+    @write("role/{name}", body=RoleBody, exists="role_exists")
+    def write_role(self, name: str, body: RoleBody) -> Response | None:
+        """Create a role, or change what is given of one."""
+        name = role_name(name)
+        role, warnings = changed_role(self._role(name), body, uuid4_text())
+        self.store.put(f"role/{name}", role)
+        return Response(warnings=warnings) if warnings else None
+
+    @write("role/{name}/service-accounts", body=EditBody)
+    def edit_service_accounts(self, name: str, body: EditBody) -> Response | None:
+        """Add and remove service accounts of an iam role."""
+        role = self._editable(name, body, "iam", "service_accounts")
+        kept = [each for each in dict.fromkeys((*role.bound_service_accounts, *body.add)) if each not in body.remove]
+        return self.write_role(name, RoleBody(bound_service_accounts=Names(kept)))
+
+    @write("role/{name}/labels", body=EditBody)
+    def edit_labels(self, name: str, body: EditBody) -> Response | None:
+        """Add and remove labels of a gce role."""
+        role = self._editable(name, body, "gce", "labels")
+        kept = {key: value for key, value in (role.bound_labels | labels(body.add)).items() if key not in body.remove}
+        return self.write_role(name, RoleBody(bound_labels=Names(f"{key}:{value}" for key, value in kept.items())))
+
+    def _editable(self, name: str, body: EditBody, kind: str, what: str) -> Role:
+        if not body.add and not body.remove:
+            raise InvalidRequest("must provide at least one value to add or remove")
+        role = self._known(role_name(name))
+        if role.type != kind:
+            raise InvalidRequest(f"role is type '{role.type}', cannot edit attribute '{what}' (expected role type: '{kind}')")
+        return role
+
+    @delete("role/{name}")
+    def delete_role(self, name: str) -> None:
+        """Delete a role; tokens of earlier logins end with it."""
+        name = role_name(name)
+        self.store.delete(f"role/{name}")
+        end_logins(self.call.transaction, self.mount, f"role/{name}")
+
+    def _role(self, name: str) -> Role | None:
+        return self.store.settings(f"role/{name}", Role)
+
+    def _known(self, name: str) -> Role:
+        role = self._role(name)
+        if role is None:
+            raise InvalidRequest(f'role "{name}" not found')
+        return role
+
+    # -- login --------------------------------------------------------------------------------------------------
+
+    @login("login", body=LoginBody)
+    def login(self, body: LoginBody) -> Response:
+        """Log in with a token of a service account or a machine."""
+        if not body.role:
+            raise InvalidRequest("role is required")
+        if not body.jwt:
+            raise InvalidRequest("jwt argument is required")
+        name = role_name(body.role)
+        role, config = self._known(name), self._config()
+        check_peer(role.token, self.call.request.peer)
+        try:
+            proven = self._proven(body.jwt, role, config)
+            left = tokens.check_registered(proven.claims, name, self.call.transaction.now)
+        except InvalidToken as error:
+            raise InvalidRequest(f"error validating token: {error}") from None
+        account, machine = self._judged(name, role, proven, left)
+        return Response(grant=self._granted(name, role, config, account, machine))
+
+    def _proven(self, text: str, role: Role, config: Config) -> Proven:
+        """A token whose signature holds. Raises InvalidToken, InvalidRequest and OutboundError."""
+        token, now, found = parse(text, ALGORITHMS), self.clock.monotonic(), issuers(self.outbound)
+        said = token.unverified_claims()
+        if said.get("iss") in tokens.GOOGLE_ISSUERS:
+            source = config.google
+            return Proven(self.call.outside("token", text, source, fn=lambda: found.verified(token, [source], now)), by_google=True)
+        if role.type != "iam":
+            raise InvalidRequest("expected JWT to have claims with GCE metadata: a machine's token is Google's")
+        account = tokens.account_name(said)
+        if said.get("iss", account) != account:
+            raise InvalidRequest("the token was issued neither by Google nor by the account that it is about")
+        tokens.check_account(role, tokens.account_of(said, by_google=False))  # before strangers have keys fetched by names they made up
+        source = config.account(account)
+        try:
+            return Proven(self.call.outside("token", text, source, fn=lambda: found.verified(token, [source], now)), by_google=False)
+        except BadAnswer:
+            raise InvalidRequest(f"unable to get public key for signed JWT: no keys are published for {account}") from None
+
+    def _judged(self, name: str, role: Role, proven: Proven, left: int) -> tuple[Account, Machine | None]:
+        """Who it is, and that the role is for him. Raises InvalidRequest."""
+        account = tokens.account_of(proven.claims, by_google=proven.by_google)
+        machine = tokens.machine_of(proven.claims) if proven.by_google else None
+        if role.type == "gce":
+            if machine is None:
+                raise InvalidRequest("expected JWT to have claims with GCE metadata")
+            tokens.check_account(role, account, machine.project_id)
+            tokens.check_machine(role, machine)
+            return account, machine
+        if machine is not None and not role.allow_gce_inference:
+            raise InvalidRequest(f'Got GCE token but IAM role "{name}" does not allow GCE inference')
+        if not proven.by_google and left > role.max_jwt_exp:
+            raise InvalidRequest(f"role requires that service account JWTs expire within {role.max_jwt_exp} seconds")
+        tokens.check_account(role, account)
+        return account, None
+
+    def _granted(self, name: str, role: Role, config: Config, account: Account, machine: Machine | None) -> Grant:
+        who = subject_name(tokens.alias_name(config, role, account, machine))
+        alias = Alias(who, tokens.metadata(config, name, account, machine))
+        mount = self.mount.path.removeprefix("auth/")[:-1]
+        shown_as = machine.instance_name if machine is not None else account.email or account.unique_id
+        return granted(role.token, self.call, alias, f"{mount}-{shown_as}", {"role": name}, rests_on=(f"role/{name}",))
+
+    def renew_login(self, grant: Grant) -> Grant:
+        """The role must still exist, with the same policies."""
+        role = self._role(grant.internal.get("role", ""))
+        if role is None:
+            raise InvalidRequest("the role does not exist any more, not renewing")
+        return renewed(role.token, grant)
