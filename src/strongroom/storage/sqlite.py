@@ -29,8 +29,8 @@ from strongroom.storage.database import SETTINGS, integrity, open_database, unus
 from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock
 from strongroom.storage.newest import Newest
 
-CHECKPOINT_PAGES = 4_000
-"""Log pages (16 MiB) before they are copied into the database: three fsyncs for some fifty groups."""
+CHECKPOINT_PAGES = 12_000
+"""Log pages (48 MiB) before they are copied into the database: a page that many groups changed is copied once."""
 
 CHANGES_AGE = 4 * 3_600 * SECOND
 CHANGES_KEPT = 4_096

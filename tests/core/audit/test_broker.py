@@ -51,23 +51,20 @@ def test_a_read_leaves_the_lines_vault_writes() -> None:
     request, response = lines(asked, Response(data=Json(b'{"data":{"password":"hunter2"},"version":3}')))
     assert (request["type"], response["type"]) == ("request", "response")
     assert request["time"] == "2026-01-01T00:00:00.000000000Z"
-    assert (
-        request["auth"]
-        == response["auth"]
-        == {
-            "client_token": hashed(TOKEN),
-            "accessor": hashed(ACCESSOR),
-            "display_name": "token",
-            "policies": ["app", "default"],
-            "token_policies": ["default", "app"],
-            "policy_results": {"allowed": True, "granting_policies": [{"name": "app", "namespace_id": "root", "type": "acl"}]},
-            "token_type": "service",
-            "token_ttl": 3600,
-            "token_issue_time": "",
-            "metadata": {"role_name": "app"},
-            "entity_id": "e-1",
-        }
-    )
+    who = {
+        "client_token": hashed(TOKEN),
+        "accessor": hashed(ACCESSOR),
+        "display_name": "token",
+        "policies": ["app", "default"],
+        "token_type": "service",
+        "token_ttl": 3600,
+        "token_issue_time": "",
+        "metadata": {"role_name": "app"},
+        "entity_id": "e-1",
+    }
+    granted = {"allowed": True, "granting_policies": [{"name": "app", "namespace_id": "root", "type": "acl"}]}
+    assert request["auth"] == who | {"token_policies": ["default", "app"], "policy_results": granted}
+    assert response["auth"] == who | {"policy_results": {"allowed": True}}
     assert (
         request["request"]
         == response["request"]
@@ -94,6 +91,13 @@ def test_a_read_leaves_the_lines_vault_writes() -> None:
         "mount_type": "kv",
         "data": {"data": {"password": hashed("hunter2")}, "version": 3},
     }
+
+
+def test_what_was_sent_stands_in_the_request_line_alone() -> None:
+    request, response = lines(call(raw=b'{"password":"hunter2"}', caller=token(), decision=GRANTED))
+    assert request["request"]["data"] == {"password": hashed("hunter2")}
+    del request["request"]["data"]
+    assert response["request"] == request["request"]
 
 
 def test_a_denied_call_without_a_mount_is_written_with_its_masked_token() -> None:

@@ -27,8 +27,6 @@ from strongroom.memo import remember
 
 KEPT_CONTEXTS: Final = 4_096
 """Requests whose masked part waits for the response; more than the server parks."""
-LARGEST_KEPT: Final = 65_536
-"""Bytes of such a part; what is larger is masked twice rather than held."""
 MOST_TEXTS: Final = 256
 """Names and texts of a body that are masked one by one for callers who have no right to be here: each empty text of two bytes becomes
 eighty in each line, so that anybody could fill the disk at fifty times the rate he sends at."""
@@ -46,16 +44,20 @@ class Options(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """The lines of a read that is answered again and again: before the request id, between it and the peer, after the request."""
+    """The lines of a read that is answered again and again: before the request id in each, between it and the peer, after the request."""
 
-    who: bytes
+    asking: bytes
+    answered: bytes
     what: bytes
     answer: bytes
 
     def lines(self, time: bytes, request_id: bytes, peer: bytes) -> tuple[bytes, bytes]:
         """Request line and response line."""
-        context = b'"time":"%b"%b%b%b%b}' % (time, self.who, request_id, self.what, peer)
-        return b'{"type":"request",' + context, b'{"type":"response",%b%b' % (context, self.answer)
+        asking, answered, what, answer = self
+        return (
+            b'{"type":"request","time":"%b"%b%b%b%b}' % (time, asking, request_id, what, peer),
+            b'{"type":"response","time":"%b"%b%b%b%b}%b' % (time, answered, request_id, what, peer, answer),
+        )
 
 
 class _Place(NamedTuple):
@@ -84,46 +86,53 @@ class Formatter:
 
     def request(self, call: Call, error: BaseException | None, time: bytes) -> bytes:
         """The line that says what somebody is about to do, or was not allowed to."""
-        place = self._place(call.mount)
-        context = self._context(call, place, error)
-        if len(context) < LARGEST_KEPT:
-            remember(self._contexts, KEPT_CONTEXTS, call.request.id, (context, place))
-        return b'{"type":"request","time":"%b"%b%b' % (time, _error(error) if error is not None else b"", context)
+        request, place, decision = call.request, self._place(call.mount), call.decision
+        what, where = self._what(call, place), self._where(request)
+        remember(self._contexts, KEPT_CONTEXTS, request.id, (what + where, place))
+        return b'{"type":"request","time":"%b"%b%b%b%b%b' % (
+            time,
+            _error(error) if error is not None else b"",
+            self._who(call, decision, decision is not None or not isinstance(error, PermissionDenied)),
+            what,
+            self._data(request, place.request_clear, decision is None) if request.raw or request.data else b"",
+            where,
+        )
 
     def response(self, call: Call, response: Response | None, error: BaseException | None, time: bytes) -> bytes:
-        """The line that says what was answered."""
+        """The line that says what was answered. What was sent, and which policies grant it, stands in the request line alone."""
         kept: tuple[bytes, _Place] | None = self._contexts.pop(call.request.id, None)
-        context, place = kept or self._again(call, error)
-        answer = self._answer(call, response, error, place)
-        return b'{"type":"response","time":"%b"%b%b,"response":{%b}' % (time, _error(error) if error is not None else b"", context, answer)
+        context, place = kept or self._again(call)
+        return b'{"type":"response","time":"%b"%b%b%b,"response":{%b}' % (
+            time,
+            _error(error) if error is not None else b"",
+            self._who(call, None, call.decision is not None or not isinstance(error, PermissionDenied)),
+            context,
+            self._answer(call, response, error, place),
+        )
 
-    def _again(self, call: Call, error: BaseException | None) -> tuple[bytes, _Place]:
+    def _again(self, call: Call) -> tuple[bytes, _Place]:
         place = self._place(call.mount)
-        return self._context(call, place, error), place
+        return self._what(call, place) + self._where(call.request), place
 
     # --- request ---
 
-    def _context(self, call: Call, place: _Place, error: BaseException | None) -> bytes:
-        """The members `auth` and `request`, which both lines have; each begins with a comma."""
-        request, token, decision = call.request, call.token, call.decision
-        allowed = decision is not None or not isinstance(error, PermissionDenied)
+    def _who(self, call: Call, decision: Decision | None, allowed: bool) -> bytes:
+        """`auth` and the beginning of `request`; it begins with a comma."""
+        token = call.token
         if token is None:
-            who = self._stranger(request.credential, allowed)
-        else:
-            who = token.fragments.get((self._device, decision or allowed)) or self._known(token, decision, allowed)
-        return b'%b"id":"%b",%b%b%b%b}' % (
-            who,
-            request.id.encode(),
-            self._what(call, place),
-            self._data(request, place.request_clear, decision is None) if request.raw or request.data else b"",
-            peer_text(request.peer),
-            self._extras(request) if request.wrap_ttl or request.peer.leaf is not None or self.headers else b"",
-        )
+            return self._stranger(call.request.credential, allowed)
+        return token.fragments.get((self._device, decision or allowed)) or self._known(token, decision, allowed)
+
+    def _where(self, request: Request) -> bytes:
+        """Where it came from, and the end of `request`."""
+        extras = self._extras(request) if request.wrap_ttl or request.peer.leaf is not None or self.headers else b""
+        return b"%b%b}" % (peer_text(request.peer), extras)
 
     def _what(self, call: Call, place: _Place) -> bytes:
-        """Operation, mount, namespace and path."""
+        """Id, operation, mount, namespace and path."""
         request = call.request
-        return b'"operation":"%b",%b%b,"path":%b' % (
+        return b'"id":"%b","operation":"%b",%b%b,"path":%b' % (
+            request.id.encode(),
             call.operation.encode(),
             place.members,
             _namespace(request.namespace) if request.namespace else _ROOT,
@@ -133,10 +142,9 @@ class Formatter:
     def repeated(self, call: Call, response: Response) -> Repeated:
         """What the lines of this read, of a known token and without a body, have in common with those of the same read later."""
         place = self._place(call.mount)
-        token, decision = call.token, call.decision
-        assert token is not None
-        who = token.fragments.get((self._device, decision or True)) or self._known(token, decision, True)
-        return Repeated(who + b'"id":"', b'",' + self._what(call, place), b',"response":{%b}' % self._answer(call, response, None, place))
+        what = self._what(call, place).partition(call.request.id.encode())
+        asking, answered = self._who(call, call.decision, True) + what[0], self._who(call, None, True) + what[0]
+        return Repeated(asking, answered, what[2], b',"response":{%b}' % self._answer(call, response, None, place))
 
     def _data(self, request: Request, clear: frozenset[str], ungranted: bool) -> bytes:
         """The members of the body, or the parameters of the query. Of a long body that nobody granted, one HMAC of its text."""
@@ -157,11 +165,12 @@ class Formatter:
         members = [
             b'"client_token":%b,"accessor":%b' % (secret, accessor),
             b'"display_name":%b,"policies":%b' % (name_text(entry.display_name), encode(token.policies)),
-            b'"token_policies":%b,"policy_results":%b' % (encode(entry.policies), _results(decision, allowed)),
+            b'"policy_results":%b' % _results(decision, allowed),
             b'"token_type":%b,"token_ttl":%d' % (name_text(entry.kind), entry.ttl),
             b'"token_issue_time":%b' % encode(rfc3339(entry.created)),
         ]
         optional: dict[bytes, object] = {
+            b"token_policies": entry.policies if decision is not None or not allowed else None,
             b"identity_policies": token.identity_policies,
             b"metadata": entry.metadata,
             b"entity_id": entry.entity_id,
