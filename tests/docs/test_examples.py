@@ -21,7 +21,19 @@ from tests.conformance.test_up_and_dev import printed
 from tests.docs.pages import DOCS, blocks, script
 from tests.lint.source import ROOT
 
-ON_UP = ["approle.md", "audit.md", "cert.md", "kv.md", "policies.md", "tokens.md", "wrapping.md", "operations.md", "offline-checks.md"]
+ON_UP = [
+    "agent.md",
+    "approle.md",
+    "audit.md",
+    "identity.md",
+    "cert.md",
+    "kv.md",
+    "policies.md",
+    "tokens.md",
+    "wrapping.md",
+    "operations.md",
+    "offline-checks.md",
+]
 """Pages whose commands are for a server of `strongroom up` with `secret/` mounted."""
 
 PLAIN = ["testing.md"]

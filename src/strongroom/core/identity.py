@@ -4,8 +4,8 @@ Rules of this file:
 - The first login of an alias makes its entity; (mount accessor, alias name) leads to exactly one.
 - Alias names arrive canonical: the auth method made them so before lockout, look-up and audit.
 - An entity's policies and metadata are read at request time, so a change works on living tokens.
-- Rows: `entity/<id>` → Entity, `alias/<accessor>/<name>` → AliasEntry, `name/<entity name>` → NameEntry. In the second the "/" of a name
-  is written %2F and its "%" %25: an alias is one segment, whatever an issuer calls somebody.
+- Rows: `entity/<id>` → Entity, `alias/<accessor>/<name>` → AliasEntry, `name/<entity name>` → NameEntry, `alias-id/<id>` → AliasPlace. In
+  the second the "/" of a name is written %2F and its "%" %25: an alias is one segment, whatever an issuer calls somebody.
 """
 
 from __future__ import annotations
@@ -60,6 +60,13 @@ class NameEntry(msgspec.Struct, frozen=True):
     entity_id: str
 
 
+class AliasPlace(msgspec.Struct, frozen=True):
+    """Where an alias lies."""
+
+    mount_accessor: str
+    name: str
+
+
 class Known(NamedTuple):
     """What the ACL needs of an entity."""
 
@@ -86,6 +93,28 @@ class Identities:
     def alias(self, transaction: Transaction, accessor: str, name: str) -> AliasEntry | None:
         """An alias's row."""
         return transaction.view(areas.IDENTITY).settings(_alias_row(accessor, name), AliasEntry)
+
+    def alias_by_id(self, transaction: Transaction, alias_id: str) -> AliasEntry | None:
+        """An alias's row, by its id."""
+        place = transaction.view(areas.IDENTITY).settings(f"alias-id/{alias_id}", AliasPlace)
+        return self.alias(transaction, place.mount_accessor, place.name) if place is not None else None
+
+    def named(self, transaction: Transaction, name: str) -> Entity | None:
+        """The entity that has a name."""
+        found = transaction.view(areas.IDENTITY).settings(f"name/{name}", NameEntry)
+        return self.entity(transaction, found.entity_id) if found is not None else None
+
+    def entity_ids(self, transaction: Transaction, after: str, limit: int) -> list[str]:
+        """Ids of entities, sorted."""
+        return transaction.view(areas.IDENTITY).list("entity", after, limit)
+
+    def entity_names(self, transaction: Transaction, after: str, limit: int) -> list[str]:
+        """Names of entities, sorted."""
+        return transaction.view(areas.IDENTITY).list("name", after, limit)
+
+    def alias_ids(self, transaction: Transaction, after: str, limit: int) -> list[str]:
+        """Ids of aliases, sorted."""
+        return transaction.view(areas.IDENTITY).list("alias-id", after, limit)
 
     def identity(self, transaction: Transaction, entity_id: str) -> Known | None:
         """Policies and template values of an entity; None where it is gone."""
@@ -119,15 +148,16 @@ class Identities:
                 changed = msgspec.structs.replace(found, metadata=alias.metadata, updated=transaction.now)
                 view.put(_alias_row(mount.accessor, alias.name), changed)
             return found.entity_id
-        entity_id = uuid4_text()
+        entity_id, alias_id = uuid4_text(), uuid4_text()
         name = f"entity_{base62(8).lower()}"
         now = transaction.now
         view.put(
             _alias_row(mount.accessor, alias.name),
             AliasEntry(
-                uuid4_text(), alias.name, entity_id, mount.accessor, mount.path, mount.kind, alias.metadata, alias.custom_metadata, now, now
+                alias_id, alias.name, entity_id, mount.accessor, mount.path, mount.kind, alias.metadata, alias.custom_metadata, now, now
             ),
         )
+        view.put(f"alias-id/{alias_id}", AliasPlace(mount.accessor, alias.name))
         view.put(f"entity/{entity_id}", Entity(entity_id, name, aliases=((mount.accessor, alias.name),), created=now, updated=now))
         view.put(f"name/{name}", NameEntry(entity_id))
         return entity_id
