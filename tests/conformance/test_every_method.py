@@ -10,10 +10,14 @@ from typing import Any
 import hvac
 import pytest
 from hvac.api.auth_methods.approle import AppRole
+from hvac.api.auth_methods.azure import Azure
 from hvac.api.auth_methods.cert import Cert
+from hvac.api.auth_methods.gcp import Gcp
 from hvac.api.auth_methods.github import Github
+from hvac.api.auth_methods.jwt import JWT
 from hvac.api.auth_methods.kubernetes import Kubernetes
 from hvac.api.auth_methods.ldap import Ldap
+from hvac.api.auth_methods.oidc import OIDC
 from hvac.api.auth_methods.okta import Okta
 from hvac.api.auth_methods.token import Token
 from hvac.api.auth_methods.userpass import Userpass
@@ -37,6 +41,10 @@ RECEIVERS: dict[str, type] = {
     "kubernetes": Kubernetes,
     "github": Github,
     "okta": Okta,
+    "jwt": JWT,
+    "oidc": OIDC,
+    "azure": Azure,
+    "gcp": Gcp,
 }
 """The attribute through which a test reaches a class, as in `client.sys.seal`; anything else is the client's own."""
 
