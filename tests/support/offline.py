@@ -19,6 +19,7 @@ from strongroom.barrier.seals.static import configured
 from strongroom.core.audit.report import Report
 from strongroom.core.audit.verify import verify as verify_files
 from strongroom.crypto.signatures import DualSigner
+from strongroom.sinks.file import worker_paths
 from strongroom.storage.sqlite import SqliteStorage
 from tests.support.server import ROOT, Server
 
@@ -48,7 +49,7 @@ def verify(server: Server, *files: Path) -> Report:
     """Hold the audit files against their signatures and chains."""
     with opened(server) as barrier:
         verifier = DualSigner.from_bytes(barrier.keys.keyring.stable.signing).public()
-    return verify_files(files or [server.audit], [verifier])
+    return verify_files(files or [Path(each) for each in worker_paths(str(server.audit))], [verifier])
 
 
 def command(server: Server, *words: str) -> subprocess.CompletedProcess[str]:

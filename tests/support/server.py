@@ -2,7 +2,7 @@
 
 Rules of this file:
 - It is `python -m strongroom server -config=…`, with a plain and a TLS listener and a file audit device, unless a test says otherwise. It
-  has one worker, which is that process, unless a test asks for more.
+  has one worker, which is that process, unless a test asks for more. Without `seal` key holders open it.
 - Whatever is started is killed by its own id when the test ends; a server that dies on its own shows its output.
 """
 
@@ -41,7 +41,7 @@ listener "tcp" {{
   tls_cert_file = "{tls}/server.pem"
   tls_key_file = "{tls}/server-key.pem"
 }}
-seal "static" {{ path = "{seal}" }}
+{seal}
 {audit}
 {extra}
 """
@@ -65,6 +65,7 @@ class Server:
         extra: str = "",
         audit: str | None = None,
         workers: int = 1,
+        seal: bool = True,
     ) -> None:
         self.workers = workers
         self.directory = directory
@@ -87,7 +88,7 @@ class Server:
                 port=self.port,
                 tls_port=self.tls_port,
                 tls=directory / "tls",
-                seal=self.seal_key,
+                seal=f'seal "static" {{ path = "{self.seal_key}" }}' if seal else "",
                 audit=f'audit "file" "main" {{ file_path = "{self.audit}" }}' if audit is None else audit,
                 listener=listener,
                 extra=extra,

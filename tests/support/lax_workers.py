@@ -1,0 +1,42 @@
+"""Servers whose workers are lax in one way: the negative controls of tests/faults/test_workers.py. No configuration can ask for this.
+
+`deaf`: a worker does not look at the word that says that another one committed. `forgetful`: not even under the store's lock does it drop
+what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
+before the commit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from strongroom.core.committed import Committed
+from strongroom.core.group import GroupRun
+from strongroom.server.committer import Committer
+from strongroom.server.serve import run
+from strongroom.server.workers.member import Member
+from tests.support.patching import put
+
+LATE_SECONDS = 0.03
+
+_commit = Committer._commit
+
+
+def _hasty(self: Committer, group: GroupRun, wrote: bool) -> None:
+    self._loop.call_soon_threadsafe(self._send, list(group.works))
+    time.sleep(LATE_SECONDS)
+    _commit(self, group, wrote)
+
+
+WAYS = {
+    "deaf": lambda: put(Committed, share=lambda self, newest: None),
+    "forgetful": lambda: put(Committed, heard=lambda self, feed: self.stand(feed.gsn)),
+    "selfish": lambda: put(Member, seal=lambda self: None),
+    "silent": lambda: put(Member, opened=lambda self, root, used: None),
+    "hasty": lambda: put(Committer, _commit=_hasty),
+}
+
+if __name__ == "__main__":
+    WAYS[os.environ["LAX"]]()
+    sys.exit(run(sys.argv[1:]))
