@@ -1,7 +1,7 @@
 """One invocation of a command: its flags and arguments, the client it talks through, and the terminal.
 
 Rules of this file:
-- Flags win over the environment, VAULT_TOKEN wins over the token file; without VAULT_MAX_RETRIES the command line tries once.
+- Flags win over the environment, VAULT_TOKEN wins over the stored token; without VAULT_MAX_RETRIES the command line tries once.
 - Results go to standard output, everything else to standard error; only the table format is talkative.
 """
 
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
-from strongroom.cli import data, output, tokenfile
+from strongroom.cli import data, output, tokenstore
 from strongroom.cli.errors import LOCAL, SUCCESS, CommandError, Done, UsageError
 from strongroom.cli.flags import Flags
 from strongroom.client import values
@@ -64,7 +64,7 @@ class Session:
             self._client.close()
 
     def settings(self) -> Settings:
-        """Environment, then flags, then the token file."""
+        """Environment, then flags, then the stored token."""
         settings = from_environment(self.environment)
         for flag, field in _SETTING_FLAGS.items():
             if self.flags.given(flag):
@@ -72,7 +72,7 @@ class Session:
         skip = self.flags.switch("tls-skip-verify", settings.skip_verify)
         retries = settings.max_retries if variable("MAX_RETRIES", self.environment) else 0
         headers = (*self.flags.pairs("header").items(), *(("X-Vault-MFA", value) for value in self.flags.many("mfa")))
-        token = settings.token or tokenfile.read(self.environment)
+        token = settings.token or tokenstore.read(self.environment)
         return settings._replace(skip_verify=skip, max_retries=retries, headers=tuple(headers), token=token)
 
     # --- output -------------------------------------------------------------------------------------------------------------------

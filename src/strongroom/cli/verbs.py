@@ -30,6 +30,8 @@ VERBS = {
     "path-help": Verb("basic", "Show the server's help for a path"),
     "unwrap": Verb("basic", "Take the answer out of a wrapping token"),
     "login": Verb("login", "Log in and keep the token"),
+    "agent": Verb("agent", "Enrol an agent and change its key"),
+    "ci": Verb("ci", "Let the jobs of a CI system log in"),
     "kv": Verb("kv", "Work with key/value secrets"),
     "kv metadata": Verb("kv_metadata", "Work with the metadata of versioned secrets"),
     "status": Verb("status", "Show whether the server is initialised and unsealed"),

@@ -45,9 +45,11 @@ def enrol(client: Client, path: str, mount: str, name: str, token: str, kind: st
         raise
 
 
-def login(client: Client, path: str) -> Answer:
-    """Log in with the key of a file. After a rotation whose answer was lost it finds out which of both keys it is."""
+def login(client: Client, path: str, mount: str = "") -> Answer:
+    """Log in with the key of a file, at `mount` where it was moved. After a rotation whose answer was lost it finds out which key it is."""
     file = agent_file.load(path)
+    if mount:
+        file = file._replace(mount=mount)
     try:
         return _login(client, file, file.key)
     except Refused:
@@ -83,7 +85,12 @@ def rotate(client: Client, path: str, kind: str, *, revoke_tokens: bool) -> Answ
         "new_signature": following.sign(signed),
         "revoke_tokens": revoke_tokens,
     }
-    answer = client.request("PUT", f"auth/{file.mount}/agents/{file.name}/rotate", body=body, token="")
+    try:
+        answer = client.request("PUT", f"auth/{file.mount}/agents/{file.name}/rotate", body=body, token="")
+    except Refused as error:
+        if error.status < 500:
+            agent_file.save(path, file)
+        raise
     agent_file.save(path, file._replace(key=following))
     return answer
 

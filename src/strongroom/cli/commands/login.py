@@ -7,11 +7,12 @@ Rules of this file:
 
 from __future__ import annotations
 
-from strongroom.cli import output, tokenfile
+from strongroom.cli import output, tokenstore
 from strongroom.cli.command import MANY, Command
 from strongroom.cli.data import HINT
 from strongroom.cli.errors import LOCAL, SUCCESS, CommandError, UsageError
 from strongroom.cli.flags import Flag
+from strongroom.cli.methods import METHODS, log_in
 from strongroom.cli.session import Session
 from strongroom.client import values
 from strongroom.client.client import Answer
@@ -19,21 +20,18 @@ from strongroom.client.errors import Refused
 from strongroom.client.settings import variable
 from strongroom.client.values import Object
 
-_BY_NAME = ("userpass", "ldap", "okta", "radius")
-"""Methods with `login/<user name>` and a password; all others take their fields at `login`."""
-
 
 def login(session: Session) -> int:
     """Log in and keep the token."""
     method = session.flags.text("method", "token")
-    answer = _with_token(session) if method == "token" else _with_method(session, method)
+    answer = _with_token(session) if method == "token" else log_in(session, method)
     if values.mapping(answer.auth.get("mfa_requirement")) or answer.wrap_info:
         return session.show(answer)
     token = values.text(answer.auth.get("client_token"))
     if not token:
         raise CommandError("the server answered the login without a token; is that path an auth method's?")
     alone = session.flags.switch("token-only")
-    stored = "" if alone or session.flags.switch("no-store") else tokenfile.write(session.environment, token)
+    stored = "" if alone or session.flags.switch("no-store") else tokenstore.write(session.environment, token)
     if alone:
         return session.show_field(token)
     if session.flags.given("field"):
@@ -93,30 +91,13 @@ def _given_token(session: Session) -> str:
     return words[0].removeprefix("token=")
 
 
-def _with_method(session: Session, method: str) -> Answer:
-    mount = session.flags.text("path", method).strip("/")
-    fields = session.data(session.arguments)
-    if method not in _BY_NAME:
-        return session.client.request("PUT", f"auth/{mount}/login", body=fields, token="")
-    name = values.text(fields.pop("username", None)) or _own_name(session)
-    if "password" not in fields:
-        fields["password"] = session.ask_secret("Password")
-    return session.client.request("PUT", f"auth/{mount}/login/{name}", body=fields, token="")
-
-
-def _own_name(session: Session) -> str:
-    from getpass import getuser
-
-    return session.environment.get("LOGNAME") or session.environment.get("USER") or getuser()
-
-
 COMMANDS = (
     Command(
         "login",
         "[TOKEN|-|key=value …]",
         login,
         (
-            Flag("method", "Kind of auth method: token (default), userpass, ldap, approle, cert …"),
+            Flag("method", f"Kind of auth method: token (default), {', '.join(METHODS)}."),
             Flag("path", "Path of the auth method, if it is not that of its kind."),
             Flag("no-store", "Do not keep the token.", "switch"),
             Flag("no-print", "Do not print the token.", "switch"),
@@ -126,6 +107,8 @@ COMMANDS = (
         MANY,
         "strongroom login                                       asks for a token\n"
         "strongroom login -method=userpass username=ada         asks for the password\n"
-        f"strongroom login -method=approle role_id=… secret_id=- reads it from standard input\n\n{HINT}",
+        "strongroom login -method=approle role_id=… secret_id=- reads it from standard input\n"
+        "strongroom login -method=oidc role=… skip_browser=true  prints the address to log in at\n"
+        f"strongroom login -method=agent key_file=FILE           answers a challenge with that key\n\n{HINT}",
     ),
 )
