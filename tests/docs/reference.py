@@ -17,6 +17,7 @@ from strongroom.cli.command import CONNECTION_FLAGS, OUTPUT_FLAGS, Command
 from strongroom.cli.flags import Flag
 from strongroom.core.engine import CLASSES, Engine, Route
 from strongroom.core.fields import SCHEMAS, Field, Seconds
+from strongroom.core.mounts import system_mounts
 from strongroom.core.registry import engine_class, kinds
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest
@@ -28,8 +29,11 @@ NOTE = "<!-- Made by `make docs` from the declarations in the code; edits here a
 
 # -- api.md -------------------------------------------------------------------------------------------------------------------------
 
-AT = {"secrets": "{kind}/", "auth": "auth/{kind}/", "system": "auth/{kind}/"}
-"""Where an engine is shown: most lie wherever they were mounted."""
+AT = {"secrets": "{kind}/", "auth": "auth/{kind}/"}
+"""Where an engine is shown that lies wherever it was mounted."""
+
+SYSTEM = {mount.kind: mount.path for mount in system_mounts()}
+"""Where those lie that are always there."""
 
 
 def engines() -> list[tuple[str, type[Engine]]]:
@@ -39,11 +43,10 @@ def engines() -> list[tuple[str, type[Engine]]]:
             with suppress(InvalidRequest):  # a module beside the engines is no engine
                 engine_class(family, kind)
     found = {
-        f"{AT[engine.family].format(kind=engine.kind)}{engine.variant}": engine
+        f"{SYSTEM.get(engine.kind) or AT[engine.family].format(kind=engine.kind)}{engine.variant}": engine
         for engine in CLASSES.values()
         if engine.__module__.startswith("strongroom.")
     }
-    found["sys/"] = found.pop("auth/system/")
     return [(at.rstrip("12"), found[at]) for at in sorted(found, key=lambda at: (at != "sys/", at != "auth/token/", at))]
 
 
