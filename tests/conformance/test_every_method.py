@@ -19,6 +19,7 @@ from hvac.api.auth_methods.kubernetes import Kubernetes
 from hvac.api.auth_methods.ldap import Ldap
 from hvac.api.auth_methods.oidc import OIDC
 from hvac.api.auth_methods.okta import Okta
+from hvac.api.auth_methods.radius import Radius
 from hvac.api.auth_methods.token import Token
 from hvac.api.auth_methods.userpass import Userpass
 from hvac.api.secrets_engines.identity import Identity
@@ -36,6 +37,7 @@ RECEIVERS: dict[str, type] = {
     "userpass": Userpass,
     "approle": AppRole,
     "cert": Cert,
+    "radius": Radius,
     "ldap": Ldap,
     "identity": Identity,
     "kubernetes": Kubernetes,
