@@ -124,6 +124,7 @@ def mount_uuid(room: Strongroom) -> bytes:
         ("tls_min_version", "TLSv1.2"), ("certificate", "no PEM"), ("client_tls_cert", "alone"), ("client_tls_key", "alone"),
         ("userdn", "people"), ("groupdn", "ou=a,,dc=b"), ("userattr", "a=b"), ("userattr", ""), ("groupattr", "a*"),
         ("userfilter", "uid={{.Username}}"), ("userfilter", "(uid={{.Password}})"), ("userfilter", "(uid={{.UserDN}})"),
+        ("userfilter", "({{.Username}}=a)"), ("userfilter", "({{.UserAttr}}\\2a=a)"),
         ("groupfilter", "(member={{.UserAttr}})"), ("groupfilter", "("), ("upndomain", "a b"), ("upndomain", "@x"),
         ("dereference_aliases", "sometimes"), ("max_page_size", 10_001), ("max_page_size", -2), ("request_timeout", 0),
         ("request_timeout", "10m"), ("connection_timeout", -1), ("token_ttl", -1), ("token_type", "other"),

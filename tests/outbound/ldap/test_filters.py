@@ -95,6 +95,7 @@ def test_the_default_filters_of_vault_are_read() -> None:
     [
         "", "uid=a", "(uid=a", "(uid=a))", "(uid=a)(b=c)", "()", "(&)", "(|)", "(!)", "(!(a=b)(c=d))", "(&(a=b)", "(&a=b)", "(uid)", "(=a)",
         "(u id=a)", "(uid=a(b)", r"(uid=\2)", r"(uid=\zz)", "(uid=**)", "(uid>=a*)", "(uid={{.Password}})", "(uid={{Username}})",
+        "({{.Username}}=a)", "(a{{.UserDN}}:=b)", "({{.UserAttr}}\\2a=b)",
         "(uid={{.Username | printf}})", "(uid={{range}})", "(uid=a\0)", "(a:b:c:=d)", "(:=d)", "(:dn:=d)", "((a=b))", "(&(a=b) )",
     ],
 )  # fmt: skip

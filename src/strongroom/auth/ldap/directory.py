@@ -114,16 +114,16 @@ class Directory:
         raise failure
 
     def _connected(self, server: Server) -> Connection:
-        config = self._config
+        config, context = self._config, self._config.context()
         try:
             connection = Connection(self._dial(server.host, server.port, config.connection_timeout), config.connection_timeout)
         except OutboundError as error:
             raise DirectoryError(f"the directory cannot be reached: {error.reason}") from None
         try:
             if server.tls:
-                connection.secure(config.context(), server.host)
+                connection.secure(context, server.host)
             elif config.starttls:
-                connection.start_tls(config.context(), server.host)
+                connection.start_tls(context, server.host)
         except DirectoryError:
             connection.close()
             raise

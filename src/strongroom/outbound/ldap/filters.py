@@ -4,7 +4,7 @@ Rules of this file:
 - A template is parsed before anything is put into it. A hole `{{.Name}}` becomes octets of one assertion value, which nobody parses
   again: no name of a user can add to a filter, and no escaping can be forgotten.
 - Holes are the only thing taken over from Go's template language, in which Vault's clients write filters.
-- Only what a template declares can fill it, and the compiler says which holes there are.
+- Which holes there are is said when a template is compiled. Names of attributes have none but those that an administrator fills.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ MAX_FILTER: Final = 4_096
 """Characters of a filter; far above what anybody writes."""
 MAX_DEPTH: Final = 16
 """Of nested filters."""
+
+ATTRIBUTE_HOLES: Final = frozenset({"UserAttr"})
+"""What may stand for an attribute's name: nothing that a stranger types."""
 
 _ATTRIBUTE: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII)
 _RULE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+", re.ASCII)
@@ -172,8 +175,8 @@ def _extensible_item(left: str, value: str, holes: frozenset[str]) -> Item:
 
 
 def _attribute(text: str, holes: frozenset[str]) -> Text:
-    found = _value(text, holes)
-    if not any(isinstance(part, Hole) for part in found) and not _ATTRIBUTE.fullmatch(text):
+    found = _value(text, holes & ATTRIBUTE_HOLES)
+    if not _ATTRIBUTE.fullmatch(_HOLE.sub("a", text)):
         raise InvalidFilter("the name of an attribute is made of letters, digits and -")
     return found
 
@@ -186,7 +189,7 @@ def _value(text: str, holes: frozenset[str]) -> Text:
         hole = _HOLE.match(text, at)
         if hole is not None:
             if hole[1] not in holes:
-                raise InvalidFilter(f"the filter can use {', '.join(f'{{{{.{name}}}}}' for name in sorted(holes))} only")
+                raise InvalidFilter(f"what can be filled in here: {', '.join(f'{{{{.{name}}}}}' for name in sorted(holes)) or 'nothing'}")
             parts.append(Hole(hole[1]))
             at = hole.end()
         elif text[at] == "\\":
