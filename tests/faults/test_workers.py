@@ -353,6 +353,37 @@ def test_control_a_worker_that_tells_nobody_leaves_others_open(tmp_path: Path, m
         assert 200 in {ask_again(client, "auth/token/lookup-self") for client in clients}
 
 
+def holding(pids: list[int], needle: bytes) -> dict[int, int]:
+    """In which of these processes' memory something stands, and how often."""
+    found = dict[int, int]()
+    for pid in pids:
+        with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+            for line in maps:
+                start, stop = (int(each, 16) for each in line.split()[0].split("-"))
+                if line.split()[1].startswith("rw"):
+                    with contextlib.suppress(OSError, OverflowError, ValueError):
+                        memory.seek(start)
+                        found[pid] = found.get(pid, 0) + memory.read(stop - start).count(needle)
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into processes that are not dumpable")
+def test_the_root_key_is_in_one_page_of_the_supervisor_and_nowhere_once_sealed(tmp_path: Path) -> None:
+    with several(tmp_path) as (server, root):
+        with offline.opened(server) as barrier:
+            key = bytes(barrier.keys.root)
+        assert holding([server.pid], key) == {server.pid: 1}
+        assert min(holding(server.children(), key).values()) >= 1, "the control: it is found where it is"
+        os.kill(server.children()[0], signal.SIGKILL)
+        until(lambda: len(server.children()) == 2)
+        connected(server)
+        before = server.children()
+        root.close()
+        seal(root)
+        until(lambda: not set(before) & set(server.children()) and len(server.children()) == 2)
+        assert set(holding([server.pid, *server.children()], key).values()) == {0}
+
+
 def test_a_server_that_was_sealed_does_not_open_by_itself_until_it_is_started_again(tmp_path: Path) -> None:
     with several(tmp_path) as (server, root):
         before = server.children()
@@ -385,12 +416,12 @@ def test_a_worker_that_is_started_again_after_a_rekey_opens_with_the_new_root_ke
 def test_every_request_is_in_one_of_the_files_and_one_signature_covers_all(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         for number, client in enumerate(connected(server)):
-            assert client.read(f"secret/data/seen-{number}").status == 404
+            assert client.read(f"secret/data/seen-{number:02}").status == 404
         server.terminate()
         files = [server.audit, server.audit.with_name("audit.worker-1.log")]
         lines = [file.read_text() for file in files]
         for number in range(CONNECTIONS):
-            assert sum(f"secret/data/seen-{number}" in text for text in lines) == 1
+            assert sum(f"secret/data/seen-{number:02}" in text for text in lines) == 1
         report = offline.verify(server)
         assert report.intact and report.last is not None, offline.texts(report)
         assert report.last.final and len(report.last.streams) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from strongroom.errors import Sealed
 from strongroom.server.metrics import Metrics
+from strongroom.server.workers.siblings import Post
 
 
 def test_numbers_are_read_when_somebody_asks() -> None:
@@ -40,3 +41,15 @@ def test_a_number_that_cannot_be_read_now_is_left_out() -> None:
     text = metrics.text().decode()
     assert "of_the_process 1.0" in text
     assert "of_the_store" not in text
+
+
+def test_what_each_worker_has_for_itself_is_summed_and_the_rest_is_not() -> None:
+    others = [Post(counts={"requests": 5.0, "rows": 7.0}, gauges={"connections": 2.0}), Post(counts={"requests": 1.0})]
+    metrics = Metrics(lambda: others, Post(counts={"requests": 100.0}, gauges={"connections": 50.0}))
+    metrics.count("requests", "Requests.", lambda: 10)
+    metrics.gauge("connections", "Connections.", lambda: 3, own=True)
+    metrics.gauge("sealed", "A state.", lambda: 1)
+    metrics.counter("rows", "Rows of the store.", lambda: 7, own=False)
+    shown = {name: value for name, _, value in metrics.read()}
+    assert (shown["requests"], shown["connections"], shown["sealed"], shown["rows"]) == (116.0, 5.0, 1.0, 7.0)
+    assert metrics.post() == ({"requests": 110.0}, {"connections": 3.0})
