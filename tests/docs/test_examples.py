@@ -39,7 +39,7 @@ ON_UP = [
 PLAIN = ["testing.md"]
 """Pages that need no server."""
 
-WITH_STAND_INS = ["kubernetes.md", "github.md", "okta.md", "ldap.md"]
+WITH_STAND_INS = ["kubernetes.md", "github.md", "okta.md", "ldap.md", "radius.md"]
 """Pages that tests/docs/test_outside_logins.py runs, with a stand-in for another host."""
 
 

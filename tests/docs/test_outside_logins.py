@@ -6,11 +6,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.conformance.conftest import configured, open_up
 from tests.docs.pages import DOCS, script
 from tests.docs.test_examples import run
 from tests.support import github_api, kubernetes_api, okta_api
 from tests.support.elsewhere import Elsewhere, elsewhere
+from tests.support.freeradius import PROGRAM, freeradius
 
 
 def paste(page: str, host: Elsewhere, directory: Path, **variables: str) -> None:
@@ -44,3 +47,16 @@ def test_a_pod_logs_in_with_the_token_of_its_service_account(tmp_path: Path) -> 
         for name, text in files.items():
             (tmp_path / name).write_text(text)
         paste("kubernetes.md", api, tmp_path, KUBERNETES_HOST=api.url)
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="freeradius is not installed")
+def test_a_person_logs_in_through_freeradius(tmp_path: Path) -> None:
+    for name in ("server", "freeradius"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "ada-password").write_text("right")
+    with freeradius(tmp_path / "freeradius", {"ada": "right"}) as radius, configured(tmp_path / "server") as server:
+        (tmp_path / "radius-secret").write_text(radius.secret)
+        open_up(server)
+        server.client().sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        own = {name: value for name, value in server.environment().items() if name.startswith("VAULT_")}
+        run(script(DOCS / "radius.md"), tmp_path, own | {"RADIUS_HOST": "127.0.0.1", "RADIUS_PORT": str(radius.port)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -150,3 +151,18 @@ def test_where_nobody_goes_nothing_is_sent(host: str) -> None:
 
 def test_nothing_secret_is_shown() -> None:
     assert "secret" not in repr(server(1)) and "guess" not in repr(question(server(1), "alice", "guess"))
+
+
+def test_another_library_reads_the_same() -> None:
+    """pyrad, as the server: name, password and Message-Authenticator."""
+    packet = pytest.importorskip("pyrad.packet")
+    dictionary = pytest.importorskip("pyrad.dictionary").Dictionary(
+        io.StringIO("ATTRIBUTE User-Name 1 string\nATTRIBUTE User-Password 2 octets\nATTRIBUTE Message-Authenticator 80 octets\n")
+    )
+    for password in ("right", "x" * 16, "é" * 64):
+        asked = question(server(1), "alice", password)
+        read = packet.AuthPacket(packet=asked.packet, secret=SECRET, dict=dictionary)
+        assert (read["User-Name"], read.PwDecrypt(read["User-Password"][0])) == (["alice"], password)
+        assert read.verify_message_authenticator()
+        reply = read.CreateReply()
+        assert verified(reply.ReplyPacket(), asked, SECRET) == ACCEPT
