@@ -697,3 +697,22 @@ def test_any_bytes_are_an_identifier_or_refused(value: bytes) -> None:
 def test_defaults_pass_their_own_checks() -> None:
     body = {name: getattr(Config(), name) for name in ConfigBody.__struct_fields__ if hasattr(Config(), name)}
     assert changed_config(Config(), ConfigBody(**body)) == Config()
+
+
+# -- what is written down -------------------------------------------------------------------------------------------
+
+
+@needs_slapd
+def test_no_password_is_in_the_audit_log_or_an_answer(slapd: Slapd, tmp_path: Path) -> None:
+    """T14.1, and promise 6."""
+    room = Strongroom()
+    file = audit_to(room, tmp_path)
+    room.write("sys/auth/ldap", {"type": "ldap"})
+    room.write(CONFIG, {"url": slapd.tls_url, "certificate": slapd.ca, "binddn": MOUNT, "bindpass": MOUNT_PASSWORD, **TREE})
+    said = [answer(room, "alice", "wonderland"), answer(room, "alice", "canary-password"), answer(room, "alice", "canary\0password")]
+    room.write(CONFIG, {"bindpass": "canary-bindpass"})
+    said.append(answer(room, "alice", "wonderland"))
+    assert [status for status, _ in said] == [200, 400, 400, 502]
+    text = file.read_text() + str(said)
+    assert "failed to bind" in text, "the control: what may be there is"
+    assert not [secret for secret in (MOUNT_PASSWORD, "wonderland", "canary") if secret in text]
