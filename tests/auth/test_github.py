@@ -232,3 +232,13 @@ def test_a_renewal_asks_again(house: House) -> None:
     assert renew(house, token) == "user is not part of required org"
     del house.api.tokens[ALICE]
     assert renew(house, token).startswith("GitHub does not accept the token")
+
+
+@pytest.mark.parametrize("gone", ["users/alice", "teams/dev"])
+def test_tokens_end_with_what_gave_them_their_policies(house: House, gone: str) -> None:
+    token, path = house.login().client_token.reveal(), "auth/token/lookup-self"
+    house.room.request(Operation.DELETE, AUTH + "map/teams/ops")
+    assert house.room.request(Operation.READ, path, token=token).error is None, "she was never on that team"
+    house.room.request(Operation.DELETE, AUTH + "map/" + gone)
+    assert house.room.request(Operation.READ, path, token=token).error is not None
+    assert house.room.request(Operation.READ, path, token=house.login().client_token.reveal()).error is None

@@ -306,3 +306,12 @@ def test_a_renewal_asks_whether_the_person_still_may(house: House) -> None:
     assert "another name" in renew()
     house.configure(api_token="")
     assert "without an api_token" in renew()
+
+
+@pytest.mark.parametrize("gone", ["users/ada@example.com", "groups/dev team", "groups/local"])
+def test_tokens_end_with_what_gave_them_their_policies(house: House, gone: str) -> None:
+    token = house.login().client_token.reveal()
+    house.room.request(Operation.DELETE, AUTH + gone)
+    assert house.room.request(Operation.READ, "auth/token/lookup-self", token=token).error is not None
+    again = house.login().client_token.reveal()
+    assert house.room.request(Operation.READ, "auth/token/lookup-self", token=again).error is None

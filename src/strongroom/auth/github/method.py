@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.auth.github.api import BASE_URL, Member, Questions, checked_base_url, checked_organization
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.request import Alias, Grant, Response
@@ -132,8 +133,11 @@ class GitHub(Engine, kind="github", family="auth"):
 
     @delete("map/{kind}/{name}")
     def delete_mapping(self, kind: str, name: str) -> None:
-        """Take a team's or user's policies away; tokens that have them cannot be renewed."""
-        self.store.delete(f"{_rows(kind)}/{role_name(name)}")
+        """Take a team's or user's policies away; tokens that have them end."""
+        name = role_name(name)
+        if self._mapping(kind, name) is not None:
+            self.store.delete(f"{_rows(kind)}/{name}")
+            end_logins(self.call.transaction, self.mount, f"{kind}/{name}")
 
     def _mapping(self, kind: str, name: str) -> Mapping | None:
         return self.store.get(f"{_rows(kind)}/{name}", Mapping)
@@ -151,14 +155,15 @@ class GitHub(Engine, kind="github", family="auth"):
         name = subject_name(member.login)
         alias = Alias(name, {"username": name, "org": member.organization})
         shown_as = f"{self.mount.path.removeprefix('auth/')[:-1]}-{name}"
-        grant = granted(self._parameters(config, member), self.call, alias, shown_as, {"token": body.token})
+        mapped = self._mapped(member)
+        grant = granted(_parameters(config, mapped), self.call, alias, shown_as, {"token": body.token}, rests_on=tuple(mapped))
         return Response(grant=grant, warnings=_warnings(config, member))
 
     def renew_login(self, grant: Grant) -> Grant:
         """GitHub must say the same of the token's holder as at the login."""
         config = self._configured()
         member = self._member(config, grant.internal.get("token", ""))
-        return renewed(self._parameters(config, member), grant)
+        return renewed(_parameters(config, self._mapped(member)), grant)
 
     def _configured(self) -> Config:
         config = self._stored()
@@ -171,12 +176,17 @@ class GitHub(Engine, kind="github", family="auth"):
         number = config.organization_id
         return self.call.outside("member", config.base_url, number, token, fn=lambda: questions.member(number))
 
-    def _parameters(self, config: Config, member: Member) -> TokenParameters:
-        """The configured parameters, with the policies of the member's teams and his own."""
-        found = [self._mapping("teams", name) for name in (EVERYBODY, *member.teams)]
-        found += [self._mapping("users", name) for name in (EVERYBODY, member.login.lower())]
-        mapped = {policy for mapping in found if mapping is not None for policy in mapping.policies}
-        return msgspec.structs.replace(config.token, policies=tuple(sorted(mapped.union(config.token.policies))))
+    def _mapped(self, member: Member) -> dict[str, tuple[str, ...]]:
+        """What a member is here: "teams/dev" and "users/ada" → policies."""
+        names = [("teams", name) for name in (EVERYBODY, *member.teams)] + [("users", name) for name in (EVERYBODY, member.login.lower())]
+        found = {f"{kind}/{name}": self._mapping(kind, name) for kind, name in names}
+        return {place: mapping.policies for place, mapping in found.items() if mapping is not None}
+
+
+def _parameters(config: Config, mapped: dict[str, tuple[str, ...]]) -> TokenParameters:
+    """The configured parameters, with the policies of what a member is here."""
+    policies = {policy for found in mapped.values() for policy in found}.union(config.token.policies)
+    return msgspec.structs.replace(config.token, policies=tuple(sorted(policies)))
 
 
 def _rows(kind: str) -> str:

@@ -98,12 +98,13 @@ class Okta(Mappings, kind="okta", family="auth"):
         return self.call.outside("okta login", config, credentials, fn=lambda: questions.log_in(credentials, bypass=bypass))
 
     def _welcome(self, config: Config, name: str, alias: str, person: Person) -> Response:
-        parameters = self._parameters(config, {name, alias}, person)
+        mapped = self.mapped({name, alias}, person.groups)
+        parameters = _parameters(config, mapped)
         mount = self.mount.path
         metadata = {"username": alias, "policies": ",".join(parameters.policies)}
         internal = {"id": person.id, "username": name, "alias": alias}
         shown_as = f"{mount.removeprefix('auth/')[:-1]}-{alias}"
-        grant = granted(parameters, self.call, Alias(alias, metadata), shown_as, internal)
+        grant = granted(parameters, self.call, Alias(alias, metadata), shown_as, internal, rests_on=tuple(mapped))
         return Response(grant=msgspec.structs.replace(grant, path=f"{mount}login/{name}"), warnings=person.warnings)
 
     def renew_login(self, grant: Grant) -> Grant:
@@ -119,11 +120,13 @@ class Okta(Mappings, kind="okta", family="auth"):
             raise InvalidRequest("Okta does not know the user as active any more, not renewing") from None
         if _alias_name(person, "") != alias:
             raise InvalidRequest("the user has another name at Okta now, not renewing; log in again")
-        return renewed(self._parameters(config, {name, alias}, person), grant)
+        return renewed(_parameters(config, self.mapped({name, alias}, person.groups)), grant)
 
-    def _parameters(self, config: Config, names: set[str], person: Person) -> TokenParameters:
-        policies = self.mapped(names, person.groups).union(config.token.policies)
-        return msgspec.structs.replace(config.token, policies=tuple(sorted(policies)))
+
+def _parameters(config: Config, mapped: dict[str, tuple[str, ...]]) -> TokenParameters:
+    """The configured parameters, with the policies of what somebody is here."""
+    policies = {policy for found in mapped.values() for policy in found}.union(config.token.policies)
+    return msgspec.structs.replace(config.token, policies=tuple(sorted(policies)))
 
 
 def _alias_name(person: Person, fallback: str) -> str:

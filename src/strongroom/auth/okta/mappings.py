@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, write
 from strongroom.core.fields import Names
 from strongroom.core.lockout import canonical_name, unlock
+from strongroom.core.logins import end_logins
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
@@ -85,9 +86,11 @@ class Mappings(Engine):
 
     @delete("users/{username}")
     def delete_user(self, username: str) -> None:
-        """Forget somebody's groups and policies; tokens that have them cannot be renewed."""
+        """Forget somebody's groups and policies, and end the tokens that have them; at Okta he stays, and can log in."""
         name = canonical_name(username)
-        self.store.delete(f"users/{name}")
+        if self.user(name) is not None:
+            self.store.delete(f"users/{name}")
+            end_logins(self.call.transaction, self.mount, f"user/{name}")
         unlock(self.call.transaction, self.mount, name)
 
     @list_("groups/", body=ListBody)
@@ -114,8 +117,11 @@ class Mappings(Engine):
 
     @delete("groups/{name}")
     def delete_group(self, name: str) -> None:
-        """Forget a group's policies; tokens that have them cannot be renewed."""
-        self.store.delete(f"groups/{group_name(name)}")
+        """Forget a group's policies; tokens that have them end."""
+        name = group_name(name)
+        if self.group(name) is not None:
+            self.store.delete(f"groups/{name}")
+            end_logins(self.call.transaction, self.mount, f"group/{name}")
 
     def user(self, name: str) -> User | None:
         """What is stored of a user."""
@@ -125,9 +131,10 @@ class Mappings(Engine):
         """What is stored of a group."""
         return self.store.get(f"groups/{name}", Group)
 
-    def mapped(self, names: set[str], groups: tuple[str, ...]) -> set[str]:
-        """The policies of somebody with these names, in these groups of Okta's and his own here."""
-        users = [user for name in sorted(names) if (user := self.user(name)) is not None]
-        all_groups = {group.lower() for group in groups if _GROUP.fullmatch(group)}.union(*(user.groups for user in users))
-        mapped = [group for name in sorted(all_groups) if (group := self.group(name)) is not None]
-        return {policy for user in users for policy in user.policies}.union(*(group.policies for group in mapped))
+    def mapped(self, names: set[str], groups: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        """What somebody with these names, in these groups of Okta's and his own here, is: "user/alice" and "group/dev" → policies."""
+        users = {name: user for name in sorted(names) if (user := self.user(name)) is not None}
+        all_groups = {group.lower() for group in groups if _GROUP.fullmatch(group)}.union(*(user.groups for user in users.values()))
+        found = {name: group for name in sorted(all_groups) if (group := self.group(name)) is not None}
+        of_users = {f"user/{name}": user.policies for name, user in users.items()}
+        return of_users | {f"group/{name}": group.policies for name, group in found.items()}
