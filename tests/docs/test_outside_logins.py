@@ -14,6 +14,7 @@ from tests.docs.test_examples import run
 from tests.support import github_api, kubernetes_api, okta_api
 from tests.support.elsewhere import Elsewhere, elsewhere
 from tests.support.freeradius import PROGRAM, freeradius
+from tests.support.slapd import MOUNT_PASSWORD, needs_slapd, running_slapd
 
 
 def paste(page: str, host: Elsewhere, directory: Path, **variables: str) -> None:
@@ -60,3 +61,15 @@ def test_a_person_logs_in_through_freeradius(tmp_path: Path) -> None:
         server.client().sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
         own = {name: value for name, value in server.environment().items() if name.startswith("VAULT_")}
         run(script(DOCS / "radius.md"), tmp_path, own | {"RADIUS_HOST": "127.0.0.1", "RADIUS_PORT": str(radius.port)})
+
+
+@needs_slapd
+def test_a_person_logs_in_with_what_a_directory_knows(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with running_slapd(tmp_path / "private") as slapd, configured(tmp_path / "server") as server:
+        for name, text in {"directory-ca.pem": slapd.ca, "bindpass": MOUNT_PASSWORD, "password": "wonderland"}.items():
+            (tmp_path / name).write_text(text)
+        open_up(server)
+        server.client().sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        own = {name: value for name, value in server.environment().items() if name.startswith("VAULT_")}
+        run(script(DOCS / "ldap.md"), tmp_path, own | {"LDAP_URL": slapd.tls_url})
