@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 import hvac
 import pytest
 import requests
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import ocsp
 from hvac import exceptions
 
 from tests.conformance.server import Running
 from tests.support.chains import DNS, Made, alternatives, authority, issue, revocations
+from tests.support.plain_http import answering
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 SPAN: dict[str, Any] = {"begins": NOW - dt.timedelta(days=1), "ends": NOW + dt.timedelta(days=1)}
@@ -142,6 +146,39 @@ def test_a_revoked_certificate_is_refused_at_once(server: Running, client: hvac.
     client.write(f"auth/{mount}/crls/root", crl=crl)
     with pytest.raises(exceptions.InvalidRequest, match="revoked"):
         server.client("").auth.cert.login(cert_pem=files.cert, key_pem=files.key, mount_point=mount)
+
+
+def test_lists_are_fetched_and_responders_asked_by_the_running_server(
+    server: Running, client: hvac.Client, mount: str, tmp_path: Path
+) -> None:
+    made = issue("web.example", ROOT, serial=815, **SPAN)
+    files = written(tmp_path, made)
+    status = ocsp.OCSPCertStatus.GOOD
+
+    def log_in() -> None:
+        server.client("").auth.cert.login(cert_pem=files.cert, key_pem=files.key, mount_point=mount)
+
+    def listed(_asked: bytes) -> tuple[int, bytes]:
+        return 200, revocations(ROOT, issued=NOW, ends=NOW + dt.timedelta(days=1))
+
+    def answered(asked: bytes) -> tuple[int, bytes]:
+        assert ocsp.load_der_ocsp_request(asked).serial_number == 815
+        signer = ROOT[1]
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        gone = NOW if status is ocsp.OCSPCertStatus.REVOKED else None
+        builder = ocsp.OCSPResponseBuilder().responder_id(ocsp.OCSPResponderEncoding.HASH, ROOT[0])
+        builder = builder.add_response(made[0], ROOT[0], hashes.SHA1(), status, NOW, NOW + dt.timedelta(hours=1), gone, None)
+        return 200, builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+
+    with answering(listed) as place, answering(answered) as responder:
+        client.write(f"auth/{mount}/crls/root", url=place.url)
+        client.write(f"auth/{mount}/certs/web", ocsp_enabled=True, ocsp_servers_override=responder.url)
+        log_in()
+        assert (len(place.asked), len(responder.asked)) == (1, 1)
+        status = ocsp.OCSPCertStatus.REVOKED
+        client.write(f"auth/{mount}/certs/web", ocsp_this_update_max_age="30m")
+        with pytest.raises(exceptions.InvalidRequest, match="it is revoked"):
+            log_in()
 
 
 def test_the_command_line_logs_in_with_a_certificate(server: Running, mount: str, web: Files) -> None:

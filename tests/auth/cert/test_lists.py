@@ -207,6 +207,16 @@ def test_another_place_or_a_deleted_list_is_not_fetched_any_more(room: Strongroo
     assert len(place.asked) == 1
 
 
+def test_a_list_that_is_written_again_and_again_has_one_timer(room: Strongroom, place: Answering) -> None:
+    for _ in range(5):
+        room.write(CRLS + "root", {"url": place.url})
+    room.advance(13 * 3_600)
+    assert len(place.asked) == 5 + 1
+    room.write(CRLS + "root", {"crl": revocations(ROOT).decode()})
+    room.advance(13 * 3_600)
+    assert len(place.asked) == 5 + 1
+
+
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "ftp://host/", "http://169.254.169.254/latest", "http://user@127.0.0.1/", "nothing", "http://[fe80::1]/"]
 )

@@ -31,6 +31,7 @@ from strongroom.crypto.x509 import Untrusted, key_id
 from strongroom.errors import InvalidRequest
 from strongroom.memo import remember
 from strongroom.outbound.addresses import Reach
+from strongroom.outbound.client import Outbound
 from strongroom.outbound.url import parse_url
 
 SOONEST: Final = timedelta(minutes=5)
@@ -44,7 +45,7 @@ _SIGNED: dict[tuple[bytes, bytes], bool] = {}
 
 
 class List(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored list; `url` where it was fetched. Instants in ns, `until` 0 = it does not say."""
+    """A stored list; `url` where it was fetched, `fetch_at` when it will be again. Instants in ns, `until` 0 = it does not say."""
 
     der: bytes
     fingerprint: bytes
@@ -54,6 +55,7 @@ class List(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: int = 0
     key_id: bytes = b""
     url: str = ""
+    fetch_at: int = 0
 
 
 class ListWritten(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +66,10 @@ class ListWritten(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """A timer: fetch a list again, if it still comes from there."""
+    """A timer: fetch a list again, unless it was written anew since the timer was set."""
 
     name: str
-    url: str
+    at: int
 
 
 class Lists(Roles):
@@ -89,16 +91,16 @@ class Lists(Roles):
         issuer = x509.load_der_x509_crl(found.der).issuer.rfc4514_string()
         return Response(data=members | {"issuer": issuer, "this_update": rfc3339(found.since), "next_update": rfc3339(found.until)})
 
-    @write("crls/{name}", body=ListWritten, large=True)
+    @write("crls/{name}", body=ListWritten)
     def write_list(self, name: str, body: ListWritten) -> None:
         """Write a list, or say where to fetch it."""
         name = canonical(name)
         if body.crl:
-            self.store.put(f"crls/{name}", self._parsed(body.crl.encode(), ""))
+            self.store.put(f"crls/{name}", self.call.once("crl", body.crl, fn=lambda: parsed(body.crl.encode())))
         elif body.url:
-            fetched = self._fetched(body.url)
-            self._check_signer(fetched)
-            self._keep(name, fetched)
+            found = self._fetched(body.url)
+            self._check_signer(found)
+            self._keep(name, found)
         else:
             raise InvalidRequest("one of 'crl' or 'url' must be provided")
 
@@ -118,13 +120,10 @@ class Lists(Roles):
     # -- fetching -----------------------------------------------------------------------------------------------
 
     def _fetched(self, url: str) -> List:
-        """A list as it is now at its place; fetched on the pool. Raises InvalidRequest and OutboundError."""
+        """A list as it is now at its place. Raises InvalidRequest and OutboundError."""
         parse_url(url, plaintext=True)
-        get = self.outbound.request
-        answer = self.call.outside("crl", url, fn=lambda: get("GET", url, reach=Reach.CONFIGURED, plaintext=True, limit=2 * MAX_CRL))
-        if answer.status != 200:
-            raise InvalidRequest(f"failed to fetch CRL: {answer.host} answered {answer.status}")
-        return self._parsed(answer.body, url)
+        outbound = self.outbound
+        return self.call.outside("crl", url, fn=lambda: fetched(outbound, url))
 
     def _check_signer(self, fetched: List) -> None:
         """Raises InvalidRequest where a role knows the issuer and the list is not signed by it."""
@@ -134,39 +133,21 @@ class Lists(Roles):
         if issuers and not any(_signed(fetched, each) for each in issuers):
             raise InvalidRequest("the list at that URL is not signed by the issuer that it names, which a role here trusts")
 
-    def _keep(self, name: str, fetched: List) -> None:
+    def _keep(self, name: str, found: List) -> None:
         """Store a fetched list, and set the timer for the next one."""
-        self.store.put(f"crls/{name}", fetched)
         now = self.call.transaction.now
-        next_one = min(max(fetched.until, now + _ns(SOONEST)), now + _ns(LATEST)) if fetched.until else now + _ns(LATEST)
-        self.store.at(next_one, "fetch", Fetch(name, fetched.url))
-
-    @staticmethod
-    def _parsed(content: bytes, url: str) -> List:
-        try:
-            der = load_crl(content)
-            found = read_crl(der)
-        except UnusableCrl as error:
-            raise InvalidRequest(f"failed to parse CRL: {error}") from None
-        until = _instant(found.next_update) if found.next_update is not None else 0
-        return List(
-            der=der,
-            fingerprint=sha256(der).digest(),
-            issuer=found.issuer,
-            serials=found.serials,
-            since=_instant(found.this_update),
-            until=until,
-            key_id=found.key_id,
-            url=url,
-        )
+        latest = now + _ns(LATEST)
+        at = min(max(found.until, now + _ns(SOONEST)), latest) if found.until else latest
+        self.store.put(f"crls/{name}", msgspec.structs.replace(found, fetch_at=at))
+        self.store.at(at, "fetch", Fetch(name, at))
 
     def due(self, job: str, payload: bytes) -> None:
         """Fetch a list again. What fails is tried again until it succeeds."""
         fetch = decoder(Fetch).decode(payload)
         before = self.store.settings(f"crls/{fetch.name}", List)
-        if before is None or before.url != fetch.url:
+        if before is None or before.fetch_at != fetch.at:
             return
-        after = self._fetched(fetch.url)
+        after = self._fetched(before.url)
         if (after.issuer, after.key_id) != (before.issuer, before.key_id) or after.since < before.since:
             raise InvalidRequest(f"the list fetched for crls/{fetch.name} is another issuer's, or older than the one that is kept")
         self._keep(fetch.name, after)
@@ -193,6 +174,33 @@ class Lists(Roles):
             raise Untrusted("the revocation list of its issuer is out of date and could not be fetched")
         if not _signed(found, issuer):
             raise Untrusted("the revocation list that was fetched for its issuer is not signed by it")
+
+
+def parsed(content: bytes, url: str = "") -> List:
+    """What is stored of a list; tens of milliseconds for a long one, so on the pool. Raises InvalidRequest."""
+    try:
+        der = load_crl(content)
+        found = read_crl(der)
+    except UnusableCrl as error:
+        raise InvalidRequest(f"failed to parse CRL: {error}") from None
+    return List(
+        der=der,
+        fingerprint=sha256(der).digest(),
+        issuer=found.issuer,
+        serials=found.serials,
+        since=_instant(found.this_update),
+        until=_instant(found.next_update) if found.next_update is not None else 0,
+        key_id=found.key_id,
+        url=url,
+    )
+
+
+def fetched(outbound: Outbound, url: str) -> List:
+    """A list from its place. Raises InvalidRequest and OutboundError."""
+    answer = outbound.request("GET", url, reach=Reach.CONFIGURED, plaintext=True, limit=2 * MAX_CRL)
+    if answer.status != 200:
+        raise InvalidRequest(f"failed to fetch CRL: {answer.host} answered {answer.status}")
+    return parsed(answer.body, url)
 
 
 def _signed(found: List, issuer: x509.Certificate) -> bool:
