@@ -28,8 +28,10 @@ ON_UP = [
     "identity.md",
     "cert.md",
     "kv.md",
+    "login.md",
     "policies.md",
     "tokens.md",
+    "userpass.md",
     "wrapping.md",
     "operations.md",
     "offline-checks.md",
@@ -39,8 +41,8 @@ ON_UP = [
 PLAIN = ["testing.md"]
 """Pages that need no server."""
 
-WITH_STAND_INS = ["kubernetes.md", "github.md", "okta.md", "ldap.md", "radius.md"]
-"""Pages that tests/docs/test_outside_logins.py runs, with a stand-in for another host."""
+WITH_STAND_INS = ["kubernetes.md", "github.md", "okta.md", "ldap.md", "radius.md", "jwt.md", "oidc.md", "ci.md", "azure.md", "gcp.md"]
+"""Pages that tests/docs/test_outside_logins.py and test_issuers.py run, with a stand-in for another host."""
 
 
 def programs(directory: Path) -> Path:
