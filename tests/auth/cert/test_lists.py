@@ -122,7 +122,7 @@ def test_junk_never_raises_anything_else() -> None:
 # -- fetched ------------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_is_fetched_at_once_and_again_when_it_ends(room: Strongroom, place: Answering) -> None:
+def test_a_list_is_fetched_at_once_and_again_long_before_it_ends(room: Strongroom, place: Answering) -> None:
     room.write(CRLS + "root", {"url": place.url})
     found = room.json(room.read(CRLS + "root"))
     assert found["cdp"] == {"url": place.url, "valid_until": "2026-01-02T00:00:00Z"} and found["serials"] == {}

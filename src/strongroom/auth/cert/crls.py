@@ -136,8 +136,8 @@ class Lists(Roles):
     def _keep(self, name: str, found: List) -> None:
         """Store a fetched list, and set the timer for the next one."""
         now = self.call.transaction.now
-        latest = now + _ns(LATEST)
-        at = min(max(found.until, now + _ns(SOONEST)), latest) if found.until else latest
+        half = (found.until - now) // 2 if found.until else _ns(LATEST)  # there is time left to try again
+        at = now + min(max(half, _ns(SOONEST)), _ns(LATEST))
         self.store.put(f"crls/{name}", msgspec.structs.replace(found, fetch_at=at))
         self.store.at(at, "fetch", Fetch(name, at))
 
