@@ -159,6 +159,74 @@ def test_a_hash_made_elsewhere_serves(room: Strongroom) -> None:
     assert room.login(LOGIN + "moved", {"password": "from afar"}).metadata == {"username": "moved"}
 
 
+OUTSIDE = {
+    "argon2id": (
+        "correct horse battery staple",
+        "$argon2id$v=19$m=65536,t=3,p=4$MIIRqgvgQbgj220jfp0MPA$YfwJSVjtjSU0zzV/P3S9nnQ/USre2wvJMjfCIjrTQbg",
+    ),
+    "bcrypt 2a": ("Kk4DQuMMfZL9o", "$2a$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm"),
+    "bcrypt 2b": ("Kk4DQuMMfZL9o", "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm"),
+}
+"""Hashes that other programs made and published: argon2-cffi in its documentation, bcrypt in its tests."""
+
+
+@pytest.mark.parametrize("kind", OUTSIDE)
+def test_a_hash_of_another_program_serves_and_is_made_anew_at_the_first_login(kind: str) -> None:
+    room = fresh()
+    password, hashed = OUTSIDE[kind]
+    room.write(USERS + "moved", {"password_hash": hashed})
+    assert answer(room, "moved", password + "x") == WRONG
+    assert answer(room, "moved", password) == (200, "")
+    area = room.core.mounts.table(room.core.transaction(None)).by_path["auth/userpass/"].uuid
+    stored = room.transact(lambda call: b"".join(value for _, value in call.transaction.scan(area, area + b"\xff" * 40, 100)))
+    assert (hashed.encode() in stored) is (kind == "argon2id"), "which is stronger than today's own"
+    assert answer(room, "moved", password) == (200, "")
+
+
+COSTLY = {
+    "bcrypt": "$2b$31$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm",
+    "memory": "$argon2id$v=19$m=9999999,t=1,p=1$MIIRqgvgQbgj220jfp0MPA$YfwJSVjtjSU0zzV/P3S9nnQ/USre2wvJMjfCIjrTQbg",
+    "passes": "$argon2id$v=19$m=65536,t=999,p=1$MIIRqgvgQbgj220jfp0MPA$YfwJSVjtjSU0zzV/P3S9nnQ/USre2wvJMjfCIjrTQbg",
+}
+
+
+@pytest.mark.parametrize("hashed", COSTLY.values(), ids=COSTLY)
+def test_a_hash_that_would_cost_too_much_is_not_taken(room: Strongroom, hashed: str) -> None:
+    with pytest.raises(InvalidRequest):
+        room.write(USERS + "greedy", {"password_hash": hashed})
+
+
+POLICY = """
+length = 12
+rule "charset" { charset = "abcdefghijklmnopqrstuvwxyz" min-chars = 1 }
+rule "charset" { charset = "0123456789" min-chars = 2 }
+"""
+
+
+def test_a_mount_can_ask_for_passwords_that_keep_a_policy() -> None:
+    room = fresh()
+    room.write("sys/policies/password/people", {"policy": POLICY})
+    assert room.json(room.read("auth/userpass/config")) == {"password_policy": ""}
+    room.write("auth/userpass/config", {"password_policy": "People"})
+    assert room.json(room.read("auth/userpass/config")) == {"password_policy": "people"}
+    assert answer(room, "alice", "right") == (200, ""), "passwords that are there stay"
+    for path in (USERS + "bob", USERS + "alice", USERS + "alice/password"):
+        for password, said in (("short1", "at least 12 characters"), ("no digits at all", "at least 2 of 0123456789"), ("0" * 20, "abc")):
+            with pytest.raises(InvalidRequest, match=said) as refused:
+                room.write(path, {"password": password})
+            assert password not in str(refused.value)
+        with pytest.raises(InvalidRequest, match="a hash cannot be held against"):
+            room.write(path, {"password_hash": hash_password("x")})
+    room.write(USERS + "alice/password", {"password": "Größer als 12 und mit Zahlen"})
+    room.write(USERS + "alice", {"token_ttl": 60})
+    assert answer(room, "alice", "Größer als 12 und mit Zahlen") == (200, "")
+    room.delete("sys/policies/password/people")
+    with pytest.raises(InvalidRequest, match="does not exist"):
+        room.write(USERS + "bob", {"password": "x" * 12 + "12"})
+    room.write("auth/userpass/config", {"password_policy": ""})
+    room.write(USERS + "bob", {"password": "x"})
+
+
 # -- logins ---------------------------------------------------------------------------------------------------------
 
 

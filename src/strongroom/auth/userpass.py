@@ -19,6 +19,8 @@ from strongroom.core.engine import Engine, ListBody, delete, keys_response, list
 from strongroom.core.fields import Names
 from strongroom.core.lockout import canonical_name, unlock
 from strongroom.core.logins import end_logins
+from strongroom.core.password_policy import check_chosen
+from strongroom.core.policy.rules import policy_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, granted, is_here, renewed, shown
 from strongroom.crypto.passwords import (
@@ -44,6 +46,18 @@ class User(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return "User()"
+
+
+class Config(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is set for all users of a mount."""
+
+    password_policy: str = ""
+
+
+class ConfigBody(msgspec.Struct, frozen=True):
+    """The settings of a mount."""
+
+    password_policy: Annotated[str | UnsetType, "Name of the policy that new passwords keep; blank for none."] = UNSET
 
 
 class UserBody(TokenBody, frozen=True, kw_only=True):
@@ -75,6 +89,22 @@ class LoginBody(msgspec.Struct, frozen=True):
 
 class Userpass(Engine, kind="userpass", family="auth"):
     """Log in with a name and a password."""
+
+    # -- settings -----------------------------------------------------------------------------------------------
+
+    @read("config")
+    def read_config(self) -> Response:
+        """Show the settings for all users."""
+        return Response(data=msgspec.structs.asdict(self._config()))
+
+    @write("config", body=ConfigBody)
+    def write_config(self, body: ConfigBody) -> None:
+        """Change the settings for all users; passwords that are there stay."""
+        if body.password_policy is not UNSET:
+            self.store.put("config", Config(policy_name(body.password_policy) if body.password_policy else ""))
+
+    def _config(self) -> Config:
+        return self.store.settings("config", Config) or Config()
 
     # -- users --------------------------------------------------------------------------------------------------
 
@@ -152,6 +182,11 @@ class Userpass(Engine, kind="userpass", family="auth"):
             raise InvalidRequest("give either 'password' or 'password_hash'")
         if before is not None and self._is_same(before.hashed, password, given):
             return before.hashed  # scripts write the same user again and again, which is no reason to log him out
+        policy = self._config().password_policy
+        if policy and given:
+            raise InvalidRequest("this mount has a password policy, which a hash cannot be held against; give the password itself")
+        if policy:
+            check_chosen(self.call.transaction, policy, password)
         hashed = self._imported(given) if given else self._made(password)
         if before is not None:
             end_logins(self.call.transaction, self.mount, f"user/{name}")

@@ -1,10 +1,12 @@
-"""Password policies: rules that generated passwords keep, in the few lines of HCL that Vault's users know.
+"""Password policies: rules that generated passwords keep, and those that people choose where a mount asks for it, in the few lines of HCL
+that Vault's users know.
 
     length = 20
     rule "charset" { charset = "abcdefghijklmnopqrstuvwxyz" min-chars = 1 }
 
 Rules of this file:
 - A policy that could not be met, or whose passwords would be guessable, is refused when it is written.
+- A chosen password is at least as long as a generated one and has what the rules ask for; more and other characters do no harm.
 - Every password that keeps the rules is equally likely: candidates are drawn from the whole alphabet and thrown away until one does.
 - Randomness is the kernel's.
 """
@@ -17,7 +19,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from strongroom.core import areas
 from strongroom.core.hcl import Block, Body, parse, shown
+from strongroom.core.transaction import Transaction
 from strongroom.errors import InternalError, InvalidRequest
 
 SHORTEST: Final = 4
@@ -26,6 +30,8 @@ MAX_RULES: Final = 32
 MAX_DRAWN: Final = 131_072
 """Characters drawn for one password, about half a second; a policy may need an eighth of that when it is written, so that running out
 later is as good as impossible."""
+LONGEST_SHOWN: Final = 64
+"""Characters of a charset that an error repeats."""
 MIN_BITS: Final = 20
 """Below a million possible passwords a policy is a mistake."""
 
@@ -108,3 +114,21 @@ def check(text: str) -> PasswordPolicy:
     except InternalError:
         raise InvalidRequest("the rules are met by too few passwords: lower min-chars or raise length") from None
     return policy
+
+
+def check_chosen(transaction: Transaction, name: str, password: str) -> None:
+    """Raises InvalidRequest where a password that somebody chose does not keep the stored policy of this name."""
+    entry = transaction.view(areas.POLICIES).settings(f"password/{name}", PasswordEntry)
+    if entry is None:
+        raise InvalidRequest(f"the password policy {name!r} does not exist; write it, or take it off the mount's config")
+    policy = parse_password_policy(entry.text)
+    problems = [f"at least {policy.length} characters"] if len(password) < policy.length else []
+    missed = [rule for rule in policy.rules if sum(character in rule.characters for character in password) < rule.least]
+    problems += [f"at least {rule.least} of {_shown(rule.characters)}" for rule in missed]
+    if problems:
+        raise InvalidRequest(f"the password policy {name!r} asks for {', '.join(problems)}")
+
+
+def _shown(characters: frozenset[str]) -> str:
+    text = "".join(sorted(characters))
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
