@@ -256,13 +256,45 @@ def test_a_slot_whose_worker_dies_again_and_again_is_given_up_and_said_to_be(tmp
         assert root.write("secret/data/after", {"data": {}}).status == 200
 
 
+def test_a_worker_whose_disk_failed_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with several(tmp_path, monkeypatch, "unsynced") as (server, _):
+        until(lambda: "the store has ended" in server.output())
+        until(lambda: server.output().count("unsealed") == 3)
+        assert {client.write("secret/data/x", {"data": {}}).status for client in connected(server)} == {200}
+        assert "a worker died" in server.output()
+
+
+def test_a_stop_that_everybody_is_told_drains_all_the_same(tmp_path: Path) -> None:
+    """Ctrl-C in a terminal, or systemd, signals the whole group, and the supervisor passes it on."""
+    with several(tmp_path) as (server, root):
+        root.write("secret/data/x", {"data": {}})
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for pid in server.children():
+                os.kill(pid, number)
+        assert server.terminate() == 0
+        report = offline.verify(server)
+        assert report.intact and report.last is not None and report.last.final, offline.texts(report)
+
+
+def test_a_reload_that_comes_at_once_ends_nobody(tmp_path: Path) -> None:
+    with several(tmp_path) as (server, _):
+        server.terminate()
+        server.spawn()
+        until(lambda: len(server.children()) == 2)
+        for pid in server.children():
+            os.kill(pid, signal.SIGHUP)
+        until(lambda: "slot=1" in server.output().rpartition("hardened")[2])
+        assert "worker died" not in server.output()
+
+
 def test_without_their_supervisor_workers_end(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
-        workers = server.children()
-        server.kill()
-        until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in workers))
-        server.start()
-        assert len(server.children()) == 2
+        for _ in range(3):
+            workers = server.children()
+            server.kill()
+            server.start()
+            assert not any(Path(f"/proc/{pid}/exe").exists() for pid in workers), "and let go of the store"
+            assert len(server.children()) == 2
 
 
 # -- sealing and opening -------------------------------------------------------------------------------------------------------

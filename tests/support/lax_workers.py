@@ -2,7 +2,7 @@
 
 `deaf`: a worker does not look at the word that says that another one committed. `forgetful`: not even under the store's lock does it drop
 what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
-before the commit.
+before the commit. `unsynced`: the disk fails one of them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from strongroom.core.committed import Committed
 from strongroom.core.group import GroupRun
 from strongroom.server.committer import Committer
 from strongroom.server.serve import run
+from strongroom.server.worker import Worker
 from strongroom.server.workers.member import Member
 from tests.support.patching import put
 
 LATE_SECONDS = 0.03
 
 _commit = Committer._commit
+_tick = Worker._tick
 
 
 def _hasty(self: Committer, group: GroupRun, wrote: bool) -> None:
@@ -29,11 +31,19 @@ def _hasty(self: Committer, group: GroupRun, wrote: bool) -> None:
     _commit(self, group, wrote)
 
 
+def _failed_sync(self: Worker) -> None:
+    """Once, in the second worker: as after an fsync that failed."""
+    if self.siblings.slot == 1 and self.siblings.restarts() == (0, 0) and not self.core.barrier.sealed:
+        self.core.storage._end("the disk failed to sync the store")  # type: ignore[attr-defined]
+    _tick(self)
+
+
 WAYS = {
     "deaf": lambda: put(Committed, share=lambda self, newest: None),
     "forgetful": lambda: put(Committed, heard=lambda self, feed: self.stand(feed.gsn)),
     "selfish": lambda: put(Member, seal=lambda self: None),
     "silent": lambda: put(Member, opened=lambda self, root, used: None),
+    "unsynced": lambda: put(Worker, _tick=_failed_sync),
     "hasty": lambda: put(Committer, _commit=_hasty),
 }
 

@@ -150,11 +150,11 @@ def _supervise(plan: Plan, workers: int) -> int:
         """In the worker's own process."""
         harden()
         try:
-            uvloop.run(_serve(plan._replace(log=log.bound(slot=member.slot)), member, opened))
+            whole = uvloop.run(_serve(plan._replace(log=log.bound(slot=member.slot)), member, opened))
         except StrongroomError as error:
             print(f"strongroom server: {'; '.join(error.messages)}", file=sys.stderr, flush=True)
             return 1
-        return 0
+        return 0 if whole else 1
 
     _settle_garbage()
     supervisor = Supervisor(sockets, newest, log, work, lambda: _serving(config, log))
@@ -188,16 +188,19 @@ def _listeners(config: Config) -> tuple[Listener, ...]:
     return config.listeners
 
 
-async def _serve(plan: Plan, siblings: Member | None = None, sockets: Sequence[socket.socket] = ()) -> None:
-    """One worker, from its start to its end."""
+async def _serve(plan: Plan, siblings: Member | None = None, sockets: Sequence[socket.socket] = ()) -> bool:
+    """One worker, from its start to its end; False where it ended because it could serve no more."""
     config, log = plan.config, plan.log
     listeners = _listeners(config)
     storage = open_storage(config.storage, siblings.newest if siblings is not None else None)
     worker = Worker(config, SystemClock(), log, storage, settings_of(config, dev=plan.dev), siblings)
     worker.reread = plan.reread
     loop = asyncio.get_running_loop()
-    for number in STOPPING:
-        loop.add_signal_handler(number, lambda: _stop(worker))
+    if siblings is None:
+        for number in STOPPING:
+            loop.add_signal_handler(number, lambda: _stop(worker))
+    else:  # a terminal, or systemd, may signal it too, and the supervisor does in any case: it drains once, however often it is told
+        loop.add_signal_handler(signal.SIGTERM, worker.stopping.set)
     loop.add_signal_handler(signal.SIGHUP, worker.read_again)
     try:
         worker.listen(listeners, sockets)
@@ -214,6 +217,7 @@ async def _serve(plan: Plan, siblings: Member | None = None, sockets: Sequence[s
         await worker.stop()
         if siblings is None:
             _ended(config)
+    return not worker.failed
 
 
 def _take_orders(worker: Worker, member: Member) -> None:

@@ -133,7 +133,7 @@ class Worker:
         self.listening: list[Listening] = []
         self._ticking: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
-        self._ordered = self._retired = False
+        self._ordered = self._retired = self.failed = False
         self._opening: asyncio.TimerHandle | None = None
         self._signer: DualSigner | None = None
         self._root = bytearray()
@@ -388,6 +388,7 @@ class Worker:
         self._ticking = self.loop.call_later(TICK, self._tick)
         if self.siblings.shared:
             self._post()
+            self._end_without_store()
         if not self.siblings.leads:
             return
         if self.core.barrier.sealed:
@@ -395,6 +396,14 @@ class Worker:
                 self.open_by_itself()  # the worker that would have done it has ended
         elif self.core.audit.checkpoint_due():
             self._spawn(self._checkpoint(final=False))
+
+    def _end_without_store(self) -> None:
+        """A worker whose store refuses everything, after a failed sync, is no use: one that is started anew may be."""
+        reason = getattr(self.core.storage, "ended", "")
+        if reason and not self.stopping.is_set():
+            self.log.error("the store has ended", reason=reason)
+            self.failed = True
+            self.stopping.set()
 
     def _post(self) -> None:
         counts, gauges = self.metrics_of.post()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,8 @@ from strongroom.errors import StorageUnusable
 DATABASE = "strongroom.db"
 SERVER_LOCK = "server.lock"
 COMMIT_LOCK = "commit.lock"
+LAST_BREATH = 0.5
+"""Seconds: workers of a server that was killed hold its lock until they are dead too."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -138,7 +141,11 @@ class DirectoryLock:
     def __init__(self, directory: Path) -> None:
         prepare(directory)
         self._lock = FileLock(directory / SERVER_LOCK)
-        if not self._lock.acquire(wait=False):
+        until = time.monotonic() + LAST_BREATH
+        while not self._lock.acquire(wait=False):
+            if time.monotonic() < until:
+                time.sleep(0.02)
+                continue
             self._lock.close()
             raise StorageUnusable(f"another strongroom server is using {directory}; stop it first, or name another directory")
 

@@ -160,6 +160,11 @@ class SqliteStorage:
         finally:
             connection.close(True)
 
+    @property
+    def ended(self) -> str:
+        """Why this object refuses everything from now on; "" while it does not."""
+        return self._readers.reason if isinstance(self._readers, _Refusal) else ""
+
     def size(self) -> int:
         """Bytes of the database file: what `check` will have to read."""
         try:
@@ -318,10 +323,10 @@ class _Refusal:
     """Stands in for the readers of a store that must not be used any more."""
 
     def __init__(self, reason: str) -> None:
-        self._reason = reason
+        self.reason = reason
 
     def refuse(self) -> NoReturn:
-        raise StorageUnusable(self._reason)
+        raise StorageUnusable(self.reason)
 
     @property
     def cursor(self) -> apsw.Cursor:

@@ -39,6 +39,14 @@ RETRY_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.5
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
+CHILD_SIGNALS: Final = {
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGINT: signal.SIG_IGN,
+    signal.SIGHUP: signal.SIG_IGN,
+    signal.SIGCHLD: signal.SIG_DFL,
+}
+"""Until the worker's loop takes over: a reload that comes too early must not end it, and Ctrl-C is the supervisor's to pass on."""
+
 Work = Callable[[Member, list[socket.socket]], int]
 """What a worker does from its start to its end, in its own process; its exit code."""
 
@@ -167,8 +175,8 @@ class Supervisor:
     def _become(self, slot: Slot, member: Member) -> int:
         """In the child: leave everything that is the supervisor's, then work."""
         signal.set_wakeup_fd(-1)
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in CHILD_SIGNALS.items():
+            signal.signal(number, handler)
         self._selector.close()
         for other in self.slots:
             if other is not slot:
