@@ -40,6 +40,23 @@ def test_what_is_kept_anew_begins_anew() -> None:
     assert after.masks == {}
 
 
+def test_an_entry_stands_for_as_long_as_the_cache_holds_it() -> None:
+    """Whoever kept an entry asks it, not the cache: it must know however it was dropped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LIMIT_ROWS", 4)
+        cache = Cache()
+        kept = {key(1, name): cache.keep(key(1, name), b"record") for name in range(4)}
+        replaced = kept[key(1, 3)]
+        kept[key(1, 3)] = cache.keep(key(1, 3), b"newer")
+        kept[key(1, 9)] = cache.keep(key(1, 9), b"one too many")
+        cache.forget([key(1, 9)])
+        assert not replaced.stands
+        assert {row for row, entry in kept.items() if entry.stands} == set(cache.rows)
+        assert 0 < len(cache.rows) < 4
+        cache.forget(None)
+        assert not any(entry.stands for entry in kept.values())
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["keep", "absent", "forget", "everything"]), st.integers(0, 20), st.integers(0, 400)), max_size=120
 )

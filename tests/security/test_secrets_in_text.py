@@ -14,6 +14,7 @@ from strongroom.barrier.barrier import Barrier
 from strongroom.core.request import Operation, Peer, Request, Secret
 from strongroom.core.work import Work
 from strongroom.engines.kv.item import Head, Kept
+from strongroom.server.framing import Head as RequestHead
 from strongroom.server.http import Exchange
 from strongroom.server.logs import Log
 from strongroom.testing import Strongroom
@@ -38,7 +39,7 @@ def holders() -> list[object]:
     barrier = Strongroom().core.barrier
     return [
         secret(), a_request(), Work(a_request(), lambda _work: None), Head(text, b"", 0, 1, text), Kept(text),
-        Exchange(None, b"POST", b"/v1/x", {b"x-vault-token": text}, text, Peer()), barrier.keys, Barrier(barrier.storage),
+        Exchange(None, RequestHead(b"POST", b"/v1/x", {b"x-vault-token": text}, 9), text, Peer()), barrier.keys, Barrier(barrier.storage),
         {"a": secret()}, [secret()],
     ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from strongroom.core.group import perform
 from strongroom.core.request import Operation, Peer
 from strongroom.core.work import Work
 from strongroom.server.dispatch import Dispatch
+from strongroom.server.framing import Head
 from strongroom.server.http import Exchange, HttpProtocol
 from strongroom.server.repeats import Repeats
 from strongroom.testing.room import FakeClock
@@ -50,7 +51,7 @@ class Desk:
         sent = {b"x-vault-token": (self.house.room.token if token is None else token).encode("latin-1")}
         sent |= {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
         raw = b"" if body is None else msgspec.json.encode(body)
-        self.dispatch(Exchange(cast(HttpProtocol, wire), verb.encode(), target.encode(), sent, raw, PEER))
+        self.dispatch(Exchange(cast(HttpProtocol, wire), Head(verb.encode(), target.encode(), sent, len(raw)), raw, PEER))
         await self.house.committer.idle()
         assert len(wire.sent) == 1
         head, _, text = wire.sent[0].partition(b"\r\n\r\n")
@@ -179,7 +180,7 @@ def test_a_row_that_is_written_while_its_read_is_answered_is_not_kept() -> None:
         desk = Desk(house)
         wire = Wire()
         headers = {b"x-vault-token": made.token.encode()}
-        desk.dispatch(Exchange(cast(HttpProtocol, wire), b"GET", b"/v1/secret/data/a", headers, b"", PEER))
+        desk.dispatch(Exchange(cast(HttpProtocol, wire), Head(b"GET", b"/v1/secret/data/a", headers, 0), b"", PEER))
         made.request(Operation.DELETE, "secret/data/a")  # commits at once, before the read's answer leaves
         await house.committer.idle()
         assert b" 200 " in wire.sent[0]

@@ -49,7 +49,8 @@ def read_pieces(pieces: list[bytes]) -> list[tuple[bytes, bytes, bytes, bytes | 
         if piece:
             reader.receive(piece)
         while reader.next():
-            found.append((reader.verb, reader.target, reader.body, reader.headers.get(b"x")))
+            head = reader.head
+            found.append((head.verb, head.target, reader.body, head.headers.get(b"x")))
     return found
 
 

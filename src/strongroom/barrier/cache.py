@@ -24,13 +24,15 @@ ENTRY_BYTES = 256
 class Entry:
     """One row as it was read: `masks` is audit's place (core/request.py, Json), `value` the decoded form where that may be kept.
 
-    `term` is what the row counts in the index, 0 where it was not worked out here. It never leaves the process.
+    `term` is what the row counts in the index, 0 where it was not worked out here. It never leaves the process. `stands`: the cache still
+    holds it; whoever kept it asks here instead of looking its row up.
     """
 
-    __slots__ = ("masks", "record", "term", "value")
+    __slots__ = ("masks", "record", "stands", "term", "value")
 
     def __init__(self, record: bytes | None) -> None:
         self.record = record
+        self.stands = True
         self.value: Any = None
         self.term = 0
         self.masks: dict[Any, bytes] = {}
@@ -56,13 +58,21 @@ class Cache:
     def _drop(self, key: bytes) -> None:
         entry = self.rows.pop(key, None)
         if entry is not None:
+            entry.stands = False
             self._bytes -= _size(key, entry)
 
     def _halve(self) -> None:
         newest = list(self.rows.items())[len(self.rows) // 2 :]
-        self.rows.clear()
-        self.rows.update(newest)
+        self._clear()
+        for key, entry in newest:
+            entry.stands = True
+            self.rows[key] = entry
         self._bytes = sum(_size(key, entry) for key, entry in newest)
+
+    def _clear(self) -> None:
+        for entry in self.rows.values():
+            entry.stands = False
+        self.rows.clear()
 
     def watch(self, area: bytes, heard: Callable[[bytes | None], None]) -> None:
         """Call `heard(row key)` for each changed row of the area, and `heard(None)` when everything may have changed."""
@@ -71,7 +81,7 @@ class Cache:
     def forget(self, keys: Iterable[bytes] | None) -> None:
         """Drop what a commit changed; None drops everything."""
         if keys is None:
-            self.rows.clear()
+            self._clear()
             self._bytes = 0
             for watchers in self._watchers.values():
                 for heard in watchers:

@@ -77,7 +77,10 @@ class Secret:
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """Who is at the other end of the connection: address after trusted forwarding, and the client certificate if one was sent (DER)."""
+    """Who is at the other end of the connection: address after trusted forwarding, and the client certificate if one was sent (DER).
+
+    `place` is audit's: what its lines say of the address, worked out once for each connection.
+    """
 
     address: str = ""
     port: int = 0
@@ -85,6 +88,11 @@ class Peer(msgspec.Struct, frozen=True):
     chain: tuple[bytes, ...] = ()
     opened: frozenset[str] = frozenset()
     """What the listener opens to whoever has no token: "metrics", "rekey", "generate-root"."""
+    place: bytes = b""
+
+    def __post_init__(self) -> None:
+        place = b',"remote_address":%b,"remote_port":%d' % (msgspec.json.encode(self.address), self.port)
+        msgspec.structs.force_setattr(self, "place", place)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -55,10 +55,7 @@ class CrossOrigin:
         if exchange.verb == b"OPTIONS":
             exchange.answer(_preflight(exchange, settings, lines))
             return None
-        verb, target, headers, body, peer, head = (
-            exchange.verb, exchange.target, exchange.headers, exchange.body, exchange.peer, exchange.head,
-        )  # fmt: skip
-        return AllowedExchange(exchange.connection, verb, target, headers, body, peer, head, inner=exchange, lines=lines)
+        return AllowedExchange(exchange.connection, exchange.head, exchange.body, exchange.peer, inner=exchange, lines=lines)
 
     def _settings(self) -> Cors:
         try:

@@ -57,13 +57,10 @@ def _send(exchange: Exchange, answer: vault.Answer) -> None:
 def _asked(exchange: Exchange) -> vault.Asked:
     """What the head of an exchange asks for, decoded once for each head."""
     head = exchange.head
-    if head is not None and head.decoded is not None:
-        assert isinstance(head.decoded, vault.Asked)
-        return head.decoded
-    asked = vault.asked(exchange.verb, exchange.target, exchange.headers)
-    if head is not None:
-        head.decoded = asked
-    return asked
+    if head.decoded is None:
+        head.decoded = vault.asked(head.verb, head.target, head.headers)
+    assert isinstance(head.decoded, vault.Asked)
+    return head.decoded
 
 
 class Dispatch:
@@ -96,12 +93,12 @@ class Dispatch:
         self.requests += 1
         if self._repeats.answer(exchange):
             return
-        if b"origin" in exchange.headers:
+        if b"origin" in exchange.head.headers:
             allowed = self.cross_origin(exchange)
             if allowed is None:
                 return
             exchange = allowed
-        target = exchange.target
+        target = exchange.head.target
         if target[:4] == b"/v1/":
             try:
                 request = vault.with_body(_asked(exchange), exchange.body, exchange.peer)

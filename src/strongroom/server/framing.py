@@ -56,19 +56,21 @@ CHUNKS: Final = 2
 
 
 class Head:
-    """A head that was read before; shared by all requests that have it, so nobody changes it. `length` is that of the body.
+    """A request without its body. It may be shared by all requests that have it, so nobody changes it. `length` is that of the body.
 
-    `decoded` and `answer` are places for what others make of a head: the codec, and whoever can answer it without looking at it again
-    (repeats.py). Both belong to one worker's core, and so do the known heads (connections.py).
+    `known`: the same head may come again and will be this object. `decoded` and `answer` are then places for what others make of it: the
+    codec, and whoever can answer it without looking at it again (repeats.py). Both belong to one worker's core, and so do the known heads
+    (connections.py).
     """
 
-    __slots__ = ("answer", "decoded", "headers", "length", "target", "verb")
+    __slots__ = ("answer", "decoded", "headers", "known", "length", "target", "verb")
 
     def __init__(self, verb: bytes, target: bytes, headers: dict[bytes, bytes], length: int) -> None:
         self.verb = verb
         self.target = target
         self.headers = headers
         self.length = length
+        self.known = False
         self.decoded: object = None
         self.answer: object = None
 
@@ -111,6 +113,7 @@ class KnownHeads:
         if self._cost > KNOWN_BYTES // 2:
             self.old, self.young, self._cost = self.young, {}, cost
         self.young[sent] = head
+        head.known = True
 
     def forget(self) -> None:
         """Start over."""
@@ -120,7 +123,7 @@ class KnownHeads:
 class RequestReader:
     """Reads requests out of one connection's bytes.
 
-    `receive` takes what arrived; `next` says whether a whole request stands in `verb`, `target`, `headers`, `body`, `keep_alive`.
+    `receive` takes what arrived; `next` says whether a whole request stands in `head`, `body`, `keep_alive`.
     While a body is read, `length` is its size as far as it is known, and `expects` says that the client waits for 100 Continue.
     """
 
@@ -130,6 +133,7 @@ class RequestReader:
         "_ended",
         "_grown",
         "_headed",
+        "_headers",
         "_heads",
         "_left",
         "_max_body",
@@ -139,16 +143,15 @@ class RequestReader:
         "_plain",
         "_repeated",
         "_searched",
+        "_target",
+        "_verb",
         "body",
         "buffer",
         "expects",
         "head",
-        "headers",
         "keep_alive",
         "length",
         "stage",
-        "target",
-        "verb",
     )
 
     def __init__(self, max_head: int, max_headers: int, max_body: Callable[[bytes], int], heads: KnownHeads | None = None) -> None:
@@ -160,13 +163,13 @@ class RequestReader:
         self.buffer = b""
         self._at = self._searched = 0
         self.stage = HEAD
-        self.verb = self.target = self._repeated = b""
-        self.headers: dict[bytes, bytes] = {}
+        self._verb = self._target = self._repeated = b""
+        self._headers: dict[bytes, bytes] = {}
         self.body = b""
         self._grown = bytearray()
         self.length = self._left = self._chunks = 0
         self.keep_alive = self.expects = self._headed = self._ended = self._plain = False
-        self.head: Head | None = None
+        self.head = Head(b"", b"", self._headers, 0)
 
     @property
     def waiting(self) -> int:
@@ -191,6 +194,13 @@ class RequestReader:
         if self.stage:
             return self._read_body() if self.stage == BODY else self._read_chunks()
         buffer, at = self.buffer, self._at
+        if len(buffer) <= LONGEST_KNOWN:  # most often it is one head and nothing else, and all of it is known
+            known = self._heads.young.get(buffer)
+            if known is not None and not known.length and not at:
+                self.buffer = self.body = b""
+                self._searched = 0
+                self.head, self.keep_alive = known, True
+                return True
         end = buffer.find(b"\r\n\r\n", self._searched) + 4
         if end == 3 or end - at > self._max_head:
             return self._want_head()
@@ -217,11 +227,11 @@ class RequestReader:
     def _read_head(self, head: bytes) -> bool:
         """Take a whole head: one that is known as it is, another one after llhttp has read it."""
         heads = self._heads
-        known = self.head = heads.young.get(head) or heads.find(head)
+        known = heads.young.get(head) or heads.find(head)
         if known is None:
             self._plain = False
             return self._parse_head(head)
-        self.verb, self.target, self.headers, self.keep_alive, self.body = known.verb, known.target, known.headers, True, b""
+        self.head, self.keep_alive, self.body = known, True, b""
         if not known.length:
             return True
         self._plain, self._ended, self.expects = True, False, False
@@ -232,21 +242,21 @@ class RequestReader:
     def _parse_head(self, head: bytes) -> bool:
         """Parse a head: one call of llhttp and as few others as will do."""
         sent = head
-        verb = self.verb = head[: head.find(b" ", 0, 32)]
+        verb = self._verb = head[: head.find(b" ", 0, 32)]
         if verb not in VERBS:
             return self._odd_verb(head)
         if verb == b"LIST" or verb == b"SCAN":
             head = b"LINK" + head[4:]
         if len(head) > 4 * self._max_headers and head.count(_CRLF) > self._max_headers + 2:
             raise Refusal(431, f"the request has more than {self._max_headers} headers")
-        headers = self.headers = {}
+        headers = self._headers = {}
         self.body = b""
         self._headed = self._ended = False
         try:
             self._parser.feed_data(head)
         except (HttpParserUpgrade, HttpParserError) as error:
             raise _refusal(error) from None
-        if not self._headed or not head.startswith(b" HTTP/1.1\r\n", len(verb) + len(self.target) + 1):
+        if not self._headed or not head.startswith(b" HTTP/1.1\r\n", len(verb) + len(self._target) + 1):
             self._check_old_version(head)
         elif b"host" not in headers:
             raise Refusal(400, "missing required Host header")
@@ -254,13 +264,10 @@ class RequestReader:
             self.keep_alive = self._parser.should_keep_alive()
         if self._repeated:
             raise Refusal(400, f"the header {self._repeated.decode('latin-1')} was sent more than once; send it once")
+        self.head = Head(verb, self._target, headers, int(headers.get(b"content-length", b"0")))
         if self.keep_alive and len(sent) <= LONGEST_KNOWN and _CHANGING.isdisjoint(headers):
-            self._know(sent)
+            self._heads.know(sent, self.head)
         return self._ended or self._begin_body()
-
-    def _know(self, head: bytes) -> None:
-        self.head = Head(self.verb, self.target, self.headers, int(self.headers.get(b"content-length", b"0")))
-        self._heads.know(head, self.head)
 
     def _odd_verb(self, head: bytes) -> bool:
         lines = head.lstrip(_CRLF)
@@ -268,20 +275,20 @@ class RequestReader:
             self.buffer = lines + self.buffer[self._at :]
             self._at = self._searched = 0
             return self.next() if self.buffer else False
-        if 0 < len(self.verb) <= 20 and self.verb.isalpha() and self.verb.isupper() and self.verb != b"CONNECT":
+        if 0 < len(self._verb) <= 20 and self._verb.isalpha() and self._verb.isupper() and self._verb != b"CONNECT":
             raise Refusal(405, "unsupported operation")
         raise Refusal(400, "malformed request; this is not HTTP/1.1")
 
     def _check_old_version(self, head: bytes) -> None:
         """HTTP/1.0 is served and then closed; all else that is not HTTP/1.1 is refused."""
         self.keep_alive = False
-        if not self._headed or not head.startswith(b" HTTP/1.0\r\n", len(self.verb) + len(self.target) + 1):
+        if not self._headed or not head.startswith(b" HTTP/1.0\r\n", len(self._verb) + len(self._target) + 1):
             raise Refusal(400, "malformed request line; send '<verb> <path> HTTP/1.1'")
-        if b"transfer-encoding" in self.headers:
+        if b"transfer-encoding" in self._headers:
             raise Refusal(400, "Transfer-Encoding does not exist in HTTP/1.0; send Content-Length")
 
     def _begin_body(self) -> bool:
-        headers = self.headers
+        headers = self._headers
         self._chunks = 0
         if b"transfer-encoding" in headers:
             if headers[b"transfer-encoding"].lower() != b"chunked":
@@ -303,7 +310,7 @@ class RequestReader:
     # ---- the body
 
     def _bound(self, size: int) -> None:
-        limit = self._max_body(self.target)
+        limit = self._max_body(self.head.target)
         if size > limit:
             raise Refusal(413, f"http: request body too large; at most {limit} bytes are taken here")
 
@@ -394,12 +401,12 @@ class RequestReader:
 
     def on_url(self, target: bytes) -> None:
         """Called by llhttp with the request target."""
-        self.target = target
+        self._target = target
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by llhttp for each header, and for trailers, which never reach it."""
         name = name.lower()
-        headers = self.headers
+        headers = self._headers
         if name not in headers:
             headers[name] = value.rstrip(b" \t")
         elif name in SINGLE:

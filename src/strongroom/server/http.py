@@ -41,18 +41,31 @@ NEW, IDLE, HEADING, BODY, REQUEST, SENDING, LINGERING = range(7)
 
 
 class Exchange(Struct, eq=False, repr_omit_defaults=True):
-    """One request and the way to answer it: `verb` as sent, `target` undecoded, `headers` by lower-case name, `peer` after forwarding.
+    """One request and the way to answer it; `peer` after forwarding.
 
-    `headers` may be shared with other requests: read them only. `head` is there where the same head may come again.
+    The head may be shared with other requests: it is read only. Its members are looked up when somebody asks, because of a repeated read
+    nobody does, and each object that is not touched is a cache line that need not come.
     """
 
     connection: HttpProtocol | None
-    verb: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
+    head: Head
     body: bytes
     peer: Peer
-    head: Head | None = None
+
+    @property
+    def verb(self) -> bytes:
+        """The verb as sent."""
+        return self.head.verb
+
+    @property
+    def target(self) -> bytes:
+        """The request target, undecoded."""
+        return self.head.target
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """The headers by lower-case name."""
+        return self.head.headers
 
     def answer(self, data: bytes, close: bool = False) -> None:
         """Send a complete message, head and body. Does nothing when the connection is gone or the exchange was answered."""
@@ -208,8 +221,8 @@ class HttpProtocol(asyncio.Protocol):
                 share -= 1
                 self._phase = IDLE
                 self._keep_alive = self._keep and reader.keep_alive
-                peer = self._peer if self._forwarding is None else self._forwarded(self._forwarding, reader.headers)
-                exchange = self._exchange = Exchange(self, reader.verb, reader.target, reader.headers, reader.body, peer, reader.head)
+                peer = self._peer if self._forwarding is None else self._forwarded(self._forwarding, reader.head.headers)
+                exchange = self._exchange = Exchange(self, reader.head, reader.body, peer)
                 self._handler(exchange)
                 if exchange.connection is not None or self._blocked or not reader.buffer:
                     break
@@ -294,7 +307,7 @@ class HttpProtocol(asyncio.Protocol):
         self._exchange = None
         if self._held:
             self._hold(0)
-        if exchange.verb == b"HEAD":
+        if exchange.head.verb == b"HEAD":
             data = data[: data.index(b"\r\n\r\n") + 4]
         if close or not self._keep_alive:
             self._write(closing(data))

@@ -14,24 +14,23 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
-
-from msgspec import Struct
+from typing import NamedTuple, cast
 
 from strongroom.api import vault
 from strongroom.barrier.cache import Entry
-from strongroom.core.audit.format import Repeated, peer_text
+from strongroom.core.audit.broker import Lines
 from strongroom.core.core import Core
-from strongroom.core.request import Call, Json, Operation, Peer, Response, Token
+from strongroom.core.request import Call, Json, Operation, Response, Token
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import StrongroomError
+from strongroom.memo import remember
 from strongroom.server.committer import Committer
 from strongroom.server.framing import Head
 from strongroom.server.http import Exchange, render
 
 LIMIT = 16_384
-"""Reads kept per worker, about 5 KiB each; beyond it the older half is forgotten, and what is asked for comes back."""
+"""Reads kept per worker, about 2 KiB each; beyond it the older half is forgotten, and what is asked for comes back."""
 
 SPECIAL = frozenset(
     b"x-vault-wrap-ttl x-vault-namespace authorization x-vault-wrap-format x-vault-mfa origin content-length x-forwarded-for".split()
@@ -40,17 +39,16 @@ SPECIAL = frozenset(
 _TOKEN = b"x-vault-token"
 
 
-class Kept(Struct, frozen=True, eq=False):
-    """One read that can be repeated."""
+class Kept(NamedTuple):
+    """One read that can be repeated: a tuple, because taking all of it apart is one step."""
 
     token: Token
     digest: bytes
     deadline: int
-    row: bytes
     entry: Entry
     opened: Callable[[], bytes]
     show: Callable[[bytes], bytes]
-    lines: tuple[Repeated, ...]
+    lines: Lines
     devices: tuple[object, ...]
     keys: object
     before: bytes
@@ -87,35 +85,34 @@ class Repeats:
         self._core = core
         self._committer = committer
         self._kept: dict[Head, None] = {}
-        self._tails: dict[int, tuple[Peer, bytes]] = {}
+        self._texts: dict[bytes, bytes] = {}
 
     def answer(self, exchange: Exchange) -> bool:
         """Answer an exchange if it repeats a read that is kept and still counts."""
         head = exchange.head
-        if head is None or head.answer is None:
+        if head.answer is None:
             return False
-        kept = cast(Kept, head.answer)
-        core = self._core
-        committed = core.committed
+        token, digest, deadline, entry, opened, show, lines, devices, keys, before, between, after, fixed = cast(Kept, head.answer)
+        core, peer = self._core, exchange.peer
+        audit, committed = core.audit, core.committed
         if committed.newest[0] != committed.standing and not self._followed():
             return False
         if (
-            core.tokens.kept.get(kept.digest) is not kept.token
-            or committed.cache.rows.get(kept.row) is not kept.entry
-            or core.audit.devices is not kept.devices
-            or core.barrier.held is not kept.keys
-            or (kept.deadline and core.clock.now() >= kept.deadline)
-            or exchange.peer.leaf is not None
+            core.tokens.kept.get(digest) is not token
+            or not entry.stands
+            or audit.devices is not devices
+            or core.barrier.held is not keys
+            or (deadline and core.clock.now() >= deadline)
+            or peer.leaf is not None
         ):
             head.answer = None
             return False
-        text = kept.show(kept.opened())
+        text = show(opened())
         request_id = uuid4_text().encode()
-        if kept.lines:
+        if lines:
             self._committer.recording()
-            core.audit.repeat(kept.lines, request_id, self._tail(exchange.peer))
-        size = kept.fixed + len(text)
-        message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, size, kept.before, request_id, kept.between, text, kept.after)
+            audit.repeat(lines, request_id, peer.place)
+        message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, fixed + len(text), before, request_id, between, text, after)
         self._committer.park(RepeatedRead(exchange, message))
         return True
 
@@ -127,24 +124,13 @@ class Repeats:
             return False
         return True
 
-    def _tail(self, peer: Peer) -> bytes:
-        """The peer in audit lines, worked out once for each connection."""
-        found = self._tails.get(id(peer))
-        if found is not None and found[0] is peer:
-            return found[1]
-        if len(self._tails) >= LIMIT:
-            self._tails.clear()
-        tail = peer_text(peer)
-        self._tails[id(peer)] = (peer, tail)
-        return tail
-
     def keep(self, exchange: Exchange, work: Work, body: bytes) -> None:
         """Keep a read that was just answered with `body`, if it can be repeated."""
         call, response = work.call, work.response
         if call is None or response is None or not self._repeatable(exchange, call, response):
             return
         kept = self._made(call, response, body)
-        if kept is not None and exchange.head is not None:
+        if kept is not None:
             if len(self._kept) >= LIMIT:
                 self._forget_half()
             exchange.head.answer = kept
@@ -166,7 +152,7 @@ class Repeats:
         request, token = call.request, call.token
         return (
             exchange.verb == b"GET"
-            and exchange.head is not None
+            and exchange.head.known
             and _TOKEN in exchange.headers
             and SPECIAL.isdisjoint(exchange.headers)
             and request.operation is Operation.READ
@@ -198,9 +184,13 @@ class Repeats:
         opened = core.barrier.opener(source.row, entry.record)
         fixed = len(body) - len(data.text)
         return Kept(
-            token, token.digest, deadline, source.row, entry, opened, source.show, lines, core.audit.devices, core.barrier.held,
-            parts[0], between, after, fixed,
+            token, token.digest, deadline, entry, opened, source.show, lines, core.audit.devices, core.barrier.held,
+            self._shared(parts[0]), self._shared(between), self._shared(after), fixed,
         )  # fmt: skip
+
+    def _shared(self, text: bytes) -> bytes:
+        """The same text as one object for all reads that have it: what many reads touch is in the processor's cache already."""
+        return self._texts.get(text) or remember(self._texts, LIMIT, text, text)
 
 
 _HEAD = render(200, b"").partition(b"Content-Length: ")[0] + b"Content-Length: "

@@ -24,6 +24,9 @@ from strongroom.core.request import Call, Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import AuditFailed, InvalidRequest
 
+Lines = tuple[tuple[Device, Repeated], ...]
+"""What the lines of a repeated read have in common, with the devices that take them."""
+
 
 def audit_hash(device: Device, text: str) -> str:
     """What stands for a text in this device's lines, so that auditors can search for it."""
@@ -146,18 +149,18 @@ class Broker:
         for device in self.devices:
             device.lines.append(device.format.response(call, response, error, time))
 
-    def repeated(self, call: Call, response: Response) -> tuple[Repeated, ...] | None:
+    def repeated(self, call: Call, response: Response) -> Lines | None:
         """For each device what later repetitions of this read have in common; None where its lines may differ every time."""
         if self._headers:
             return None
-        return tuple(device.format.repeated(call, response) for device in self.devices)
+        return tuple((device, device.format.repeated(call, response)) for device in self.devices)
 
-    def repeat(self, lines: tuple[Repeated, ...], request_id: bytes, peer: bytes) -> None:
+    def repeat(self, lines: Lines, request_id: bytes, place: bytes) -> None:
         """Buffer both lines of a repeated read."""
         time = self._tick or self._begin_tick()
         self._uncovered += 2
-        for device, each in zip(self.devices, lines, strict=True):
-            device.lines += each.lines(time, request_id, peer)
+        for device, each in lines:
+            device.lines += each.lines(time, request_id, place)
 
     def flush(self, since: int | None = None) -> None:
         """Write what is buffered, one write a device. Raises AuditFailed when there is a device and none took it.

@@ -12,6 +12,7 @@ The chain has no key. What binds it is the signed checkpoint (core/audit/checkpo
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
@@ -77,7 +78,7 @@ class Stream:
         for body in bodies:
             seq += 1
             line = b"%b%b%d" % (body, member, seq)
-            chain = sha256(chain + line).hexdigest().encode()
+            chain = hexlify(sha256(chain + line).digest())
             pieces += (line, CHAIN, chain, b'"}\n')
         return b"".join(pieces), seq, chain
 

@@ -21,7 +21,7 @@ from cryptography import x509
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.audit.mask import NONE, Mask, elide, encode, name_text
 from strongroom.core.policy.templates import REJECTED
-from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Peer, Request, Response, Secret, Token, WrapInfo
+from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Request, Response, Secret, Token, WrapInfo
 from strongroom.errors import PermissionDenied, StrongroomError
 from strongroom.memo import remember
 
@@ -44,19 +44,20 @@ class Options(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """The lines of a read that is answered again and again: before the request id in each, between it and the peer, after the request."""
+    """The lines of a read that is answered again and again: who asks and who is answered, both kept with the token; the members of
+    `request` behind its id; the answer."""
 
     asking: bytes
     answered: bytes
     what: bytes
     answer: bytes
 
-    def lines(self, time: bytes, request_id: bytes, peer: bytes) -> tuple[bytes, bytes]:
+    def lines(self, time: bytes, request_id: bytes, place: bytes) -> tuple[bytes, bytes]:
         """Request line and response line."""
         asking, answered, what, answer = self
         return (
-            b'{"type":"request","time":"%b"%b%b%b%b}' % (time, asking, request_id, what, peer),
-            b'{"type":"response","time":"%b"%b%b%b%b}%b' % (time, answered, request_id, what, peer, answer),
+            b'{"type":"request","time":"%b"%b"id":"%b%b%b}' % (time, asking, request_id, what, place),
+            b'{"type":"response","time":"%b"%b"id":"%b%b%b}%b' % (time, answered, request_id, what, place, answer),
         )
 
 
@@ -126,7 +127,7 @@ class Formatter:
     def _where(self, request: Request) -> bytes:
         """Where it came from, and the end of `request`."""
         extras = self._extras(request) if request.wrap_ttl or request.peer.leaf is not None or self.headers else b""
-        return b"%b%b}" % (peer_text(request.peer), extras)
+        return b"%b%b}" % (request.peer.place, extras)
 
     def _what(self, call: Call, place: _Place) -> bytes:
         """Id, operation, mount, namespace and path."""
@@ -142,9 +143,9 @@ class Formatter:
     def repeated(self, call: Call, response: Response) -> Repeated:
         """What the lines of this read, of a known token and without a body, have in common with those of the same read later."""
         place = self._place(call.mount)
-        what = self._what(call, place).partition(call.request.id.encode())
-        asking, answered = self._who(call, call.decision, True) + what[0], self._who(call, None, True) + what[0]
-        return Repeated(asking, answered, what[2], b',"response":{%b}' % self._answer(call, response, None, place))
+        what = self._what(call, place).partition(call.request.id.encode())[2]
+        answer = b',"response":{%b}' % self._answer(call, response, None, place)
+        return Repeated(self._who(call, call.decision, True), self._who(call, None, True), what, answer)
 
     def _data(self, request: Request, clear: frozenset[str], ungranted: bool) -> bytes:
         """The members of the body, or the parameters of the query. Of a long body that nobody granted, one HMAC of its text."""
@@ -294,11 +295,6 @@ class Formatter:
             place = _Place(mount, _mount(mount), frozenset(mount.config.audit_non_hmac_request_keys), clear, (self._device, clear))
             self._places[mount.uuid] = place
         return place
-
-
-def peer_text(peer: Peer) -> bytes:
-    """The members that say where a request came from."""
-    return b',"remote_address":%b,"remote_port":%d' % (name_text(peer.address), peer.port)
 
 
 def timestamp(now: int, second: int, prefix: bytes) -> tuple[bytes, int, bytes]:
