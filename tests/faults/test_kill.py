@@ -193,6 +193,11 @@ def test_no_acknowledged_write_is_lost_in_30_kills(tmp_path: Path) -> None:
         assert tally.usual_start <= READY_SECONDS
 
 
+def test_no_acknowledged_write_of_several_workers_is_lost(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=2) as (server, _):
+        examine(server, rounds(server, 8, seed=4), least=100)
+
+
 @pytest.mark.long
 def test_no_acknowledged_write_is_lost_in_300_kills(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, _):
