@@ -424,3 +424,12 @@ def test_direct_mode_needs_a_nonce_of_the_client(provider: Provider) -> None:
     role(room, callback_mode="direct")
     with pytest.raises(InvalidRequest, match="missing client_nonce"):
         begin(room, nonce="", uri=HERE)
+
+
+def test_in_direct_mode_a_client_need_not_know_where_the_server_is(provider: Provider) -> None:
+    room = fresh(provider)
+    role(room, callback_mode="direct", allowed_redirect_uris=HERE)
+    url = begin(room, uri="http://localhost:4711/oidc/callback")["auth_url"]
+    assert dict(parse_qsl(urlsplit(url).query))["redirect_uri"] == HERE
+    role(room, callback_mode="client", allowed_redirect_uris=HERE)
+    assert begin(room, uri="http://localhost:4711/oidc/callback") == {"auth_url": ""}, "the control"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from subprocess import PIPE
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.request import urlopen
 
 import hvac
 import pytest
 from hvac import exceptions
 
-from tests.conformance.server import Running
+from tests.conformance.server import Running, free_port
 from tests.support.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, fetch, oidc_provider
 from tests.support.tokens import pem, rsa_key, signed
 
@@ -178,3 +182,34 @@ def test_a_browser_that_is_led_to_the_server_sees_a_page(server: Running, client
     status, _, body = fetch(here, ca_pem, {"state": begun["state"], "user_code": begun["user_code"]})
     assert status == 200 and b"Signed in" in body
     assert client.write(poll, state=begun["state"], client_nonce="abc")["auth"]["client_token"]
+
+
+@pytest.mark.parametrize("way", ["query", "form_post", "direct"])
+def test_the_command_line_logs_in_in_a_browser(server: Running, client: hvac.Client, browsers: str, provider: Provider, way: str) -> None:
+    port = free_port()
+    listening = f"http://localhost:{port}/oidc/callback"
+    here = f"{server.address.replace('127.0.0.1', 'localhost')}/v1/auth/{browsers}/oidc/callback"
+    provider.redirect_uris = [REDIRECT, listening, here]
+    if way == "direct":
+        client.write(f"auth/{browsers}/role/people", callback_mode="direct", poll_interval=1, allowed_redirect_uris=here)
+    config = {**client.auth.oidc.read_config(path=browsers)["data"], "oidc_response_mode": "form_post" if way == "form_post" else "query"}
+    client.write_data(f"auth/{browsers}/config", data=config)
+    words = ["login", "-method=oidc", f"-path={browsers}", "-token-only", f"port={port}", "skip_browser=true"]
+    environment = {name: value for name, value in server.environment().items() if name != "VAULT_TOKEN"}
+    with subprocess.Popen([sys.executable, "-m", "strongroom", *words], env=environment, stdout=PIPE, stderr=PIPE, text=True) as command:
+        assert command.stderr is not None and server.ca is not None
+        said = ""
+        while (way == "direct" and "code there: " not in said) or "/authorize?" not in said:
+            said += command.stderr.readline()
+        sent = provider.browse(next(word for word in said.split() if "/authorize?" in word))
+        if way == "direct":
+            code = said.rpartition("code there: ")[2].strip()
+            assert fetch(f"{here}?{urlencode(sent)}", server.ca.read_text())[0] == 200
+            assert fetch(here, server.ca.read_text(), {"state": sent["state"], "user_code": code})[0] == 200
+        else:
+            urlopen(
+                listening if way == "form_post" else f"{listening}?{urlencode(sent)}",
+                urlencode(sent).encode() if way == "form_post" else None,
+            )
+        token = command.communicate(timeout=30)[0].strip()
+    assert server.client(token).auth.token.lookup_self()["data"]["policies"] == ["default", "reader"]

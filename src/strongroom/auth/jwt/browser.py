@@ -114,12 +114,13 @@ class Browser(Login):
         role = self.known(name)
         if role.callback_mode == "direct" and not body.client_nonce:
             raise InvalidRequest("missing client_nonce")
-        if role.role_type != "oidc" or not redirects.allows(role.allowed_redirect_uris, body.redirect_uri):
+        redirect_uri = _redirect_uri(role, body.redirect_uri)
+        if role.role_type != "oidc" or not redirects.allows(role.allowed_redirect_uris, redirect_uri):
             return Response(data={"auth_url": ""})
         provider, states = self._provider(config), self._states
-        flow = states.begin(name, body.redirect_uri, body.client_nonce, self.call.transaction.now)
+        flow = states.begin(name, redirect_uri, body.client_nonce, self.call.transaction.now)
         state = states.text(flow)
-        url = provider.authorization_url(role, body.redirect_uri, state, states.nonce(flow), states.verifier(flow))
+        url = provider.authorization_url(role, redirect_uri, state, states.nonce(flow), states.verifier(flow))
         if role.callback_mode != "direct":
             return Response(data={"auth_url": url})
         interval = str(role.poll_interval or POLL_INTERVAL)
@@ -260,6 +261,12 @@ class Browser(Login):
         """`forget` removes a login whose state is over."""
         if job == "forget":
             self.store.delete(decoder(FlowJob).decode(payload).row)
+
+
+def _redirect_uri(role: Role, sent: str) -> str:
+    """Where the provider leads back to. In direct mode that is this server, whose address a client need not know."""
+    only = role.allowed_redirect_uris[0] if len(role.allowed_redirect_uris) == 1 else sent
+    return only if role.callback_mode == "direct" else sent
 
 
 def _page(step: Callable[[], bool], state: str = "") -> Response:
