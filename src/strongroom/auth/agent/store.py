@@ -157,9 +157,12 @@ class Store(Engine):
 
     def remove_agent(self, name: str, agent: Agent) -> None:
         """Remove an agent; its tokens end."""
+        self._forget_agent(name, agent)
+        end_logins(self.call.transaction, self.mount, f"agent/{name}")
+
+    def _forget_agent(self, name: str, agent: Agent) -> None:
         for row in (f"agent/{name}", f"uses/{name}", f"member/{agent.role_key.hex()}/{name}", self._key_row(agent.key)):
             self.store.delete(row)
-        end_logins(self.call.transaction, self.mount, f"agent/{name}")
 
     def _key_row(self, key: bytes) -> bytes:
         return b"k" + self._hash(b"key " + key)
@@ -187,7 +190,7 @@ class Store(Engine):
         for name in names:
             agent = self.agent(name)
             if agent is not None and agent.role_key.hex() == key:
-                self.remove_agent(name, agent)
+                self._forget_agent(name, agent)  # its tokens ended with the role
             self.store.delete(f"member/{key}/{name}")
         ids = self.store.list(f"token/{key}", limit=PAGE)
         for token_id in ids:
