@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 from strongroom.barrier.barrier import Written
 from strongroom.core.core import Core
@@ -21,7 +22,7 @@ from strongroom.core.takeback import Unsaid, issues, take_back
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import AuditFailed, InternalError, OutcomeUnknown, StorageUnusable, StrongroomError
-from strongroom.storage.api import Group
+from strongroom.storage.api import Group, RemoteGroup
 
 
 class GroupRun:
@@ -39,6 +40,7 @@ class GroupRun:
         self._lost = core.audit.lost
         self._written = Written({}, {})
         self._old: dict[bytes, bytes] = {}
+        self._unread: StrongroomError | None = None
         core.committed.begun(group)
 
     @property
@@ -50,8 +52,6 @@ class GroupRun:
         """Run a work as the next of the group; a Rerun is returned, and the work is then not part of it."""
         try:
             staged = work.run(self.core, self.staged)
-            if not self.core.storage.local:
-                self._read_replaced(staged)
             if work.fault is not None:
                 self._report(work.fault, work.call)
             if work.recorded and work.call is not None:
@@ -66,14 +66,30 @@ class GroupRun:
         self.works.append(work)
         return None
 
-    def _read_replaced(self, staged: Staged) -> None:
-        """On a store on another machine what a call replaces is read while the call can still wait for it. Raises Missing."""
-        replaced = [key for key in staged if key not in staged.fresh and key not in self.staged]
-        self._old.update(self.core.committed.old_records(replaced))
+    def lacking(self) -> list[bytes]:
+        """Rows to be replaced that `read` has to bring before `apply`: on a store on another machine those that no call has read."""
+        if self.core.storage.local:
+            return []
+        rows = self.core.committed.cache.rows
+        replaced = {key: rows.get(key) for key in self.staged if key not in self.staged.fresh}
+        self._old = {key: entry.record for key, entry in replaced.items() if entry is not None and entry.record is not None}
+        return [key for key, entry in replaced.items() if entry is None]
+
+    def read(self, keys: list[bytes]) -> None:
+        """Read rows under the lock; on the committing thread. What goes wrong fails `apply`."""
+        try:
+            self._old.update(cast("RemoteGroup", self.group).more(keys))
+        except StrongroomError as error:
+            self._unread = error
+        except BaseException as error:  # noqa: BLE001  a driver's bug must not end the thread
+            self._report(error, None)
+            self._unread = StorageUnusable("what is replaced could not be read; the server's log says why")
 
     def apply(self) -> bool:
         """Write the request lines, then the rows. False when nothing is to be committed: there is nothing, or it failed."""
         try:
+            if self._unread is not None:
+                raise self._unread
             self.core.audit.flush(self._lost)
             return self._write()
         except StrongroomError as error:
@@ -251,6 +267,8 @@ def _commit_alone(core: Core, work: Work, report: Reported) -> Rerun | None:
     try:
         run = GroupRun(core, group, report)
         rerun = run.admit(work)
+        if lacking := run.lacking():
+            run.read(lacking)
         wrote = run.apply()
     except BaseException:
         group.abandon()

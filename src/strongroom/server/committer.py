@@ -273,6 +273,17 @@ class Committer:
             if queue and self._loop.time() > until:
                 self._loop.call_soon(self._admit, run)
                 return
+        if lacking := run.lacking():
+            self._orders.put(lambda: self._read(run, lacking))
+        else:
+            self._apply(run)
+
+    def _read(self, run: GroupRun, lacking: list[bytes]) -> None:
+        """On the committing thread: what the group replaces and nobody has read."""
+        run.read(lacking)
+        self._loop.call_soon_threadsafe(self._apply, run)
+
+    def _apply(self, run: GroupRun) -> None:
         wrote = run.apply()
         self._orders.put(lambda: self._commit(run, wrote))
 

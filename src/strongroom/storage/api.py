@@ -164,6 +164,10 @@ class RemoteGroup(Group, Protocol):
     fetched: Fetched
     """What was asked for in `begin_with`, read under the lock."""
 
+    def more(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Further rows, in a round trip of their own."""
+        ...
+
 
 class RemoteStorage(Storage, Protocol):
     """A store on another machine: what is read costs a round trip, so much is asked for at once."""

@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -50,6 +50,15 @@ class PostgresGroup:
         self._need_open()
         self._staged.update(puts)
         self._staged.update(dict.fromkeys(deletes))
+
+    def more(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        self._need_open()
+        try:
+            return dict(self._link.ask(schema.ROWS, [list(keys)]).fetchall())
+        except psycopg.Error as error:
+            self._open = False
+            self._store.release(failed=True)
+            raise unusable("read", error) from None
 
     def raise_min_epoch(self, epoch: int) -> None:
         self._need_open()

@@ -44,6 +44,7 @@ UNION ALL SELECT {CHANGE}, gsn, 0, ''::bytea, keys FROM (SELECT gsn, keys FROM s
 UNION ALL SELECT {ROW}, 0, 0, key, value FROM strongroom_entries WHERE key = ANY (%(keys)s::bytea[])"""
 """Feed and rows in one statement, which is one snapshot and one round trip."""
 
+ROWS = "SELECT key, value FROM strongroom_entries WHERE key = ANY (%s::bytea[])"
 PAGE = "SELECT key FROM strongroom_entries WHERE key >= %s AND key < %s ORDER BY key LIMIT %s"
 SCAN = "SELECT key, value FROM strongroom_entries WHERE key >= %s AND key < %s ORDER BY key LIMIT %s"
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
