@@ -10,6 +10,7 @@ from typing import Any
 import hvac
 import pytest
 from hvac.api.auth_methods.approle import AppRole
+from hvac.api.auth_methods.aws import Aws
 from hvac.api.auth_methods.azure import Azure
 from hvac.api.auth_methods.cert import Cert
 from hvac.api.auth_methods.gcp import Gcp
@@ -41,6 +42,7 @@ RECEIVERS: dict[str, type] = {
     "ldap": Ldap,
     "identity": Identity,
     "kubernetes": Kubernetes,
+    "aws": Aws,
     "github": Github,
     "okta": Okta,
     "jwt": JWT,

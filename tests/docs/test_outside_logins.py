@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.conftest import configured, open_up
 from tests.docs.pages import DOCS, script
 from tests.docs.test_examples import run
-from tests.support import github_api, kubernetes_api, okta_api
+from tests.support import aws_api, github_api, kubernetes_api, okta_api
 from tests.support.elsewhere import Elsewhere, elsewhere
 from tests.support.freeradius import PROGRAM, freeradius
 from tests.support.slapd import MOUNT_PASSWORD, needs_slapd, running_slapd
@@ -73,3 +73,11 @@ def test_a_person_logs_in_with_what_a_directory_knows(tmp_path: Path) -> None:
         server.client().sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
         own = {name: value for name, value in server.environment().items() if name.startswith("VAULT_")}
         run(script(DOCS / "ldap.md"), tmp_path, own | {"LDAP_URL": slapd.tls_url})
+
+
+def test_a_job_logs_in_with_its_iam_role(tmp_path: Path) -> None:
+    with closing(aws_api.Aws(tmp_path / "aws")) as api:
+        (tmp_path / "secret-key").write_text(aws_api.SERVER.secret)
+        (tmp_path / "job-secret-key").write_text(aws_api.DEPLOY.secret)
+        job = {"JOB_ACCESS_KEY_ID": "ASIADEPLOY", "JOB_SESSION_TOKEN": aws_api.DEPLOY.session_token}
+        paste("aws.md", api, tmp_path, STS_ENDPOINT=api.url, IAM_ENDPOINT=api.url, AWS_ACCESS_KEY_ID="AKIASERVER", **job)
