@@ -2,7 +2,8 @@
 
 Rules of this file:
 - It keeps to the standard and refuses what it forbids: unknown clients and redirect URIs, a code a second time, a PKCE verifier that does
-  not fit, another redirect URI at the exchange. What a test wants wrong it changes in `claims`, `description` or `instead`.
+  not fit, another redirect URI at the exchange. What a test wants wrong it changes in `claims`, `description` or
+  `instead`; `before` is called before each answer.
 - Tokens are signed by joserfc, which the server under test does not use.
 """
 
@@ -15,7 +16,7 @@ import json
 import secrets
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Provider:
         self.redirect_uris: list[str] = []
         self.asked: list[Asked] = []
         self.instead: dict[str, Answered] = {}
+        self.before: Callable[[], object] | None = None
         self.refuses = ""
         self._codes: dict[str, Mapping[str, str]] = {}
         self._access: set[str] = set()
@@ -64,6 +66,8 @@ class Provider:
     def answer(self, asked: Asked) -> Answered:
         """What the provider says to a request."""
         self.asked.append(asked)
+        if self.before is not None:
+            self.before()
         if asked.path in self.instead:
             return self.instead[asked.path]
         endpoints = {

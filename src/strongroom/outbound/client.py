@@ -43,6 +43,7 @@ class Outbound:
         self._dialer = dialer or Dialer()
         self._roots = roots
         self._confined = confined
+        self._narrow: Outbound | None = None
 
     def request(
         self,
@@ -91,8 +92,10 @@ class Outbound:
         return self._dialer.addresses(_host(host), self._reach(reach), timeout)
 
     def confined(self) -> Outbound:
-        """The same for a mount whose administrator is a tenant."""
-        return Outbound(self._dialer, roots=self._roots, confined=True)
+        """The same for a mount whose administrator is a tenant; always the same object, since answers are kept by it (issuers.py)."""
+        if self._narrow is None:
+            self._narrow = Outbound(self._dialer, roots=self._roots, confined=True)
+        return self._narrow
 
     def _reach(self, asked: Reach) -> Reach:
         return Reach.PUBLIC if self._confined else asked

@@ -5,7 +5,7 @@ Rules of this file:
 - Kept things are good for `FRESH`. A token that the kept keys do not verify has them fetched anew, since issuers rotate without notice;
   but never within `PAUSE` of the last fetch, so strangers with made-up key ids cause two requests a minute and not one each.
 - A fetch that failed is not tried again for `RETRY`: while an issuer is down, its logins fail at once and take no threads.
-- One fetch at a time for one address; who comes meanwhile waits for it and shares what it brings.
+- One fetch at a time for one address. Who needs what it will bring waits for it, a few at most; who is served by what is kept does not.
 - An issuer's description may name addresses on its own host as far as the configuration reached, and public ones elsewhere: whoever runs
   the issuer does not thereby reach into this network.
 """
@@ -33,6 +33,8 @@ FRESH: Final = 3_600.0
 """Seconds. A key that an issuer withdrew is trusted for that long at most; issuers ask for between minutes and a day."""
 PAUSE: Final = 30.0
 RETRY: Final = 5.0
+MAX_WAITING: Final = 8
+"""Tokens that wait for one address's new keys. More of them are refused at once: strangers' tokens wait, too, and threads are few."""
 MAX_KEPT: Final = 1_000
 """Addresses whose answers are kept: one or two a mount."""
 MAX_DOCUMENT: Final = 256 * 1024
@@ -120,29 +122,45 @@ class _Kept(Generic[T]):
     def __init__(self, outbound: Outbound, source: Source, read: Callable[[Answer], T]) -> None:
         self._outbound, self._source, self._read = outbound, source, read
         self._lock = Lock()
+        self._waiting = 0
         self._value: T | None = None
         self._error: OutboundError | None = None
         self._brought = self._asked = float("-inf")
 
     def get(self, now: float) -> T:
         """What is published, at most FRESH old. Raises OutboundError."""
+        kept = self._fresh(now)
+        if kept is not None:  # without the lock: a fetch that hangs keeps nobody waiting who can do without it
+            return kept
         with self._lock:
-            if self._value is not None and now - self._brought < FRESH:
-                return self._value
+            kept = self._fresh(now)
+            if kept is not None:
+                return kept
             if self._error is not None and now - self._asked < RETRY:
                 raise self._error.with_traceback(None)
             return self._fetch(now)
 
+    def _fresh(self, now: float) -> T | None:
+        return self._value if now - self._brought < FRESH else None
+
     def renew(self, now: float) -> bool:
         """Ask again, unless that was just done; whether there is something new. What is kept stays where the issuer fails to answer."""
-        with self._lock:
-            if now - self._asked < PAUSE:
-                return False
-            try:
+        if (now - self._asked < PAUSE and not self._lock.locked()) or self._waiting >= MAX_WAITING:
+            return False
+        before = self._brought
+        self._waiting += 1
+        try:
+            with self._lock:
+                if self._brought != before:
+                    return True
+                if now - self._asked < PAUSE:
+                    return False
                 self._fetch(now)
-            except OutboundError:
-                return False
-            return True
+                return True
+        except OutboundError:
+            return False
+        finally:
+            self._waiting -= 1
 
     def _fetch(self, now: float) -> T:
         source, self._asked = self._source, now

@@ -12,6 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -141,6 +142,7 @@ def _check_source(body: ConfigBody, *, has_secret: bool) -> None:
     static_keys(body.jwt_validation_pubkeys)
 
 
+@lru_cache(maxsize=64)
 def static_keys(texts: tuple[str, ...]) -> tuple[Key, ...]:
     """The keys that are written down. Raises InvalidRequest."""
     if len(texts) > MAX_KEYS or any(len(text) > MAX_PEM for text in texts):
