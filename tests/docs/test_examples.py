@@ -154,7 +154,7 @@ def test_a_restored_backup_stays_sealed_until_its_holders_accept_it(tmp_path: Pa
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A directory near the root: a socket's path has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # noqa: S108  made here, for us alone
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         yield Path(name)
 
 
