@@ -17,6 +17,7 @@ from strongroom.auth.agent import challenges, keys, login, proofs
 from strongroom.auth.agent import store as rows
 from strongroom.auth.agent.challenges import BadChallenge, message, new_challenge, open_challenge, token_id
 from strongroom.auth.agent.keys import KINDS, SMALL_ORDER, verify
+from strongroom.auth.agent.model import agent_name
 from strongroom.client import agent_key
 from strongroom.client.agent_key import AgentKey, new_key
 from strongroom.core.request import Operation, Peer
@@ -85,6 +86,27 @@ def test_a_role_that_cannot_be_right_is_not_stored(room: Strongroom, fields: dic
         room.write(AGENT + "role/wrong", fields)
     with pytest.raises(NotFound):
         room.read(AGENT + "role/wrong")
+
+
+@pytest.mark.parametrize("name", ["root", "Root", " root", "root\t", "ＲＯＯＴ", "ro\u00adot", "a,Root", "response-wrapping"])
+@pytest.mark.parametrize("field", ["token_policies", "policies"])
+def test_no_role_gets_root_or_what_resembles_it(room: Strongroom, name: str, field: str) -> None:
+    before = room.json(room.read(ROLE))
+    for value in (name, [name]):
+        with pytest.raises(InvalidRequest):
+            room.write(ROLE, {field: value})
+    assert room.json(room.read(ROLE)) == before
+
+
+@settings(max_examples=300)
+@given(st.text(st.characters(max_codepoint=127) | st.characters(), max_size=140) | st.from_regex(r"[A-Za-z0-9._-]{1,130}", fullmatch=True))
+def test_an_agents_name_has_one_form(given_name: str) -> None:
+    try:
+        name = agent_name(given_name)
+    except InvalidRequest:
+        return
+    assert agent_name(name) == name == name.lower()
+    assert name.isascii() and 1 <= len(name) <= 128 and "/" not in name
 
 
 # -- enrolment ------------------------------------------------------------------------------------------------------
