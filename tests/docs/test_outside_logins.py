@@ -77,7 +77,7 @@ def test_a_person_logs_in_with_what_a_directory_knows(tmp_path: Path) -> None:
 
 def test_a_job_logs_in_with_its_iam_role(tmp_path: Path) -> None:
     with closing(aws_api.Aws(tmp_path / "aws")) as api:
-        (tmp_path / "secret-key").write_text(aws_api.SERVER.secret)
-        (tmp_path / "job-secret-key").write_text(aws_api.DEPLOY.secret)
-        job = {"JOB_ACCESS_KEY_ID": "ASIADEPLOY", "JOB_SESSION_TOKEN": aws_api.DEPLOY.session_token}
-        paste("aws.md", api, tmp_path, STS_ENDPOINT=api.url, IAM_ENDPOINT=api.url, AWS_ACCESS_KEY_ID="AKIASERVER", **job)
+        (tmp_path / "asking-secret-key").write_text(aws_api.SERVER.secret)
+        deploy = aws_api.DEPLOY
+        job = {"AWS_ACCESS_KEY_ID": "ASIADEPLOY", "AWS_SECRET_ACCESS_KEY": deploy.secret, "AWS_SESSION_TOKEN": deploy.session_token}
+        paste("aws.md", api, tmp_path, STS_ENDPOINT=api.url, IAM_ENDPOINT=api.url, ASKING_KEY_ID="AKIASERVER", **job)
