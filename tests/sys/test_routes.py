@@ -33,7 +33,7 @@ OPEN: dict[str, tuple[str, ...]] = {
         r"(rekey|rekey-recovery-key|generate-root)/.*",  # only where a listener opens them
     ),
     "auth/agent": (r"login|challenge|enrol", r"agents/\{name\}/rotate"),  # each but the challenge proves a key or an enrolment token
-    "auth": (r"login(/.*)?", r"(oidc|webauthn)/(auth_url|callback|poll|login)(/.*)?"),
+    "auth": (r"(cel/)?login(/.*)?", r"(oidc|webauthn)/(auth_url|callback|poll|login)(/.*)?"),
 }
 """The reviewed list of routes that are declared public, by family and where there is one kind by kind. A new kind is added by review."""
 
