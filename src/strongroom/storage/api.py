@@ -169,8 +169,32 @@ class RemoteGroup(Group, Protocol):
         ...
 
 
+class Node(NamedTuple):
+    """A server that uses the store; nothing is decided by this. Times in seconds since 1970, on the store's clock."""
+
+    id: str
+    name: str
+    address: str
+    version: str
+    sealed: bool
+    started: float = 0.0
+    seen: float = 0.0
+
+
 class RemoteStorage(Storage, Protocol):
     """A store on another machine: what is read costs a round trip, so much is asked for at once."""
+
+    def check(self) -> list[str]:
+        """Look, once, what of the store is worth changing. Raises StorageUnusable, and StorageUnsafe where it must not be used."""
+        ...
+
+    def beat(self, node: Node, *, first: bool) -> list[Node]:
+        """Say that a node lives, `first` after its start; all nodes that were heard of lately, the oldest first."""
+        ...
+
+    def leave(self, node_id: str) -> None:
+        """A node ends."""
+        ...
 
     def fetch(self, since: int, wanted: Wanted) -> Fetched:
         """What was committed after gsn `since` by anybody, and what is wanted, as of one instant after this call began."""

@@ -11,12 +11,14 @@ import os
 import threading
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from strongroom.errors import StorageUnusable
 from strongroom.storage import walk
 from strongroom.storage.api import INDEX_KEY, Child, Feed
+from strongroom.storage.whole import Rows
 
 CHANGES_KEPT = 4_096
 MANY = 32
@@ -85,6 +87,24 @@ class MemoryStorage:
             self._turn.release()
             raise
 
+    @contextmanager
+    def instant(self) -> Iterator[MemoryInstant]:
+        """See `storage.whole.Whole`; the rows are the same objects, only their list is copied."""
+        self._need_open()
+        with self._state:
+            taken = MemoryInstant(self._gsn, self._min_epoch, self._keys.copy(), self._rows.copy())
+        yield taken
+
+    def replace(self, pages: Iterable[Rows], gsn: int, min_epoch: int) -> None:
+        """See `storage.whole.Whole`."""
+        with self._turn:
+            self._need_open()
+            rows = dict(row for page in pages for row in page)
+            with self._state:
+                self._rows, self._keys = rows, sorted(rows)
+                self._gsn, self._min_epoch = gsn, min_epoch
+                self._changes.clear()
+
     def close(self) -> None:
         self._closed = True
 
@@ -125,6 +145,18 @@ class MemoryStorage:
             return
         for key in fresh:
             insort(self._keys, key)
+
+
+class MemoryInstant:
+    """See `storage.whole.Instant`."""
+
+    def __init__(self, gsn: int, min_epoch: int, keys: list[bytes], rows: dict[bytes, bytes]) -> None:
+        self.gsn, self.min_epoch = gsn, min_epoch
+        self._keys, self._rows = keys, rows
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> Rows:
+        first, end = bisect_left(self._keys, start), bisect_left(self._keys, stop)
+        return [(key, self._rows[key]) for key in self._keys[first : end if limit < 0 else min(end, first + limit)]]
 
 
 class MemoryGroup:

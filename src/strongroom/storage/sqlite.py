@@ -15,7 +15,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
@@ -28,6 +28,7 @@ from strongroom.storage.api import INDEX_KEY, Child, Feed
 from strongroom.storage.database import SETTINGS, integrity, open_database, unusable
 from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock
 from strongroom.storage.newest import Newest
+from strongroom.storage.whole import Rows
 
 CHECKPOINT_PAGES = 12_000
 """Log pages (48 MiB) before they are copied into the database: a page that many groups changed is copied once."""
@@ -92,13 +93,24 @@ class SqliteStorage:
 
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         try:
-            rows = statements.read_rows(self._readers.cursor.execute(statements.SCAN, (start, stop, limit)))
-            keys = [row[0] for row in rows]
-            if keys != sorted(keys) or (keys and keys[0] < start):
-                raise ValueError("rows are out of order")  # a caller who goes on from the last key would never end
-            return rows
+            return statements.scan(self._readers.cursor, start, stop, limit)
         except statements.UNREADABLE as error:
             raise unusable("read", error) from error
+
+    @contextlib.contextmanager
+    def instant(self) -> Iterator[SqliteInstant]:
+        """See `storage.whole.Whole`; on a connection of its own, whose transaction is the instant."""
+        if isinstance(self._readers, _Refusal):
+            self._readers.refuse()
+        connection = self._open_reader()
+        try:
+            yield SqliteInstant(connection.cursor())
+        finally:
+            connection.close(True)
+
+    def replace(self, pages: Iterable[Rows], gsn: int, min_epoch: int) -> None:
+        """See `storage.whole.Whole`."""
+        self.begin(0, ()).replace(pages, gsn, min_epoch)
 
     def changed(self, since: int) -> Feed:
         try:
@@ -286,6 +298,27 @@ class SqliteGroup:
         self._open = False
         self._store._release()
 
+    def replace(self, pages: Iterable[Rows], gsn: int, min_epoch: int) -> None:
+        """Put these rows in the place of all others, and commit."""
+        try:
+            for statement in statements.EMPTY:
+                self._cursor.execute(statement)
+            for page in pages:
+                self._cursor.executemany(statements.PUT, page)
+            self._cursor.execute(statements.BECOME, (gsn, min_epoch))
+            if self._store.newest is not None:
+                self._store.newest.moves(self.feed.gsn)
+            self._cursor.execute("COMMIT")
+        except apsw.Error as error:
+            raise self._fail(error) from error
+        except BaseException:
+            self.abandon()
+            raise
+        if self._store.newest is not None:
+            self._store.newest.stands(gsn)
+        self._open = False
+        self._store._release()
+
     def abandon(self) -> None:
         """Undo everything; a group that already ended is left as it is, so this suits a `finally`."""
         if not self._open:
@@ -304,6 +337,24 @@ class SqliteGroup:
     def _fail(self, error: apsw.Error) -> StorageUnusable:
         self._open = False
         return self._store._fail("written", error)
+
+
+class SqliteInstant:
+    """See `storage.whole.Instant`."""
+
+    def __init__(self, cursor: apsw.Cursor) -> None:
+        self._cursor = cursor
+        try:
+            cursor.execute("BEGIN")
+            self.gsn, self.min_epoch = statements.read_newest(cursor)  # the first read, which fixes the instant
+        except statements.UNREADABLE as error:
+            raise unusable("read", error) from error
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> Rows:
+        try:
+            return statements.scan(self._cursor, start, stop, limit)
+        except statements.UNREADABLE as error:
+            raise unusable("read", error) from error
 
 
 class _Readers(threading.local):

@@ -35,6 +35,9 @@ RECORD = "INSERT INTO changes VALUES (?, ?, ?, ?)"
 ADVANCE = "UPDATE store SET gsn = ? WHERE only = 1"
 PRUNE = """DELETE FROM changes WHERE gsn IN (SELECT gsn FROM changes ORDER BY gsn LIMIT 256) AND (gsn <= ? OR at < ?)"""
 
+EMPTY = ("DELETE FROM entries", "DELETE FROM changes")
+BECOME = "UPDATE store SET gsn = ?, min_epoch = ? WHERE only = 1"
+
 UNREADABLE = (apsw.Error, ValueError, TypeError)
 """What a damaged file can make of a read: the driver's errors, or text and numbers where bytes belong."""
 
@@ -62,6 +65,23 @@ def read_rows(cursor: apsw.Cursor) -> list[tuple[bytes, bytes]]:
     if any(value is None for _, value in rows):
         raise ValueError("a row has lost its value")
     return rows
+
+
+def scan(cursor: apsw.Cursor, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    """Rows with start ≤ key < stop. A damaged file may bring them out of order, and whoever goes on from the last key would never end."""
+    rows = read_rows(cursor.execute(SCAN, (start, stop, limit)))
+    keys = [row[0] for row in rows]
+    if keys != sorted(keys) or (keys and keys[0] < start):
+        raise ValueError("rows are out of order")
+    return rows
+
+
+def read_newest(cursor: apsw.Cursor) -> tuple[int, int]:
+    """The newest gsn and min_epoch."""
+    found = cursor.execute(NEWEST).get
+    if not isinstance(found, tuple) or not all(isinstance(number, int) for number in found):
+        raise ValueError("the row that counts the commits is damaged")
+    return cast("tuple[int, int]", found)
 
 
 def read_feed(cursor: apsw.Cursor, since: int) -> tuple[Feed, int]:

@@ -17,7 +17,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from strongroom.errors import ConfigError, StorageUnusable
+from strongroom.errors import ConfigError, StorageUnsafe, StorageUnusable
 from strongroom.storage.postgres import schema
 
 T = TypeVar("T")
@@ -72,12 +72,13 @@ RELATIONS = """SELECT relname, relpersistence = 'p', relrowsecurity,
 
 
 class Link(psycopg.Connection[TupleRow]):
-    """A connection whose every wait ends. `warned`: the server said something beside its answers."""
+    """A connection whose every wait ends, after `patience` seconds. `warned`: the server said something beside its answers."""
 
     warned = False
+    patience = WAIT_SECONDS
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        return super().wait(gen, interval=interval, timeout=WAIT_SECONDS if timeout is None else min(timeout, WAIT_SECONDS))
+        return super().wait(gen, interval=interval, timeout=self.patience if timeout is None else min(timeout, self.patience))
 
     def ask(self, statement: str, parameters: Any = None) -> psycopg.Cursor[TupleRow]:
         """Run a statement of ours, prepared once per connection."""
@@ -113,7 +114,7 @@ def unusable(doing: str, error: psycopg.Error) -> StorageUnusable:
 
 
 def connect(url: str) -> tuple[Link, Server]:
-    """A connection to a server that may be used, with our tables in it. Raises StorageUnusable, and UnsafeServer where it may not."""
+    """A connection to a server that may be used, with our tables in it. Raises StorageUnusable, and StorageUnsafe where it may not."""
     try:
         link = Link.connect(conninfo(url), autocommit=True)
     except psycopg.Error as error:
@@ -132,18 +133,14 @@ def connect(url: str) -> tuple[Link, Server]:
     return link, server
 
 
-class UnsafeServer(StorageUnusable):
-    """The database is set up so that answers could be lost or rows damaged; it is not used until that is changed."""
-
-
 def _examined(link: Link) -> Server:
     recovering, pid, version, timeline = _one(link.execute(SERVER).fetchone())
     if version < OLDEST:
-        raise UnsafeServer(f"the database is PostgreSQL {version // 10_000}; strongroom needs 14 or newer")
+        raise StorageUnsafe(f"the database is PostgreSQL {version // 10_000}; strongroom needs 14 or newer")
     if recovering:
         raise StorageUnusable("the database is a standby in recovery; name the primary too, or have the standby promoted")
     if pid != link.info.backend_pid:
-        raise UnsafeServer(
+        raise StorageUnsafe(
             "a connection pooler stands before the database: transactions of one session could reach several servers; "
             "connect to PostgreSQL itself, through a TCP proxy at most"
         )
@@ -151,7 +148,7 @@ def _examined(link: Link) -> Server:
     found: dict[str, str] = dict(link.execute(SETTINGS, [list(REQUIRED)]).fetchall())
     for name, (allowed, otherwise) in REQUIRED.items():
         if name in found and found[name] not in allowed:
-            raise UnsafeServer(f"the database has {name} = {found[name]}: {otherwise}; set it to {allowed[0]}")
+            raise StorageUnsafe(f"the database has {name} = {found[name]}: {otherwise}; set it to {allowed[0]}")
     return Server(int(timeline, 16), version)
 
 
@@ -175,7 +172,7 @@ def _recognised(link: Link) -> bool:
         return False
     found = _one(link.execute("SELECT format FROM strongroom_store").fetchone())[0]
     if found > schema.FORMAT:
-        raise UnsafeServer(
+        raise StorageUnsafe(
             f"the database is in format {found}, this program reads up to {schema.FORMAT}; nothing was changed",
             "use the newer strongroom that wrote it, or restore an older backup",
         )
@@ -183,11 +180,11 @@ def _recognised(link: Link) -> bool:
 
 
 def _need_relations(link: Link) -> None:
-    """Raises UnsafeServer where tables are not as they were made, or not ours to use."""
+    """Raises StorageUnsafe where tables are not as they were made, or not ours to use."""
     found = {row[0]: row[1:] for row in link.execute(RELATIONS, [list(schema.TABLES)]).fetchall()}
     for table in schema.TABLES:
         if table not in found:
-            raise UnsafeServer(f"the table {table} is missing; restore it from a backup")
+            raise StorageUnsafe(f"the table {table} is missing; restore it from a backup")
         logged, filtered, triggers, public, allowed = found[table]
         for wrong, what in (
             (not logged, "is not logged, so a crash would empty it; ALTER TABLE … SET LOGGED"),
@@ -197,7 +194,7 @@ def _need_relations(link: Link) -> None:
             (not allowed, "cannot be read and written by this role; GRANT SELECT, INSERT, UPDATE, DELETE, or connect as its owner"),
         ):
             if wrong:
-                raise UnsafeServer(f"the table {table} {what}")
+                raise StorageUnsafe(f"the table {table} {what}")
 
 
 ADVICE = """SELECT current_setting('data_checksums') = 'on', current_setting('synchronous_standby_names') <> '',

@@ -14,23 +14,26 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import NamedTuple
 
 import psycopg
 
 from strongroom.errors import StorageUnusable
 from strongroom.storage import walk
-from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Scan, Wanted
+from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node, Scan, Wanted
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.group import PostgresGroup
 from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, unusable
+from strongroom.storage.postgres.whole import PostgresInstant, read_scan, replace
+from strongroom.storage.whole import Rows
 
 OUTCOME_SECONDS = 8.0
 """How long a lost commit is looked for: a standby may be taking over meanwhile."""
 OUTCOME_PAUSE = 0.2
+LIVE_SECONDS = 12.0
+"""A node that was not heard of for so long is not listed."""
 
 
 class Seen(NamedTuple):
@@ -94,7 +97,7 @@ class PostgresStorage:
 
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         with self._read() as link:
-            return _scan(link, Scan(start, stop, limit))
+            return read_scan(link, Scan(start, stop, limit))
 
     def changed(self, since: int) -> Feed:
         with self._read() as link:
@@ -122,6 +125,17 @@ class PostgresStorage:
             raise _behind(seen, answer.feed.gsn)
         self.note(answer.feed.gsn, answer.group_id)
         return answer
+
+    def beat(self, node: Node, *, first: bool) -> list[Node]:
+        with self._read() as link:
+            link.ask(schema.BEAT, {**node._asdict(), "first": first})
+            if first:
+                link.ask(schema.FORGET_NODES)
+            return [Node(*row) for row in link.ask(schema.NODES, [LIVE_SECONDS]).fetchall()]
+
+    def leave(self, node_id: str) -> None:
+        with self._read() as link:
+            link.ask(schema.LEAVE, [node_id])
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -177,6 +191,33 @@ class PostgresStorage:
                 raise failure
             time.sleep(OUTCOME_PAUSE)
 
+    # -- as a whole ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def instant(self) -> Iterator[PostgresInstant]:
+        """See `storage.whole.Whole`."""
+        self._need_open()
+        link = self._connect()
+        try:
+            yield PostgresInstant(link)
+        except psycopg.Error as error:
+            raise unusable("read", error) from None
+        finally:
+            link.close()
+
+    def replace(self, pages: Iterable[Rows], gsn: int, min_epoch: int) -> None:
+        """See `storage.whole.Whole`. Other nodes have seen a newer commit, and refuse this store until they are started anew."""
+        self._need_open()
+        link = self._connect()
+        try:
+            group_id = replace(link, pages, gsn, min_epoch)
+        except psycopg.Error as error:
+            raise unusable("replaced", error) from None
+        finally:
+            link.close()
+        with self._noting:
+            self._seen = self._seen._replace(gsn=gsn, group_id=group_id)
+
     def release(self, *, failed: bool) -> None:
         """A group ended: let the next one begin."""
         if failed:
@@ -186,7 +227,7 @@ class PostgresStorage:
     # -- connections --------------------------------------------------------------------------------------------
 
     def check(self) -> list[str]:
-        """Connect once, at start; returns what is worth changing. Raises UnsafeServer, and StorageUnusable where nobody answers."""
+        """Connect once, at start; returns what is worth changing. Raises StorageUnsafe, and StorageUnusable where nobody answers."""
         with self._read() as link:
             return advice(link)
 
@@ -278,16 +319,8 @@ def _snapshot(link: Link) -> Iterator[None]:
 
 
 def _ranges(link: Link, wanted: Wanted) -> tuple[dict[Scan, list[tuple[bytes, bytes]]], dict[Below, list[Child]]]:
-    scans = {each: _scan(link, each) for each in wanted.ranges if isinstance(each, Scan)}
+    scans = {each: read_scan(link, each) for each in wanted.ranges if isinstance(each, Scan)}
     return scans, {each: _children(link, each) for each in wanted.ranges if isinstance(each, Below)}
-
-
-def _scan(link: Link, scan: Scan) -> list[tuple[bytes, bytes]]:
-    limit = scan.limit if scan.limit >= 0 else None
-    rows = [(row[0], row[1]) for row in link.ask(schema.SCAN, [scan.start, scan.stop, limit]).fetchall()]
-    if any(later[0] <= earlier[0] for earlier, later in pairwise(rows)):
-        raise StorageUnusable("the database returned rows out of order; run 'strongroom operator scrub' and restore from a backup")
-    return rows
 
 
 def _children(link: Link, below: Below) -> list[Child]:
