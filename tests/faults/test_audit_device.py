@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from pathlib import Path
 
 from tests.support import offline
+from tests.support.collector import Collector
 from tests.support.server import serving
 
 TWO = 'audit "file" "main" {{ file_path = "{0}/a/audit.log" }}\naudit "file" "second" {{ file_path = "{0}/b/audit.log" }}'
@@ -55,3 +57,35 @@ def _take_away(directory: Path) -> None:
 def _bring_back(directory: Path) -> None:
     directory.unlink()
     directory.mkdir()
+
+
+def test_a_collector_of_several_workers_gets_every_line_and_may_go_away_for_a_while(tmp_path: Path) -> None:
+    """The socket device alone: while nobody takes lines nothing is answered, and afterwards the streams say what they missed."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    collector = Collector(listening)
+    audit = f'audit "socket" "main" {{ address = "127.0.0.1:{port}" }}'
+    with serving(tmp_path, audit=audit, workers=2) as (server, root):
+        clients = [server.client() for _ in range(10)]
+        for number, client in enumerate(clients):
+            assert client.write(f"secret/data/{number}", {"data": {"text": "content"}}).status == 200
+        for number in range(10):
+            collector.wait(f'"path":"secret/data/{number}"'.encode())
+        assert len(collector.connections) == 2, "one a worker"
+        before = collector.taken
+        collector.stop()
+        assert root.read("secret/data/1").status == 500
+        assert root.write("secret/data/lost", {"data": {}}).status == 500
+        again = Collector(socket.create_server(("127.0.0.1", port)))
+        until = time.monotonic() + 5
+        for client in (root, *clients):
+            while client.read("secret/data/lost").status != 404:  # a device that may block opens behind the scenes
+                assert time.monotonic() < until
+        again.wait(b'"missed":')
+        server.terminate()
+        again.wait(b'"final":true')
+        again.stop()
+        received = tmp_path / "received.log"
+        received.write_bytes(before + again.taken)
+        report = offline.verify(server, received)
+        assert not [finding for finding in report.findings if "changed" in finding.what], offline.texts(report)

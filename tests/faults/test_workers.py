@@ -522,3 +522,26 @@ def test_numbers_of_all_workers_are_summed_and_outlive_them(tmp_path: Path) -> N
         time.sleep(0.3)
         root.close()
         assert taken_in() >= before - 60, "at most a second of the dead worker's is gone"
+
+
+def test_on_standard_output_lines_of_all_workers_are_whole(tmp_path: Path) -> None:
+    audit = 'audit "file" "out" { file_path = "stdout" }'
+    with several(tmp_path, audit=audit) as (server, _):
+        clients = connected(server)
+        writers = [
+            threading.Thread(target=lambda client=client: [client.write("secret/data/x", {"data": wide()}) for _ in range(6)])
+            for client in clients
+        ]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        server.terminate()
+        lines = tmp_path / "lines.log"
+        lines.write_bytes(b"".join(line for line in server.log.read_bytes().splitlines(keepends=True) if line.startswith(b"{")))
+        report = offline.verify(server, lines)
+        assert report.intact and report.streams == 2, offline.texts(report)
+
+
+def wide() -> dict[str, str]:
+    return {f"name-{number}": "x" * 20 for number in range(300)}

@@ -308,3 +308,31 @@ def test_standard_output_takes_lines_and_stays_open() -> None:
     os.write(writer, b"still open")
     os.close(reader)
     os.close(writer)
+
+
+def broken_lines(*, locked: bool) -> int:
+    """Two processes write blocks into one pipe that are larger than what it takes in one piece; how many lines are not whole."""
+    reading, writing = os.pipe()
+    children = []
+    for letter in (b"a", b"b"):
+        pid = os.fork()
+        if pid == 0:
+            sink = Standard(writing)
+            sink.open()
+            if not locked:
+                sink.close()
+            for _ in range(40):
+                sink.write((letter * 50_000 + b"\n") * 3)
+            os._exit(0)
+        children.append(pid)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        lines = pipe.read().splitlines()
+    for pid in children:
+        os.waitpid(pid, 0)
+    return sum(line not in (b"a" * 50_000, b"b" * 50_000) for line in lines)
+
+
+def test_workers_write_whole_lines_to_one_pipe() -> None:
+    assert broken_lines(locked=True) == 0
+    assert broken_lines(locked=False) > 0, "the control"

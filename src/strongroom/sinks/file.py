@@ -12,10 +12,12 @@ Rules of this file:
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 from typing import Final
@@ -101,22 +103,36 @@ class File:
 
 
 class Standard:
-    """Standard output: may be a pipe that nobody reads, so never inline."""
+    """Standard output: may be a pipe that nobody reads, so never inline. All workers share it; a lock keeps their lines whole."""
 
     def __init__(self, descriptor: int = 1) -> None:
         self.place = "stdout"
         self.inline = False
         self._descriptor = descriptor
+        self._lock = -1
 
     def open(self) -> tuple[bytes, bytes]:
+        self.close()
         os.fstat(self._descriptor)
+        with suppress(OSError):  # a socket cannot be opened again; and elsewhere than on Linux there is one worker
+            self._lock = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         return b"", b""
 
     def write(self, block: bytes) -> None:
-        _write_all(self._descriptor, block)
+        if self._lock < 0:
+            _write_all(self._descriptor, block)
+            return
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            _write_all(self._descriptor, block)
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """It is not ours to close."""
+        """Standard output is not ours to close, the lock is."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
 
 class Discard:

@@ -38,7 +38,7 @@ _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 class DeviceBody(msgspec.Struct, frozen=True):
     """What adding a device takes."""
 
-    type: Annotated[str, "kind of the device: file"]
+    type: Annotated[str, "kind of the device; by request only file"]
     description: Annotated[str, "text for people"] = ""
     options: Annotated[Texts, "options of the kind, such as file_path"] = Texts()
     local: Annotated[bool, "kept and shown"] = False

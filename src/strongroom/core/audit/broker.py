@@ -103,7 +103,8 @@ class Broker:
         device.format.headers = self._headers
         entry = device.entry
         try:
-            device.start(Owner(entry.uuid, entry.kind, self._node, self._slot, self._boot), self._time())
+            kind = device.sink.place if device.sink.place == "stdout" else entry.kind  # all workers share it, which no file may be
+            device.start(Owner(entry.uuid, kind, self._node, self._slot, self._boot), self._time())
         except OSError as failure:
             if entry.options.get("skip_test", "").lower() != "true":
                 device.close()

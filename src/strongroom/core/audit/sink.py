@@ -16,6 +16,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, Protocol, TypeVar
 
+from strongroom.errors import InvalidRequest
+
 T = TypeVar("T")
 
 DEADLINE: Final = 2.0
@@ -95,3 +97,12 @@ def _settle(outcome: Future[T], action: Callable[[], T]) -> None:
         outcome.set_exception(error)
     else:
         outcome.set_result(result)
+
+
+def require_declared(kind: str, directory: str) -> None:
+    """Raises InvalidRequest for a device that a request adds: where a server connects to stands in its configuration.
+
+    `directory` is that of devices that are added by request, "" for those of the configuration and in development.
+    """
+    if directory:
+        raise InvalidRequest(f"an audit device of type {kind} stands in the server's configuration; by request only files can be added")

@@ -1,0 +1,100 @@
+"""A collector over HTTP: each block of lines is one POST.
+
+Rules of this file:
+- The collector took the lines if it says 2xx, and only then. Anything else, a redirect too, is a failure of the device.
+- https verifies the collector's certificate, against `ca_file` where it is named; http is for this host only.
+- A credential does not stand in options, which `GET sys/audit` shows: it is read from `bearer_token_file` at each POST, so that it may be
+  replaced under the running server.
+- Each POST is a connection of its own, some milliseconds with TLS: this device is for hundreds of writes a second, not for thousands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from strongroom.core.audit.sink import DEADLINE, Sink, require_declared
+from strongroom.errors import InvalidRequest, StrongroomError
+from strongroom.outbound.addresses import Reach
+from strongroom.outbound.client import Outbound
+from strongroom.outbound.url import parse_url
+
+LINES: Final = "application/x-ndjson"
+ANSWER: Final = 16 << 10
+"""Bytes of an answer; only its status counts."""
+_OWN: Final = frozenset(("authorization", "cookie", "proxy-authorization", "host", "content-length", "content-type", "transfer-encoding"))
+
+
+class Collector:
+    """Lines to a URL."""
+
+    inline = False
+
+    def __init__(self, uri: str, headers: Mapping[str, str], ca_file: str, token_file: str) -> None:
+        self.place = uri
+        self._headers = {**headers, "Content-Type": LINES}
+        self._ca_file, self._token_file = ca_file, token_file
+        self._plain = uri.startswith("http:")
+
+    def open(self) -> tuple[bytes, bytes]:
+        """Nothing stands open between two blocks."""
+        return b"", b""
+
+    def write(self, block: bytes) -> None:
+        try:
+            answer = Outbound().request(
+                "POST",
+                self.place,
+                headers=self._headers | self._credential(),
+                body=block,
+                reach=Reach.CONFIGURED,
+                ca_pem=Path(self._ca_file).read_text() if self._ca_file else "",
+                timeout=DEADLINE,
+                limit=ANSWER,
+                plaintext=self._plain,
+            )
+        except StrongroomError as error:
+            raise OSError("; ".join(error.messages)) from None
+        if not 200 <= answer.status < 300:
+            raise OSError(f"the collector answered {answer.status}")
+
+    def _credential(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {Path(self._token_file).read_text().strip()}"} if self._token_file else {}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def make(options: Mapping[str, str], _slot: int, directory: str) -> Sink:
+    """The sink of `uri`, with `headers` as a JSON object."""
+    require_declared("http", directory)
+    uri = options.get("uri") or options.get("address", "")
+    if not uri:
+        raise InvalidRequest("uri is required: where to POST to")
+    where = parse_url(uri, plaintext=True)
+    if where.scheme != "https" and not _is_here(where.host):
+        raise InvalidRequest("uri begins with https://; http:// is for a collector on this host")
+    return Collector(uri, _headers(options.get("headers", "")), options.get("ca_file", ""), options.get("bearer_token_file", ""))
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _headers(text: str) -> dict[str, str]:
+    """Header names and values; a value may be a list of one, as Vault has it."""
+    try:
+        given = msgspec.json.decode(text, type=dict[str, str | list[str]]) if text else {}
+    except msgspec.MsgspecError:
+        raise InvalidRequest('headers is a JSON object such as {"X-Source": "strongroom"}') from None
+    found = {name: value if isinstance(value, str) else ", ".join(value) for name, value in given.items()}
+    if owned := sorted(name for name in found if name.lower() in _OWN):
+        raise InvalidRequest(f"{', '.join(owned)} cannot be set here; a credential is read from bearer_token_file")
+    return found
