@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.auth.jwt import browser, redirects
+from strongroom.auth.jwt.flows import Finished
 from strongroom.auth.jwt.state import LIFE, Flow, States
 from strongroom.core.request import Operation, Response
 from strongroom.crypto.mac import Mac
@@ -373,10 +375,19 @@ def poll(room: Strongroom, state: str, nonce: str = NONCE) -> str:
     return "" if work.error is None else str(work.error)
 
 
-def typed(room: Strongroom, state: str, code: str) -> int:
-    shown = room.write(CALLBACK, {"state": state, "user_code": code}, token="").bare
+def typed(room: Strongroom, state: str, code: str, ticket: str) -> int:
+    shown = room.write(CALLBACK, {"state": state, "user_code": code, "ticket": ticket}, token="").bare
     assert shown is not None
     return shown.status
+
+
+def led_here(room: Strongroom, sent: dict[str, str]) -> str:
+    """The browser ends at the server: the ticket of the page it gets."""
+    shown = room.read(CALLBACK, sent, token="").bare
+    assert shown is not None and shown.status == 200
+    found = re.search(rb'name="ticket" value="([A-Za-z0-9_-]{43})"', shown.body)
+    assert found is not None
+    return found[1].decode()
 
 
 def test_a_client_that_polls_gets_the_token_once_the_user_typed_its_code(provider: Provider) -> None:
@@ -386,12 +397,47 @@ def test_a_client_that_polls_gets_the_token_once_the_user_typed_its_code(provide
     shown = room.read(CALLBACK, sent, token="").bare
     assert shown is not None and shown.status == 200 and begun["user_code"].encode() not in shown.body
     assert dict(shown.headers)["Content-Security-Policy"].startswith("default-src 'none'")
+    again = room.read(CALLBACK, sent, token="").bare
+    assert again is not None and again.status == 400
+    room, begun, sent = direct(provider)
+    ticket = led_here(room, sent)
     assert poll(room, begun["state"]) == "authorization_pending", "the user's consent at the provider alone gives nobody a token"
-    assert typed(room, begun["state"], begun["user_code"].lower().replace("-", " ")) == 200
+    assert typed(room, begun["state"], begun["user_code"].lower().replace("-", " "), ticket) == 200
     assert poll(room, begun["state"], "another") == "invalid client_nonce"
     assert poll(room, begun["state"]) == ""
     assert poll(room, begun["state"]) == EXPIRED
-    assert typed(room, begun["state"], begun["user_code"]) == 400
+    assert typed(room, begun["state"], begun["user_code"], ticket) == 400
+
+
+def test_another_site_cannot_type_the_code_for_the_user(provider: Provider) -> None:
+    """Who began the login knows state and code; what he cannot read is the page in the victim's browser."""
+    room, begun, sent = direct(provider)
+    other_room_begun = begin(room, uri=HERE)
+    ticket, of_another = led_here(room, sent), led_here(room, provider.browse(other_room_begun["auth_url"]))
+    for forged in ("", "x" * 43, of_another):
+        assert typed(room, begun["state"], begun["user_code"], forged) == 400
+    assert poll(room, begun["state"]) == "authorization_pending"
+    assert typed(room, begun["state"], begun["user_code"], ticket) == 200, "the control, which wrong tickets did not use up"
+
+
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+def test_what_leads_to_this_server_needs_the_users_confirmation(provider: Provider, mode: str) -> None:
+    """With form_post the victim's browser would end the attacker's login here, and the attacker take the token with his own nonce."""
+    room = fresh(provider, oidc_response_mode=mode)
+    spellings = [HERE, f"{HERE}/", f"{HERE}?x=1", HERE.replace("/v1", "/proxied/v1"), HERE.replace("callback", "%63allback")]
+    role(room, allowed_redirect_uris=spellings)
+    for uri in spellings:
+        with pytest.raises(InvalidRequest, match="needs callback_mode=direct"):
+            begin(room, uri=uri)
+    role(room, callback_mode="direct")
+    assert begin(room, uri=HERE)["user_code"]
+
+
+def test_a_role_that_was_direct_meanwhile_does_not_spare_the_confirmation(provider: Provider) -> None:
+    room, begun, sent = direct(provider)
+    led_here(room, sent)
+    role(room, callback_mode="client")
+    assert refused(room, {"state": begun["state"], "code": ""}) == EXPIRED
 
 
 def test_without_a_confirmation_somebody_would_get_the_victims_token(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,8 +448,8 @@ def test_without_a_confirmation_somebody_would_get_the_victims_token(provider: P
     room, begun, sent = direct(provider)
     usual = browser.Browser._provided
 
-    def open_at_once(*arguments: Any) -> browser.Finished:
-        return browser.Finished(usual(*arguments).name, open=True)
+    def open_at_once(*arguments: Any) -> Finished:
+        return Finished(usual(*arguments).name, open=True)
 
     monkeypatch.setattr(browser.Browser, "_provided", open_at_once)
     room.read(CALLBACK, sent, token="")
@@ -412,10 +458,10 @@ def test_without_a_confirmation_somebody_would_get_the_victims_token(provider: P
 
 def test_codes_are_not_guessed(provider: Provider) -> None:
     room, begun, sent = direct(provider)
-    room.read(CALLBACK, sent, token="")
+    ticket = led_here(room, sent)
     for number in range(browser.MAX_TRIES):
-        assert typed(room, begun["state"], f"WRNG-{number}") == 400
-    assert typed(room, begun["state"], begun["user_code"]) == 400
+        assert typed(room, begun["state"], f"WRNG-{number}", ticket) == 400
+    assert typed(room, begun["state"], begun["user_code"], ticket) == 400
     assert poll(room, begun["state"]) == "authorization_pending"
 
 

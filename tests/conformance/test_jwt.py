@@ -178,10 +178,16 @@ def test_a_browser_that_is_led_to_the_server_sees_a_page(server: Running, client
     poll = f"auth/{browsers}/oidc/poll"
     with pytest.raises(exceptions.InvalidRequest, match="authorization_pending"):
         client.write(poll, state=begun["state"], client_nonce="abc")
-    assert fetch(here, ca_pem, {"state": begun["state"], "user_code": "WRNG-CODE"})[0] == 400
-    status, _, body = fetch(here, ca_pem, {"state": begun["state"], "user_code": begun["user_code"]})
+    form = {"state": begun["state"], "ticket": _ticket(body)}
+    assert fetch(here, ca_pem, {**form, "user_code": "WRNG-CODE"})[0] == 400
+    status, _, body = fetch(here, ca_pem, {**form, "user_code": begun["user_code"]})
     assert status == 200 and b"Signed in" in body
     assert client.write(poll, state=begun["state"], client_nonce="abc")["auth"]["client_token"]
+
+
+def _ticket(body: bytes) -> str:
+    """What the page that asks for the code was given."""
+    return body.partition(b'name="ticket" value="')[2].partition(b'"')[0].decode()
 
 
 @pytest.mark.parametrize("way", ["query", "form_post", "direct"])
@@ -204,8 +210,9 @@ def test_the_command_line_logs_in_in_a_browser(server: Running, client: hvac.Cli
         sent = provider.browse(next(word for word in said.split() if "/authorize?" in word))
         if way == "direct":
             code = said.rpartition("code there: ")[2].strip()
-            assert fetch(f"{here}?{urlencode(sent)}", server.ca.read_text())[0] == 200
-            assert fetch(here, server.ca.read_text(), {"state": sent["state"], "user_code": code})[0] == 200
+            body = fetch(f"{here}?{urlencode(sent)}", server.ca.read_text())[2]
+            form = {"state": sent["state"], "ticket": _ticket(body), "user_code": code}
+            assert fetch(here, server.ca.read_text(), form)[0] == 200
         else:
             urlopen(
                 listening if way == "form_post" else f"{listening}?{urlencode(sent)}",

@@ -3,8 +3,8 @@
 Rules of this package:
 - One engine under two kinds, as in Vault: what a mount can do depends on its configuration and roles, not on its kind.
 - `config`, `roles`, `claims`, `redirects` and `state` are what is stored or sent and its rules, pure; `store` the rows and the check of a
-  token; `provider` and `page` the other two sides of a browser login; `routes`, `login`, `browser` and `cel` the routes, the last with its
-  programs in `conditions`.
+  token, `flows` those of browser logins; `provider` and `page` the other two sides of these; `routes`, `login`, `browser` and `cel` the
+  routes, the last with its programs in `conditions`.
 """
 
 from strongroom.auth.jwt.browser import Browser

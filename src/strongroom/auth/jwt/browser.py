@@ -9,8 +9,9 @@
 Rules of this file:
 - A login that was begun is its state alone (state.py). Rows are written only once a provider has named somebody, and have their end set.
 - A state leads to a token once, whatever way it took; the mark that says so commits even if the role then refuses.
-- Who takes the token shows the client's nonce. In direct mode one is obligatory, and so is the code that the user types in: otherwise
-  somebody could send his own login to a victim and poll for the victim's token (CVE-2026-33757).
+- Who takes the token shows the client's nonce. In direct mode one is obligatory, and so is the code that the user types in on a page that
+  only his browser has: otherwise somebody could send his own login to a victim and poll for the victim's token (CVE-2026-33757). What
+  leads to this server without that, leads nowhere.
 - What a provider sends through the browser is not shown to anybody (CVE-2026-33758).
 """
 
@@ -19,20 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from hmac import compare_digest
 from typing import Annotated, Final
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from strongroom.auth.jwt import page, redirects
 from strongroom.auth.jwt.claims import Claims, Identity
 from strongroom.auth.jwt.config import Config
-from strongroom.auth.jwt.login import Login
+from strongroom.auth.jwt.flows import TAKEN, Finished, Flows
 from strongroom.auth.jwt.provider import MAX_CODE, Provider, check_id_token
 from strongroom.auth.jwt.roles import Role
-from strongroom.auth.jwt.state import EXPIRED, LABEL, Flow, States
+from strongroom.auth.jwt.state import EXPIRED, Flow
 from strongroom.auth.jwt.store import described
-from strongroom.barrier.view import decoder
 from strongroom.core.engine import login, read, write
-from strongroom.core.request import Response
+from strongroom.core.request import Bare, Response
 from strongroom.core.token.parameters import check_peer
 from strongroom.crypto.errors import InvalidToken
 from strongroom.errors import InvalidRequest, StrongroomError, UnsupportedOperation
@@ -69,6 +70,7 @@ class PostBody(CallbackBody, frozen=True):
 
     id_token: Annotated[str, "The id token, in the flow without a code."] = ""
     user_code: Annotated[str, "The code that the client shows."] = ""
+    ticket: Annotated[str, "What the page that asks for the code was given."] = ""
 
 
 class PollBody(msgspec.Struct, frozen=True):
@@ -78,28 +80,7 @@ class PollBody(msgspec.Struct, frozen=True):
     client_nonce: Annotated[str, "The nonce it began with."] = ""
 
 
-class Finished(msgspec.Struct, frozen=True):
-    """What a provider said about whoever logged in there. `open`: the client may take it. `taken`: it did."""
-
-    name: str = ""
-    metadata: dict[str, str] = {}
-    groups: tuple[str, ...] = ()
-    open: bool = False
-    taken: bool = False
-    tries: int = 0
-
-
-TAKEN: Final = Finished(taken=True)
-"""What is left once nothing more may come of a login."""
-
-
-class FlowJob(msgspec.Struct, frozen=True):
-    """Forget a login that is over."""
-
-    row: bytes
-
-
-class Browser(Login):
+class Browser(Flows):
     """Logins in a browser."""
 
     @write("oidc/auth_url", body=AuthUrlBody, public=True, writes=False)
@@ -117,7 +98,9 @@ class Browser(Login):
         redirect_uri = _redirect_uri(role, body.redirect_uri)
         if role.role_type != "oidc" or not redirects.allows(role.allowed_redirect_uris, redirect_uri):
             return Response(data={"auth_url": ""})
-        provider, states = self._provider(config), self._states
+        if role.callback_mode != "direct" and self._leads_here(redirect_uri):
+            raise InvalidRequest("a redirect URI that leads to this server needs callback_mode=direct: the user has to confirm there")
+        provider, states = self._provider(config), self.states
         flow = states.begin(name, redirect_uri, body.client_nonce, self.call.transaction.now)
         state = states.text(flow)
         url = provider.authorization_url(role, redirect_uri, state, states.nonce(flow), states.verifier(flow))
@@ -129,68 +112,77 @@ class Browser(Login):
     @read("oidc/callback", body=CallbackBody, public=True, writes=True)
     def callback(self, body: CallbackBody) -> Response:
         """End a login with what the provider sent to the client; in direct mode a page that asks for the user's code."""
-        config, flow = self.configuration(), self._flow(body.state)
-        role = self._role(flow)
+        config, flow = self.configuration(), self.flow(body.state)
+        role = self.browser_role(flow)
         if role.callback_mode == "direct":
-            return _page(lambda: self._direct(config, flow, role, body.code, "", body.error), body.state)
-        self._states.check_client(flow, body.client_nonce)
-        finished = self._row(flow) or self._provided(config, flow, role, body.code, "", body.error)
-        return self._taken(flow, role, finished)
+            return _page(lambda: self._direct(config, flow, role, body.code, "", body.error))
+        self.states.check_client(flow, body.client_nonce)
+        return self._taken(flow, role, self.finished(flow) or self._opened(config, flow, role, body.code, "", body.error))
 
     @login("oidc/callback", body=PostBody)
     def callback_post(self, body: PostBody) -> Response:
         """The same as a form that the provider has the browser send, or that the page which asks for the user's code sends."""
         config = self.configuration()
         if body.user_code:
-            return _page(lambda: self._confirmed(self._flow(body.state), body.user_code))
+            return _page(lambda: self._confirmed(self.flow(body.state), body.user_code, body.ticket))
         if config.oidc_response_mode != "form_post":
             raise UnsupportedOperation
-        return _page(lambda: self._posted(config, self._flow(body.state), body), body.state)
+        return _page(lambda: self._posted(config, self.flow(body.state), body))
 
     @login("oidc/poll", body=PollBody)
     def poll(self, body: PollBody) -> Response:
         """Take the token of a login that the user ended in his browser; `authorization_pending` until he did (RFC 8628)."""
-        flow = self._flow(body.state)
-        self._states.check_client(flow, body.client_nonce)
-        finished = self._row(flow)
+        flow = self.flow(body.state)
+        self.states.check_client(flow, body.client_nonce)
+        finished = self.finished(flow)
         if finished is None or not (finished.open or finished.taken):
             raise InvalidRequest("authorization_pending")
-        return self._taken(flow, self._role(flow), finished)
+        return self._taken(flow, self.browser_role(flow), finished)
 
-    # -- steps: whether the user is to confirm --------------------------------------------------------------------
+    def _leads_here(self, redirect_uri: str) -> bool:
+        """Whether the browser would end at this mount; a proxy may have put something before the path."""
+        return unquote(urlsplit(redirect_uri).path).rstrip("/").endswith(f"/v1/{self.mount.path}oidc/callback")
 
-    def _posted(self, config: Config, flow: Flow, body: PostBody) -> bool:
-        role = self._role(flow)
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _posted(self, config: Config, flow: Flow, body: PostBody) -> Bare:
+        role = self.browser_role(flow)
         if role.callback_mode == "direct":
             return self._direct(config, flow, role, body.code, body.id_token, body.error)
-        self._first(flow)
-        self._keep(flow, msgspec.structs.replace(self._provided(config, flow, role, body.code, body.id_token, body.error), open=True))
-        return False
+        self.check_first(flow)
+        self.keep(flow, self._opened(config, flow, role, body.code, body.id_token, body.error))
+        return page.done()
 
-    def _direct(self, config: Config, flow: Flow, role: Role, code: str, id_token: str, error: str) -> bool:
-        self._first(flow)
-        self._keep(flow, self._provided(config, flow, role, code, id_token, error))
-        return True
+    def _direct(self, config: Config, flow: Flow, role: Role, code: str, id_token: str, error: str) -> Bare:
+        self.check_first(flow)
+        self.keep(flow, self._provided(config, flow, role, code, id_token, error))
+        return page.confirm(self.states.text(flow), self.states.ticket(flow))
 
-    def _confirmed(self, flow: Flow, typed: str) -> bool:
-        finished = self._row(flow)
+    def _confirmed(self, flow: Flow, typed: str, ticket: str) -> Bare:
+        finished = self.finished(flow)
         if finished is None or finished.taken or finished.open or finished.tries >= MAX_TRIES:
             raise InvalidRequest(EXPIRED)
-        if not compare_digest(_letters(typed), _letters(self._states.user_code(flow))):
-            self._keep(flow, msgspec.structs.replace(finished, tries=finished.tries + 1), charge=True)
+        if not compare_digest(ticket.encode(), self.states.ticket(flow).encode()):
+            raise InvalidRequest("The form did not come from the page of this login.")
+        if not compare_digest(_letters(typed), _letters(self.states.user_code(flow))):
+            self.keep(flow, msgspec.structs.replace(finished, tries=finished.tries + 1), charge=True)
             raise InvalidRequest("The code is not the one that the program shows.")
-        self._keep(flow, msgspec.structs.replace(finished, open=True))
-        return False
+        self.keep(flow, msgspec.structs.replace(finished, open=True))
+        return page.done()
 
     def _taken(self, flow: Flow, role: Role, finished: Finished) -> Response:
         """The token, once. Raises InvalidRequest."""
-        if finished.taken:
+        if finished.taken or not finished.open:
             raise InvalidRequest(EXPIRED)
         check_peer(role.token, self.call.request.peer)
-        self._keep(flow, TAKEN, charge=True)
+        self.keep(flow, TAKEN, charge=True)
         return Response(grant=self.granted_to(flow.role, role, Identity(finished.name, finished.metadata, finished.groups)))
 
     # -- what the provider says -----------------------------------------------------------------------------------
+
+    def _opened(self, config: Config, flow: Flow, role: Role, code: str, id_token: str, error: str) -> Finished:
+        """The same for a client that the provider leads back to: it may take the token at once."""
+        return msgspec.structs.replace(self._provided(config, flow, role, code, id_token, error), open=True)
 
     def _provided(self, config: Config, flow: Flow, role: Role, code: str, id_token: str, error: str) -> Finished:
         """Who the provider says it is, and that the role is for him. Raises InvalidRequest and OutboundError."""
@@ -201,17 +193,17 @@ class Browser(Login):
         provider = self._provider(config)
         try:
             claims = self._claims(provider, flow, code, id_token)
-            check_id_token(claims, provider.discovery, config, role, self._states.nonce(flow), self.call.transaction.now)
+            check_id_token(claims, provider.discovery, config, role, self.states.nonce(flow), self.call.transaction.now)
         except InvalidToken as failure:
             raise InvalidRequest(f"Token verification failed. {failure}") from None
-        self._keep(flow, TAKEN, charge=True)
+        self.keep(flow, TAKEN, charge=True)
         if role.bound_subject and claims.get("sub") != role.bound_subject:
             raise InvalidRequest("Vault login failed. sub claim does not match bound subject")
         found = self.identified(flow.role, role, config, {name: value for name, value in claims.items() if name != "nonce"})
         return Finished(found.name, found.metadata, found.groups)
 
     def _claims(self, provider: Provider, flow: Flow, code: str, id_token: str) -> Claims:
-        now, secret, verifier = self.clock.monotonic(), self.client_secret(), self._states.verifier(flow)
+        now, secret, verifier = self.clock.monotonic(), self.client_secret(), self.states.verifier(flow)
         if not code:
             return self.call.outside("id token", flow.id, id_token, fn=lambda: provider.signed(id_token, now))
         if secret is None:
@@ -227,41 +219,6 @@ class Browser(Login):
         discovery = self.call.outside("describe", source, fn=lambda: described(found, source, now))
         return Provider(self.outbound, source, discovery, config)
 
-    # -- states and rows ------------------------------------------------------------------------------------------
-
-    @property
-    def _states(self) -> States:
-        return States(self.call.transaction.keys.mac(LABEL), self.mount.uuid)
-
-    def _flow(self, state: str) -> Flow:
-        return self._states.open(state, self.call.transaction.now)
-
-    def _role(self, flow: Flow) -> Role:
-        role = self.known(flow.role)
-        if role.role_type != "oidc":
-            raise InvalidRequest(EXPIRED)
-        return role
-
-    def _first(self, flow: Flow) -> None:
-        """A provider speaks once about a login. Raises InvalidRequest."""
-        if self._row(flow) is not None:
-            raise InvalidRequest(EXPIRED)
-
-    def _row(self, flow: Flow) -> Finished | None:
-        return self.store.get(_row(flow), Finished)
-
-    def _keep(self, flow: Flow, finished: Finished, *, charge: bool = False) -> None:
-        """Store what became of a login until its state is over anyway."""
-        store = self.store.charge() if charge else self.store
-        if self._row(flow) is None:
-            store.at(flow.expires, "forget", FlowJob(_row(flow)))
-        store.put(_row(flow), finished)
-
-    def due(self, job: str, payload: bytes) -> None:
-        """`forget` removes a login whose state is over."""
-        if job == "forget":
-            self.store.delete(decoder(FlowJob).decode(payload).row)
-
 
 def _redirect_uri(role: Role, sent: str) -> str:
     """Where the provider leads back to. In direct mode that is this server, whose address a client need not know."""
@@ -269,17 +226,13 @@ def _redirect_uri(role: Role, sent: str) -> str:
     return only if role.callback_mode == "direct" else sent
 
 
-def _page(step: Callable[[], bool], state: str = "") -> Response:
+def _page(step: Callable[[], Bare]) -> Response:
     """What a browser is shown of a step: it has no other way to learn of an error."""
     try:
-        return Response(bare=page.confirm(state) if step() else page.done())
+        return Response(bare=step())
     except StrongroomError as error:
         return Response(bare=page.failed(" ".join(error.messages)))
 
 
 def _letters(code: str) -> bytes:
     return "".join(letter for letter in code.upper() if letter.isascii() and letter.isalpha()).encode()
-
-
-def _row(flow: Flow) -> bytes:
-    return b"f" + flow.id

@@ -1,8 +1,8 @@
 """The pages that a browser sees when the provider leads it to this server instead of to a client.
 
 Rules of this file:
-- Static text. All that is put in is a state, which is base64url, and one of our own sentences, escaped; nothing that came from the provider
-  or in the URL is ever shown.
+- Static text. All that is put in is a state and a ticket, which are base64url, and one of our own sentences, escaped; nothing that came
+  from the provider or in the URL is ever shown.
 - No script, no frame, no other origin, and no referrer: the address bar held a code.
 """
 
@@ -46,12 +46,16 @@ def failed(sentence: str) -> Bare:
     return _page("Login failed", f"<p>{escape(sentence)}</p><p>Begin anew in the program that you came from.</p>", 400)
 
 
-def confirm(state: str) -> Bare:
-    """Ask for the code that the client shows, so that nobody finishes a login that somebody else began."""
+def confirm(state: str, ticket: str) -> Bare:
+    """Ask for the code that the client shows, so that nobody finishes a login that somebody else began.
+
+    The ticket keeps other sites from sending the form in the user's name: whoever began the login knows state and code, too.
+    """
     return _page(
         "Confirm the login",
         "<p>A program waits to log in in your name. Type in the code that it shows. If you did not begin this login yourself just now, "
         "close this window: somebody else did.</p>"
         f'<form method="post" action="callback"><input type="hidden" name="state" value="{escape(state)}">'
+        f'<input type="hidden" name="ticket" value="{escape(ticket)}">'
         '<input name="user_code" autocomplete="off" autofocus required> <button>Log in</button></form>',
     )

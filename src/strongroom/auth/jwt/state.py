@@ -110,6 +110,10 @@ class States:
         letters = [_LETTERS[byte % len(_LETTERS)] for byte in self._derived(flow.id, "user code")[:8]]
         return f"{''.join(letters[:4])}-{''.join(letters[4:])}"
 
+    def ticket(self, flow: Flow) -> str:
+        """What only the browser has that the provider led here: it is on the page that asks for the user's code, and nowhere else."""
+        return _text(self._derived(flow.id, "ticket"))
+
     def _derived(self, flow_id: bytes, purpose: str, value: str = "") -> bytes:
         return self._mac.digest(self._mount + flow_id + f"{purpose}\0{value}".encode())
 
