@@ -8,12 +8,22 @@ from strongroom.cli.commands.secrets import move_mount
 from strongroom.cli.flags import Flag
 from strongroom.cli.mounts import DETAILS, ENABLE_FLAGS, TUNE_FLAGS, Column, enabling, show_mounts, tuned
 from strongroom.cli.session import Session
+from strongroom.client.values import Json, Object
 
 _SUMMARY = (
     Column("Type", "type"),
     Column("Accessor", "accessor"),
     Column("Description", "description"),
     Column("Version", "plugin_version"),
+)
+
+
+_LOCKOUT_FLAGS = (
+    Flag("user-lockout-threshold", "Wrong tries that lock a name.", "number"),
+    Flag("user-lockout-duration", "How long a name stays locked."),
+    Flag("user-lockout-counter-reset-duration", "After how long without a wrong try the earlier ones are forgotten."),
+    Flag("user-lockout-disable", "Never lock.", "switch"),
+    Flag("user-lockout-profile", "The three numbers by name: default or pci-dss.", choices=("default", "pci-dss")),
 )
 
 
@@ -46,8 +56,24 @@ def move(session: Session) -> int:
 def tune(session: Session) -> int:
     """Change the settings of an auth method."""
     path = session.arguments[0].strip("/")
-    answer = session.client.request("POST", f"sys/auth/{path}/tune", body=tuned(session))
+    body = tuned(session)
+    lockout = _lockout(session)
+    if lockout:
+        body["user_lockout_config"] = lockout
+    answer = session.client.request("POST", f"sys/auth/{path}/tune", body=body)
     return session.show(answer, f"Success! Tuned the auth method at: {path}/")
+
+
+def _lockout(session: Session) -> Object:
+    """What was said of guessing."""
+    given = [flag for flag in _LOCKOUT_FLAGS if session.flags.given(flag.name)]
+    return {flag.name.removeprefix("user-").replace("-", "_"): _value(session, flag) for flag in given}
+
+
+def _value(session: Session, flag: Flag) -> Json:
+    if flag.kind == "switch":
+        return session.flags.switch(flag.name)
+    return session.flags.number(flag.name) if flag.kind == "number" else session.flags.text(flag.name)
 
 
 def help_on(session: Session) -> int:
@@ -61,6 +87,6 @@ COMMANDS = (
     Command("auth disable", "PATH", disable, (), 1, 1),
     Command("auth list", "", list_mounts, (Flag("detailed", "Show all settings.", "switch"),)),
     Command("auth move", "SOURCE TARGET", move, (), 2, 2),
-    Command("auth tune", "PATH", tune, TUNE_FLAGS, 1, 1),
+    Command("auth tune", "PATH", tune, (*TUNE_FLAGS, *_LOCKOUT_FLAGS), 1, 1),
     Command("auth help", "PATH", help_on, (), 1, 1),
 )
