@@ -402,6 +402,23 @@ def test_a_client_that_reads_nothing_is_cut_and_its_next_request_waits() -> None
         assert served.requests == 1
 
 
+@pytest.mark.parametrize("said", [b"close", b"Close", b"keep-alive, close", b"x\t, CLOSE ,y"])
+def test_whoever_asks_to_close_is_answered_and_closed_and_what_he_sends_behind_is_nothing(said: bytes) -> None:
+    with serving(echo) as served:
+        asking = get().replace(b"\r\n\r\n", b"\r\nConnection: " + said + b"\r\n\r\n")
+        received = served.exchange_bytes(asking + get(b"/behind"), end=False)
+    assert received.count(b"HTTP/1.1 200 ") == 1
+    assert b"\r\nConnection: close\r\n" in received
+    assert served.requests == 1
+
+
+@pytest.mark.parametrize("said", [b"keep-alive", b"closed", b"not close", b"x"])
+def test_any_other_word_about_the_connection_keeps_it(said: bytes) -> None:
+    with serving(echo) as served:
+        asking = get().replace(b"\r\n\r\n", b"\r\nConnection: " + said + b"\r\n\r\n")
+        assert served.exchange_bytes(asking + get(b"/behind")).count(b"HTTP/1.1 200 ") == 2
+
+
 def test_draining_closes_idle_connections_and_finishes_what_was_begun() -> None:
     held: list[Exchange] = []
     with serving(held.append) as served, served.connect() as idle, served.connect() as busy:

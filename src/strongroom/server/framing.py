@@ -261,7 +261,7 @@ class RequestReader:
         elif b"host" not in headers:
             raise Refusal(400, "missing required Host header")
         else:
-            self.keep_alive = self._parser.should_keep_alive()
+            self.keep_alive = b"connection" not in headers or not _closes(headers[b"connection"])
         if self._repeated:
             raise Refusal(400, f"the header {self._repeated.decode('latin-1')} was sent more than once; send it once")
         self.head = Head(verb, self._target, headers, int(headers.get(b"content-length", b"0")))
@@ -430,6 +430,11 @@ class RequestReader:
     def on_message_complete(self) -> None:
         """Called by llhttp after the last byte of a request."""
         self._ended = True
+
+
+def _closes(options: bytes) -> bool:
+    """Whether a Connection header asks to close after this request (RFC 9112, 9.6). llhttp has forgotten it by the end of a message."""
+    return b"close" in [option.strip(b" \t") for option in options.lower().split(b",")]
 
 
 def _need_more(possible: bool) -> bool:
