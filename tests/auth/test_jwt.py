@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.core.request import Operation, Peer
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
@@ -396,3 +398,27 @@ def test_groups_of_secureauth_come_as_one_text(room: Strongroom) -> None:
     assert answer(other, signed(KEY, claims(other, groups="a, b"))) == (200, "")
     role(room, "one-text", groups_claim="groups", bound_claims={"groups": "b"})
     assert answer(room, signed(KEY, claims(room, groups="a, b")), "one-text")[0] == 400
+
+
+# -- whatever an issuer says ------------------------------------------------------------------------------------------
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+DEEPER = st.deferred(lambda: st.lists(VALUES, max_size=4) | st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
+VALUES = SCALARS | DEEPER
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES))
+def test_whatever_a_token_claims_is_an_answer_and_no_fault(room: Strongroom, changes: dict[str, Any]) -> None:
+    """A fault is an exception that is no error of ours: the room raises it."""
+    pointed = {
+        "user_claim": "/who/0/name",
+        "user_claim_json_pointer": True,
+        "claim_mappings": {"/a/b": "b", "sub": "s"},
+        "groups_claim": "/groups",
+    }
+    role(room, "odd", **pointed, bound_claims={"/a/0": [1, True, "x"], "/a/b/c": "y"})
+    role(room, "even", bound_claims_type="glob", bound_claims={"a": ["*x*", "y"]}, groups_claim="groups", claim_mappings={"a": "b"})
+    found = claims(room, groups=["g"], a={"b": "x"}, who=[{"name": "ann"}])
+    token = signed(KEY, {**found, **changes})
+    for name in ("odd", "even"):
+        assert answer(room, token, name)[0] in (200, 400)

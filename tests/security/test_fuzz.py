@@ -83,8 +83,9 @@ class Fuzz:
 
 
 def begun(server: Server, client: Client) -> Fuzz:
-    for path, kind in (("sys/auth/userpass", "userpass"), ("sys/auth/approle", "approle"), ("sys/mounts/kv1", "kv")):
-        assert client.write(path, {"type": kind}).status == 204
+    for kind in ("userpass", "approle", "jwt", "azure", "gcp"):
+        assert client.write(f"sys/auth/{kind}", {"type": kind}).status == 204
+    assert client.write("sys/mounts/kv1", {"type": "kv"}).status == 204
     return Fuzz(client, seed=1)
 
 
