@@ -403,8 +403,10 @@ def test_groups_of_secureauth_come_as_one_text(room: Strongroom) -> None:
 # -- whatever an issuer says ------------------------------------------------------------------------------------------
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
-DEEPER = st.deferred(lambda: st.lists(VALUES, max_size=4) | st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
-VALUES = SCALARS | DEEPER
+Values = st.SearchStrategy[Any]
+DEEPER: Values = st.deferred(lambda: st.lists(VALUES, max_size=4) | st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
+VALUES: Values = SCALARS | DEEPER
+NAMES = ("iss", "aud", "sub", "iat", "nbf", "exp", "groups", "a", "who")
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES))
