@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +21,15 @@ from strongroom.storage.directory import DATABASE
 from tests.support.http import Client, Reply
 from tests.support.search import Canaries, Hit, files, forms, search
 from tests.support.server import Server, serving
+from tests.support.tokens import pem, rsa_key, signed
 
 FAULTY = ("-m", "tests.support.faulty_server")
 SKIPPED = frozenset({"/sys/seal", "/auth/token/revoke-self", "/sys/step-down"})
 """What would end the run."""
 
-NAMES = frozenset("display_name meta metadata policies token_policies allowed_policies name entity_alias type from to path paths".split())
+NAMES = frozenset(
+    "role display_name meta metadata policies token_policies allowed_policies name entity_alias type from to path paths".split()
+)
 """Body members that are names: the audit log shows them as Vault does, in `auth` or as member names of an answer."""
 
 LEAST = 300
@@ -149,6 +153,7 @@ class Traffic:
         send("POST", f"auth/userpass/login/{user}", {"password": new()}, token="")
         send("POST", f"auth/userpass/login/{self.names.new()}", {"password": new()}, token="")
         self._approle()
+        self._jwt()
         rule = f'path "secret/data/{self.names.new()}" {{ capabilities = ["read"] allowed_parameters = {{ "a" = ["{new()}"] }} }}'
         assert send("POST", f"sys/policies/acl/{self.names.new().lower()}", {"policy": rule}).status == 204
         made = send("POST", "auth/token/create", {"id": new(), "meta": {"who": self.names.new()}})
@@ -180,6 +185,28 @@ class Traffic:
             assert send("POST", f"{role}/secret-id/{verb}", {"secret_id": secret}).status in (200, 204)
         for role_id in (own, self.names.new()):
             assert send("POST", "auth/approle/login", {"role_id": role_id, "secret_id": new()}, token="").status == 400
+
+    def _jwt(self) -> None:
+        """Tokens of an issuer, good and bad, and what a browser login carries."""
+        new, send = self.values.new, self.send
+        key, name = rsa_key(), self.names.new().lower()
+        for kind in ("jwt", "azure", "gcp"):
+            send("POST", f"sys/auth/{kind}", {"type": kind})
+        assert send("POST", "auth/jwt/config", {"jwt_validation_pubkeys": pem(key), "bound_issuer": "https://issuer.example"}).status == 204
+        send("POST", "auth/jwt/config", {"oidc_discovery_url": "https://localhost:1", "oidc_client_id": new(), "oidc_client_secret": new()})
+        bound = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": "a", "bound_claims": {"env": (right := new())}}
+        assert send("POST", f"auth/jwt/role/{name}", bound).status == 204
+        now = int(time.time())
+        claims = {"iss": "https://issuer.example", "aud": "a", "sub": self.names.new(), "iat": now, "exp": now + 60, "jti": new()}
+        tokens = [signed(key, {**claims, "env": env}) for env in (right, new())]
+        assert [send("POST", "auth/jwt/login", {"role": name, "jwt": token}, token="").status for token in tokens] == [200, 400]
+        for token in (f"{tokens[0][:-4]}AAAA", signed(key, {**claims, "sub": new() + "é", "env": right}), f"{new()}.{new()}.{new()}"):
+            for kind in ("jwt", "azure", "gcp"):
+                assert send("POST", f"auth/{kind}/login", {"role": name, "jwt": token}, token="").status == 400
+        send("GET", f"auth/jwt/oidc/callback?state={new()}&code={new()}&client_nonce={new()}&error_description={new()}", token="")
+        send("POST", "auth/jwt/oidc/callback", {"state": new(), "code": new(), "id_token": new(), "user_code": new()}, token="")
+        send("POST", "auth/jwt/oidc/poll", {"state": new(), "client_nonce": new()}, token="")
+        send("POST", "auth/gcp/config", {"credentials": json.dumps({"client_email": self.names.new(), "private_key": new()})})
 
 
 class Done(NamedTuple):
