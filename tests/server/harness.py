@@ -15,6 +15,7 @@ from OpenSSL import SSL
 from strongroom.server.connections import Connections
 from strongroom.server.http import Exchange, Handler, HttpProtocol, ListenerInfo
 from strongroom.server.limits import DEFAULT_LIMITS, Limits
+from strongroom.server.proxy_protocol import Trust, behind
 from strongroom.server.tls import TlsListener
 
 PLAIN = ListenerInfo()
@@ -36,7 +37,7 @@ class MovedClock:
 class Served:
     """The running server as a test sees it."""
 
-    def __init__(self, handler: Handler, limits: Limits, info: ListenerInfo, tls: SSL.Context | None) -> None:
+    def __init__(self, handler: Handler, limits: Limits, info: ListenerInfo, tls: SSL.Context | None, trust: Trust | None) -> None:
         self.clock = MovedClock()
         self.connections = Connections(self.clock, limits)
         self.requests = 0
@@ -55,6 +56,8 @@ class Served:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = listening.getsockname()[1]
         factory: Callable[[], asyncio.Protocol] = plain if tls is None else TlsListener(tls, limits, self.connections, plain)
+        if trust is not None:
+            factory = behind(trust, limits, self.connections, factory)
         self.server = self.loop.run_until_complete(self.loop.create_server(factory, sock=listening))
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
@@ -116,10 +119,14 @@ def read_all(client: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def serving(
-    handler: Handler, limits: Limits = DEFAULT_LIMITS, info: ListenerInfo = PLAIN, tls: SSL.Context | None = None
+    handler: Handler,
+    limits: Limits = DEFAULT_LIMITS,
+    info: ListenerInfo = PLAIN,
+    tls: SSL.Context | None = None,
+    trust: Trust | None = None,
 ) -> Iterator[Served]:
     """Serve for the length of a test."""
-    served = Served(handler, limits, info, tls)
+    served = Served(handler, limits, info, tls, trust)
     try:
         yield served
     finally:

@@ -23,8 +23,8 @@ LISTENER = frozenset(
     """
     agent_api chroot_namespace cluster_address cors_allowed_origins custom_response_headers disable_replication_status_endpoints
     inflight_requests_logging max_json_array_element_count max_json_depth max_json_object_entry_count max_json_string_value_length
-    max_json_token_count max_request_json_memory max_request_json_strings profiling proxy_api proxy_protocol_authorized_addrs
-    proxy_protocol_behavior redact_addresses redact_cluster_name redact_version role socket_group socket_user telemetry
+    max_json_token_count max_request_json_memory max_request_json_strings profiling proxy_api
+    redact_addresses redact_cluster_name redact_version role socket_group socket_user telemetry
     tls_acme_ca_directory tls_acme_ca_root tls_acme_cache_path tls_acme_disable_alpn_challenge tls_acme_disable_http_challenge
     tls_acme_domains tls_acme_eab_key_id tls_acme_eab_mac_key tls_acme_email tls_cipher_suites tls_prefer_server_cipher_suites
     """.split()

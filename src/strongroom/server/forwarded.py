@@ -40,8 +40,7 @@ class Forwarding(NamedTuple):
 
     def trusts(self, address: str) -> bool:
         """True when the connection's address lies in a listed network."""
-        parsed = _parse(address)
-        return parsed is not None and any(parsed in network for network in self.networks)
+        return lies_in(address, self.networks)
 
     def address(self, connection: str, header: bytes | None) -> str:
         """The client's address. Raises InvalidRequest where the operator wants such requests refused."""
@@ -67,6 +66,12 @@ class Forwarding(NamedTuple):
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     """Read addresses and CIDR blocks as the configuration gives them. Raises ValueError."""
     return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts)
+
+
+def lies_in(address: str, networks: Sequence[Network]) -> bool:
+    """True when the text is an address in one of these networks."""
+    parsed = _parse(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
 def _clean(hop: bytes) -> str:

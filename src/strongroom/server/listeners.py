@@ -23,6 +23,7 @@ from strongroom.server.connections import Connections
 from strongroom.server.forwarded import Forwarding, parse_networks
 from strongroom.server.http import Handler, HttpProtocol, ListenerInfo
 from strongroom.server.limits import Limits
+from strongroom.server.proxy_protocol import behind, trust_of
 from strongroom.server.tls import Handshakes, ListenerTls, TlsListener, make_context
 
 BACKLOG = 1_024
@@ -160,14 +161,16 @@ class Listening:
                 return OpenedProtocol(handler, self._limits, info, connections, routes)
             return HttpProtocol(handler, self._limits, info, connections)
 
-        self._plain = inner
         self._tls = TlsListener(make_context(_tls(listener)), self._limits, connections, inner) if secure else None
+        trust = trust_of(listener)
+        factory = self._tls or inner
+        self._factory = factory if trust is None else behind(trust, self._limits, connections, factory)
         self._server: asyncio.Server | None = None
 
     async def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take connections from now on; until here they were refused. Raises ConfigError."""
         try:
-            self._server = await loop.create_server(self._tls or self._plain, sock=self._socket, backlog=BACKLOG)
+            self._server = await loop.create_server(self._factory, sock=self._socket, backlog=BACKLOG)
         except OSError as error:
             raise _cannot(self.listener.address, error) from None
 
