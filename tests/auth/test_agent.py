@@ -109,6 +109,12 @@ def test_an_agents_name_has_one_form(given_name: str) -> None:
     assert name.isascii() and 1 <= len(name) <= 128 and "/" not in name
 
 
+def stored_rows(room: Strongroom) -> list[bytes]:
+    """What the mount's rows hold, in the clear."""
+    area = room.core.mounts.table(room.core.transaction(None)).by_path[AGENT].uuid
+    return [value for _, value in room.transact(lambda call: call.transaction.scan(area, area + b"\xff" * 40, 100))]
+
+
 # -- enrolment ------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +162,14 @@ def test_an_enrolment_token_ends() -> None:
         room.list(ROLE + "/enrol-token")
 
 
+def test_an_enrolment_token_that_is_over_is_none_before_its_timer_ran() -> None:
+    room = fresh(enrol_ttl=30)
+    machine = Machine(room)
+    body = machine.enrolment(enrol_token(room))
+    room.clock.advance(30)
+    assert machine.ask("enrol", body) == BAD_TOKEN
+
+
 def test_an_enrolment_token_is_shown_by_its_id_and_taken_back(room: Strongroom) -> None:
     made = room.json(room.write(ROLE + "/enrol-token", {"agent": "Db-1", "bound_cidrs": "127.0.0.1", "ttl": "5m"}))
     path = f"{ROLE}/enrol-token/{made['enrol_token_id']}"
@@ -177,8 +191,7 @@ def test_an_enrolment_token_that_cannot_be_right_is_not_made(room: Strongroom, f
 def test_the_token_is_stored_as_a_keyed_hash_only() -> None:
     room = fresh()
     token = enrol_token(room)
-    area = room.core.mounts.table(room.core.transaction(None)).by_path["auth/agent/"].uuid
-    plain = room.transact(lambda call: b"".join(value for _, value in call.transaction.scan(area, area + b"\xff" * 40, 100)))
+    plain = b"".join(stored_rows(room))
     assert token_id(token).encode() in plain, "the control: rows are seen in the clear here"
     assert token.encode() not in plain and token[4:47].encode() not in plain
 
@@ -253,7 +266,10 @@ def test_a_key_for_which_anybody_can_sign_is_refused(key: bytes) -> None:
             keys.public_key("ed25519", text(key[:31] + bytes([key[31] | sign])))
 
 
-@pytest.mark.parametrize("bad", ["", "AA==", "not base64", text(bytes(33)), text(b"\x05" * 32)[:-1], text(b"\x05" * 32).rstrip("=")])
+@pytest.mark.parametrize(
+    "bad",
+    ["", "AA==", "not base64", text(bytes(33)), text(b"\x05" * 32)[:-1], text(b"\x05" * 32).rstrip("="), text(b"\x05" * 32)[:-2] + "V="],
+)
 def test_a_public_key_has_one_spelling(bad: str) -> None:
     with pytest.raises(UnusableKey):
         keys.public_key("ed25519", bad)
@@ -365,6 +381,17 @@ def test_a_login_is_for_the_networks_of_the_role_and_so_is_its_token() -> None:
     room.read("auth/token/lookup-self", token=token, peer=Peer("10.2.3.4", 1))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_knows_the_key_that_is_checked_in_vain_is_nobody(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = fresh()
+    machine = enrolled(room, kind=next(other for other in KINDS if other != kind))
+    known = new_key(kind)
+    monkeypatch.setitem(KINDS, kind, KINDS[kind]._replace(dummy=lambda: known.public))
+    assert machine.login(key=known) == INVALID
+    assert Machine(room, "nobody").login(key=known) == INVALID
+    assert machine.login() == OK
+
+
 def test_the_time_does_not_say_whether_there_is_such_an_agent() -> None:
     room = fresh()
     machine, stranger = enrolled(room), Machine(room, "nobody")
@@ -460,6 +487,16 @@ def test_a_key_is_changed_by_both_keys(kind: str) -> None:
     assert "another agent has this public key" in copied.enrol(enrol_token(room))[1]
 
 
+def test_rotations_leave_no_rows_behind() -> None:
+    room = fresh()
+    machine = enrolled(room)
+    counts = []
+    for _ in range(3):
+        assert machine.rotate() == OK
+        counts.append(len(stored_rows(room)))
+    assert counts == counts[:1] * 3
+
+
 def test_a_rotation_can_end_what_the_old_key_led_to() -> None:
     room = fresh()
     machine = enrolled(room)
@@ -541,8 +578,7 @@ def test_a_deleted_role_takes_all_with_it(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(NotFound):
         room.list(AGENT + "agents")
     room.delete(ROLE)
-    area = room.core.mounts.table(room.core.transaction(None)).by_path["auth/agent/"].uuid
-    assert room.transact(lambda call: call.transaction.scan(area, area + b"\xff" * 40, 100)) == []
+    assert stored_rows(room) == []
 
 
 def test_strangers_reach_four_routes_only(room: Strongroom) -> None:
