@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from strongroom.core.request import Operation
-from strongroom.crypto.errors import InvalidToken
-from strongroom.crypto.jws import parse
 from strongroom.errors import InvalidRequest
 from strongroom.outbound import issuers
 from strongroom.testing import FakeClock, Strongroom
@@ -192,43 +189,3 @@ def test_a_key_set_is_read_as_an_outsiders(issuer: Provider, keys: Any, status: 
     now = room.clock.now() // SECOND
     token = signed(KEY, {"sub": "x", "aud": "strongroom", "iat": now, "exp": now + 60}, header={"kid": "x"})
     assert answer(room, token)[0] == status
-
-
-def test_who_is_served_by_kept_keys_does_not_wait_for_a_fetch_that_hangs(issuer: Provider) -> None:
-    room = fresh(issuer)
-    good = issuer.token()
-    assert answer(room, good)[0] == 200
-    kept = issuers.issuers(room.core.outbound)
-    source = issuers.Source(f"{issuer.issuer}/keys", issuer.ca_pem)
-    parsed, now = parse(good), room.clock.monotonic() + issuers.PAUSE
-    gate, stranger = Event(), parse(signed(KEY, {"sub": "x"}, header={"kid": "other"}))
-    issuer.before = gate.wait  # the issuer hangs
-    refused: list[Exception] = []
-
-    def strange() -> None:
-        try:
-            kept.verified(stranger, [source], now)
-        except InvalidToken as error:
-            refused.append(error)
-
-    threads = [Thread(target=strange) for _ in range(30)]
-    for thread in threads:
-        thread.start()
-    try:
-        assert kept.verified(parsed, [source], now)["sub"] == "job-1"
-        deadline = time.monotonic() + 5
-        while len(refused) < 30 - issuers.MAX_WAITING and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert 30 - issuers.MAX_WAITING <= len(refused) < 30, "most of them are refused at once, a few wait"
-    finally:
-        gate.set()
-        for thread in threads:
-            thread.join()
-        issuer.before = None
-    assert len(refused) == 30 and fetched(issuer) == 2
-
-
-def test_what_is_kept_for_a_tenants_mount_is_kept_from_call_to_call(issuer: Provider) -> None:
-    room = fresh(issuer)
-    narrow = room.core.outbound.confined()
-    assert issuers.issuers(narrow) is issuers.issuers(room.core.outbound.confined()) is not issuers.issuers(room.core.outbound)

@@ -81,11 +81,12 @@ class Issuers:
     def verified(self, token: Token, sources: Sequence[Source], now: float) -> Claims:
         """A token's claims, signed by a key that is published at one of the sources. Raises InvalidToken and OutboundError."""
         kept = [self._at(source, _read_keys) for source in sources]
+        before = [each.brought for each in kept]
         try:
             return _verified(token, kept, now)
         except InvalidToken:
-            renewed = [each.renew(now) for each in kept]
-            if not any(renewed):
+            newer = [each.renew(now, since) for each, since in zip(kept, before, strict=True)]
+            if not any(newer):
                 raise
         return _verified(token, kept, now)
 
@@ -125,7 +126,7 @@ class _Kept(Generic[T]):
         self._waiting = 0
         self._value: T | None = None
         self._error: OutboundError | None = None
-        self._brought = self._asked = float("-inf")
+        self.brought = self._asked = float("-inf")
 
     def get(self, now: float) -> T:
         """What is published, at most FRESH old. Raises OutboundError."""
@@ -141,17 +142,18 @@ class _Kept(Generic[T]):
             return self._fetch(now)
 
     def _fresh(self, now: float) -> T | None:
-        return self._value if now - self._brought < FRESH else None
+        return self._value if now - self.brought < FRESH else None
 
-    def renew(self, now: float) -> bool:
-        """Ask again, unless that was just done; whether there is something new. What is kept stays where the issuer fails to answer."""
+    def renew(self, now: float, since: float) -> bool:
+        """Ask again, unless that was just done; whether there is something newer. What is kept stays where the issuer fails to answer."""
+        if self.brought != since:
+            return True
         if (now - self._asked < PAUSE and not self._lock.locked()) or self._waiting >= MAX_WAITING:
-            return False
-        before = self._brought
+            return self.brought != since
         self._waiting += 1
         try:
             with self._lock:
-                if self._brought != before:
+                if self.brought != since:
                     return True
                 if now - self._asked < PAUSE:
                     return False
@@ -180,7 +182,7 @@ class _Kept(Generic[T]):
         except OutboundError as error:
             self._error = error
             raise
-        self._value, self._error, self._brought = value, None, now
+        self._value, self._error, self.brought = value, None, now
         return value
 
 
