@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.api import vault
+from strongroom.barrier.cache import Cache
 from strongroom.core.audit.broker import Broker
 from strongroom.core.group import perform
 from strongroom.core.request import Operation, Peer
 from strongroom.core.work import Work
 from strongroom.server.dispatch import Dispatch
-from strongroom.server.framing import Head
+from strongroom.server.framing import Head, KnownHeads
 from strongroom.server.http import Exchange, HttpProtocol
 from strongroom.server.repeats import Repeats
 from strongroom.testing.room import FakeClock
@@ -38,12 +39,20 @@ class Wire:
 
 
 class Desk:
-    """A dispatcher over a house."""
+    """A dispatcher over a house. A head that comes again is the same object, as it is on a connection; `repeated` counts such answers."""
 
     def __init__(self, house: House) -> None:
         self.house = house
         self.repeats = Repeats(house.core, house.committer)
         self.dispatch = Dispatch(house.committer.submit, self.repeats)
+        self.heads = KnownHeads()
+        self.repeated = 0
+
+    def head(self, verb: bytes, target: bytes, headers: dict[bytes, bytes], length: int) -> Head:
+        sent = repr((verb, target, headers, length)).encode()
+        if sent not in self.heads.young:
+            self.heads.know(sent, Head(verb, target, headers, length))
+        return self.heads.young[sent]
 
     async def ask(self, verb: str, target: str, body: object = None, token: str | None = None, **headers: str) -> tuple[int, Any]:
         """One exchange; its status and its parsed body."""
@@ -51,13 +60,16 @@ class Desk:
         sent = {b"x-vault-token": (self.house.room.token if token is None else token).encode("latin-1")}
         sent |= {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
         raw = b"" if body is None else msgspec.json.encode(body)
-        self.dispatch(Exchange(cast(HttpProtocol, wire), Head(verb.encode(), target.encode(), sent, len(raw)), raw, PEER))
+        head = self.head(verb.encode(), target.encode(), sent, len(raw))
+        kept = head.answer
+        self.dispatch(Exchange(cast(HttpProtocol, wire), head, raw, PEER))
+        self.repeated += kept is not None and head.answer is kept
         await self.house.committer.idle()
         assert len(wire.sent) == 1
-        head, _, text = wire.sent[0].partition(b"\r\n\r\n")
-        length = next((line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), b": 0")
+        answer, _, text = wire.sent[0].partition(b"\r\n\r\n")
+        length = next((line for line in answer.split(b"\r\n") if line.lower().startswith(b"content-length:")), b": 0")
         assert int(length.partition(b":")[2]) == len(text)
-        return int(head.split(b" ")[1]), msgspec.json.decode(text) if text else None
+        return int(answer.split(b" ")[1]), msgspec.json.decode(text) if text else None
 
 
 def test_every_message_is_answered() -> None:
@@ -124,7 +136,7 @@ def test_a_repeated_read_is_what_a_read_decided_anew_would_be(steps: list[str]) 
         desk = Desk(house)
 
         async def same(target: str) -> None:
-            for _ in range(2):
+            for _ in range(4):
                 status, body = await desk.ask("GET", target, token=holder["token"])
                 request = vault.decode(b"GET", target.encode(), {b"x-vault-token": holder["token"].encode()}, b"", PEER)
                 work = perform(made.core, Work(request, lambda _work: None), lambda _error, _call: None)
@@ -166,7 +178,29 @@ def test_a_repeated_read_is_what_a_read_decided_anew_would_be(steps: list[str]) 
                 await do(*deeds[step])
         await same("/v1/secret/data/a")
         await same("/v1/plain/a")
+        await do(*deeds["allow"])
+        await do("POST", "/v1/secret/data/a", {"data": {"n": "last"}})
+        holder["token"] = made.create_token("p", ttl="100s")
+        before = desk.repeated
+        await same("/v1/secret/data/a")
+        assert desk.repeated >= before + 2, "at most the first two are decided"
         assert house.reports == []
+
+    on_loop("asyncio", made, scene)
+
+
+def test_control_an_entry_that_claimed_to_stand_would_answer_with_what_was_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search above can find what it looks for."""
+    made = room()
+    made.write("secret/data/a", {"data": {"k": "old"}})
+
+    async def scene(house: House) -> None:
+        desk = Desk(house)
+        for _ in range(3):
+            await desk.ask("GET", "/v1/secret/data/a")
+        monkeypatch.setattr(Cache, "_drop", lambda cache, key: cache.rows.pop(key, None))
+        await desk.ask("POST", "/v1/secret/data/a", {"data": {"k": "new"}})
+        assert (await desk.ask("GET", "/v1/secret/data/a"))[1]["data"]["data"] == {"k": "old"}
 
     on_loop("asyncio", made, scene)
 
@@ -180,7 +214,8 @@ def test_a_row_that_is_written_while_its_read_is_answered_is_not_kept() -> None:
         desk = Desk(house)
         wire = Wire()
         headers = {b"x-vault-token": made.token.encode()}
-        desk.dispatch(Exchange(cast(HttpProtocol, wire), Head(b"GET", b"/v1/secret/data/a", headers, 0), b"", PEER))
+        await desk.ask("GET", "/v1/secret/data/a")
+        desk.dispatch(Exchange(cast(HttpProtocol, wire), desk.head(b"GET", b"/v1/secret/data/a", headers, 0), b"", PEER))
         made.request(Operation.DELETE, "secret/data/a")  # commits at once, before the read's answer leaves
         await house.committer.idle()
         assert b" 200 " in wire.sent[0]
@@ -202,6 +237,7 @@ def test_repeated_reads_are_recorded_with_the_headers_that_are_asked_for() -> No
         for _ in range(3):
             assert (await desk.ask("GET", "/v1/secret/data/a", x_trace="t1"))[0] == 200
         assert len(sink.lines) == before + 6
+        assert desk.repeated == 1
         broker.request_headers = {"x-trace": False}
         for _ in range(2):
             assert (await desk.ask("GET", "/v1/secret/data/a", x_trace="t1"))[0] == 200

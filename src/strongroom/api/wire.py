@@ -14,7 +14,9 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal, DecimalException
+from types import NoneType
 from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -226,29 +228,26 @@ _DECODER = msgspec.json.Decoder(float_hook=_decimal)
 
 def _count_members(value: dict[str, Any]) -> int:
     """Members of all objects. A duplicate was merged away by the parser, and so is missing from this count."""
-    total = len(value)
-    for each in value.values():
-        kind = type(each)
-        if kind is dict:
-            total += _count_members(each)
-        elif kind is list:
-            total += _count_in_list(each)
-        elif kind is int and not -_SMALL_INTEGER < each < _SMALL_INTEGER:
-            _check_integer(each)
-    return total
+    return len(value) + _count_below(value.values())
 
 
-def _count_in_list(values: list[Any]) -> int:
+def _count_below(values: Iterable[Any]) -> int:
+    if _CHILDLESS.issuperset(map(type, values)):
+        return 0
     total = 0
     for each in values:
         kind = type(each)
         if kind is dict:
             total += _count_members(each)
         elif kind is list:
-            total += _count_in_list(each)
+            total += _count_below(each)
         elif kind is int and not -_SMALL_INTEGER < each < _SMALL_INTEGER:
             _check_integer(each)
     return total
+
+
+_CHILDLESS: Final = frozenset((str, bool, NoneType, Decimal))
+"""Types of values that have no members and need no look."""
 
 
 def _check_integer(number: int) -> None:
