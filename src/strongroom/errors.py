@@ -135,6 +135,10 @@ class StorageUnusable(Unavailable):
     """The store cannot be opened, read or written: locked by another server, wrong settings, newer format, disk error."""
 
 
+class StorageUnsafe(StorageUnusable):
+    """The store is set up so that answers could be lost or rows damaged; it is not used until that is changed."""
+
+
 class AuditFailed(InternalError):
     """No audit device took the entry, so nothing is answered."""
 

@@ -66,6 +66,7 @@ class Server:
         audit: str | None = None,
         workers: int = 1,
         seal: bool = True,
+        storage: str = "",
     ) -> None:
         self.workers = workers
         self.directory = directory
@@ -84,7 +85,7 @@ class Server:
         self.config = directory / "config.hcl"
         self.config.write_text(
             CONFIG.format(
-                storage=f'storage "sqlite" {{ path = "{self.store}" }}',
+                storage=storage or f'storage "sqlite" {{ path = "{self.store}" }}',
                 port=self.port,
                 tls_port=self.tls_port,
                 tls=directory / "tls",

@@ -21,6 +21,7 @@ from strongroom.clock import Clock
 from strongroom.core import areas
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import AuditDevices
+from strongroom.core.cluster import Cluster
 from strongroom.core.engine import Engine, Route
 from strongroom.core.envelope import envelope
 from strongroom.core.fields import read_fields
@@ -111,6 +112,7 @@ class Core:
         self.devices = AuditDevices(self.committed, audit, process, clock, settings.audit_directory)
         self.committed.followers.append(self.devices.catch_up)
         self.sealing = Sealing()
+        self.cluster = Cluster()
         self.public: dict[str, Callable[[Core, Request], Response]] = {}
         self._found: dict[tuple[Operation, str], Found] = {}
         self.mounts.listeners.append(self._found.clear)

@@ -21,6 +21,7 @@ from strongroom.core.committed import Committed
 from strongroom.core.request import Rerun
 from strongroom.errors import StorageUnusable
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Group, RemoteGroup, RemoteStorage, Scan, Storage, Wanted
+from strongroom.storage.newest import Newest
 
 T = TypeVar("T")
 
@@ -149,6 +150,9 @@ class Mirror(Committed):
         else:
             return None if known > gsn + 1 else changed
         return changed
+
+    def share(self, newest: Newest) -> None:
+        """Nothing: other processes are heard of as other nodes are."""
 
     def begun(self, group: Group) -> None:
         """A group opened: nobody else commits now, and it brought what others did."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from strongroom.core.core import Core
 from strongroom.core.group import GroupRun, record
+from strongroom.core.mirror import Missing
 from strongroom.core.request import Call, Rerun
 from strongroom.core.takeback import take_back
 from strongroom.core.transaction import NeedsCommit
@@ -76,6 +77,10 @@ class Committer:
         self._idle: list[asyncio.Future[None]] = []
         self._lost: int | None = None
         self._closed = False
+        self.fetch: Callable[[Work, Missing], None] = lambda work, _missing: self.refuse(work, InternalError())
+        """Where the store is on another machine: has a work run again once what its call missed is here."""
+        self.fetching: Callable[[], int] = lambda: 0
+        """How many works wait for that."""
         self.on_commit: Callable[[GroupRun], None] = lambda _run: None
         self.groups = 0
 
@@ -110,6 +115,12 @@ class Committer:
         """Audit lines of this tick are about to be buffered."""
         if self._lost is None:
             self._lost = self.core.audit.lost
+
+    def refuse(self, work: Work, error: StrongroomError) -> None:
+        """Answer a work with an error."""
+        work.failed(error)
+        self._record(work)
+        self._park(work)
 
     def _record(self, work: Work) -> None:
         self.recording()
@@ -176,6 +187,9 @@ class Committer:
     # -- slow things --------------------------------------------------------------------------------------------
 
     def _later(self, work: Work, rerun: Rerun) -> None:
+        if isinstance(rerun, Missing):
+            self.fetch(work, rerun)
+            return
         slow = self._outside if rerun.outside else self._hashing
         if work.audited and not slow.has_room(work):
             work.failed(Unavailable(BUSY))
@@ -194,7 +208,7 @@ class Committer:
 
     @property
     def _slow(self) -> int:
-        return self._hashing.held + self._outside.held
+        return self._hashing.held + self._outside.held + self.fetching()
 
     # -- groups -------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,8 @@ class Store(msgspec.Struct, frozen=True):
 
     kind: str = "sqlite"
     path: str = ""
-    connection_url: str = ""
+    connection_url: Annotated[str, "address of the database; VAULT_PG_CONNECTION_URL in the environment stands in for it"] = ""
+    standby_codes: Annotated[bool, "all nodes but one call themselves standbys in sys/health and sys/leader"] = False
 
     def __repr__(self) -> str:
         return f"Store({self.kind}, {self.path!r})"
@@ -275,7 +276,10 @@ def _storage(reader: Reader, body: hcl.Body) -> Store:
     store: Store = read(where, _STORE, reader.overridden("storage", names, members))
     if label in ("file", "raft"):
         reader.warn(f"{where}: the embedded store is used, in that directory")
-    return msgspec.structs.replace(store, kind=STORES[label])
+    url = store.connection_url
+    if STORES[label] == "postgresql":
+        url = url or reader.environment.get("VAULT_PG_CONNECTION_URL", "") or reader.environment.get("BAO_PG_CONNECTION_URL", "")
+    return msgspec.structs.replace(store, kind=STORES[label], connection_url=url)
 
 
 def _seal(reader: Reader, block: hcl.Block, *, alone: bool) -> SealStanza:

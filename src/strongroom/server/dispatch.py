@@ -85,6 +85,10 @@ class Dispatch:
         for exchange in held:
             self(exchange)
 
+    def refuse(self, exchange: Exchange, error: StrongroomError) -> None:
+        """Answer an exchange with an error, without looking at it."""
+        _send(exchange, vault.failure(error))
+
     def __call__(self, exchange: Exchange) -> None:
         """Take in one exchange."""
         if self._held is not None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
+from strongroom.barrier.view import Due
 from strongroom.clock import SECOND
 from strongroom.core.areas import QUEUE
 from strongroom.core.core import Core
 from strongroom.core.group import GroupRun
-from strongroom.core.work import Reported, Timer, Work, next_due
+from strongroom.core.work import Internal, Reported, Timer, Work, next_due
 from strongroom.server.committer import Committer, quiet
 
 BATCH = 32
@@ -26,6 +28,9 @@ SHARED_SLEEP = 0.25
 """Seconds, where other workers set timers too: nobody tells this one, it looks."""
 RETRY = 1.0
 """Seconds until the next look where the store could not be read, or a timer failed: its row may stand as it was."""
+
+
+Timers = tuple[list[tuple[bytes, Due]], int]
 
 
 def _always() -> bool:
@@ -93,12 +98,30 @@ class Scheduler:
         if not self._leads():
             self._wake(self._longest)
             return
+        if not self._core.storage.local:
+            self._committer.submit(Internal(lambda _call: self._due(), self._looked))
+            return
         try:
-            due, later = next_due(self._core, self._core.clock.now(), BATCH, self._report)
+            due, later = self._due()
         except BaseException as error:  # noqa: BLE001  the alarm must be set again whatever it was
             self._report(error, None)
             self._wake(RETRY)
             return
+        self._begin(due, later)
+
+    def _due(self) -> Timers:
+        return next_due(self._core, self._core.clock.now(), BATCH, self._report)
+
+    def _looked(self, work: Work) -> None:
+        """The store is on another machine: the look was a call of its own."""
+        assert isinstance(work, Internal)
+        if work.error is not None:
+            self._wake(RETRY)
+            return
+        due, later = cast(Timers, work.result)
+        self._begin(due, later)
+
+    def _begin(self, due: list[tuple[bytes, Due]], later: int) -> None:
         for key, row in due:
             if key not in self._running:
                 self._running.add(key)

@@ -101,13 +101,13 @@ def run(argv: list[str]) -> int:
 
 def workers_of(asked: int, config: Config) -> int:
     """How many worker processes: as many as were asked for, else one a core. Raises ConfigError."""
-    can_share = config.storage.kind == "sqlite" and sys.platform.startswith("linux")
+    can_share = config.storage.kind != "inmem" and sys.platform.startswith("linux")
     if not asked:
         return min(len(os.sched_getaffinity(0)), MAX_SLOTS) if can_share else 1
     if not 1 <= asked <= MAX_SLOTS:
         raise ConfigError(f"-workers takes 1 to {MAX_SLOTS}")
     if asked > 1 and not can_share:
-        raise ConfigError('several workers need Linux and storage "sqlite", the embedded store: what is in memory is one process\'s alone')
+        raise ConfigError("several workers need Linux and a store that processes can share: what is in memory is one process's alone")
     return asked
 
 
@@ -195,6 +195,8 @@ async def _serve(plan: Plan, siblings: Member | None = None, sockets: Sequence[s
     storage = open_storage(config.storage, siblings.newest if siblings is not None else None)
     worker = Worker(config, SystemClock(), log, storage, settings_of(config, dev=plan.dev), siblings)
     worker.reread = plan.reread
+    if worker.joined is not None:
+        worker.joined.examine()
     loop = asyncio.get_running_loop()
     if siblings is None:
         for number in STOPPING:

@@ -43,6 +43,8 @@ from strongroom.server.config import Config, Listener, Store
 from strongroom.server.connections import Connections
 from strongroom.server.cross_origin import CrossOrigin
 from strongroom.server.dispatch import Dispatch
+from strongroom.server.joined import Joined
+from strongroom.server.large import LargeBodies
 from strongroom.server.limits import DEFAULT_LIMITS
 from strongroom.server.listeners import Listening, open_socket
 from strongroom.server.logs import Log
@@ -80,7 +82,13 @@ def open_storage(store: Store, newest: Newest | None = None) -> Storage:
         if not store.path:
             raise ConfigError('storage "sqlite" needs a path: the directory that holds the store')
         return SqliteStorage(Path(store.path), newest=newest)
-    raise ConfigError(f"storage {store.kind!r} needs an extra: pip install 'strongroom[postgres]'")
+    try:
+        from strongroom.storage.postgres.store import PostgresStorage
+    except ImportError:
+        raise ConfigError(f"storage {store.kind!r} needs an extra: pip install 'strongroom[postgres]'") from None
+    if not store.connection_url:
+        raise ConfigError('storage "postgresql" needs a connection_url, such as postgres://strongroom@db.example.com/strongroom')
+    return PostgresStorage(store.connection_url)
 
 
 def settings_of(config: Config, *, dev: bool = False) -> Settings:
@@ -129,7 +137,9 @@ class Worker:
         self._repeats = Repeats(self.core, self.committer)
         self.dispatch = Dispatch(self.committer.submit, self._repeats)
         self.dispatch.cross_origin = CrossOrigin(self.core)
-        self.connections = Connections(clock, DEFAULT_LIMITS)
+        self.joined = Joined(self) if not storage.local else None
+        self._limits = DEFAULT_LIMITS._replace(large_body=LargeBodies(self.core))
+        self.connections = Connections(clock, self._limits)
         self.listening: list[Listening] = []
         self._ticking: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
@@ -147,7 +157,8 @@ class Worker:
             if self.config.unauthenticated_metrics_access:
                 listener = msgspec.structs.replace(listener, unauthenticated_metrics_access=True)
             opened = sockets[number] if sockets else open_socket(listener)
-            self.listening.append(Listening(listener, opened, self.dispatch, self.connections, DEFAULT_LIMITS, shared=self.siblings.shared))
+            handler = self.joined.gate if self.joined is not None else self.dispatch
+            self.listening.append(Listening(listener, opened, handler, self.connections, self._limits, shared=self.siblings.shared))
 
     async def serve(self) -> None:
         """Take requests."""
@@ -155,6 +166,8 @@ class Worker:
         for listening in self.listening:
             await listening.start(self.loop)
         self._tick()
+        if self.joined is not None:
+            self.joined.start()
         self.siblings.serves()
 
     async def stop(self) -> None:
@@ -173,6 +186,8 @@ class Worker:
             self._ticking.cancel()
         self.committer.close()
         self.core.audit.close()
+        if self.joined is not None:
+            self.joined.stop()
         self.core.storage.close()
 
     # -- core/ports.py ------------------------------------------------------------------------------------------

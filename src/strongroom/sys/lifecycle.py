@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.barrier.seal import SealConfig, stored_config
-from strongroom.clock import SECOND
+from strongroom.clock import SECOND, rfc3339
 from strongroom.core.core import Core
 from strongroom.core.engine import read, write
 from strongroom.core.envelope import encode
@@ -64,12 +64,12 @@ class HealthBody(msgspec.Struct, frozen=True):
     activecode: Annotated[int, "Status to answer with when unsealed"] = 200
     uninitcode: Annotated[int, "Status to answer with when not initialised"] = 501
     sealedcode: Annotated[int, "Status to answer with when sealed"] = 503
-    standbyok: Annotated[bool, "Accepted: every node is active"] = False
+    standbyok: Annotated[bool, "Answer as an active node where this one calls itself a standby"] = False
     perfstandbyok: Annotated[bool, "Accepted: every node is active"] = False
-    standbycode: Annotated[int, "Accepted: every node is active"] = 429
+    standbycode: Annotated[int, "Status to answer with where this node calls itself a standby"] = 429
     drsecondarycode: Annotated[int, "Accepted: every node is active"] = 472
     performancestandbycode: Annotated[int, "Accepted: every node is active"] = 473
-    haunhealthycode: Annotated[int, "Accepted: every node is active"] = 474
+    haunhealthycode: Annotated[int, "Status to answer with while the database does not answer"] = 474
     removedcode: Annotated[int, "Accepted: every node is active"] = 530
 
 
@@ -179,9 +179,10 @@ DEFAULT_CODES = {
     "uninitcode": 501,
     "sealedcode": 503,
 }
-"""Parameter → the status it replaces. Every node here is active, so the standby ones are checked and never used."""
+"""Parameter → the status it replaces. Every node here is active; the standby ones are used where the configuration asks for them."""
 
 _FLAGS = ("standbyok", "perfstandbyok")
+_TRUE = frozenset("1 t T TRUE true True".split())
 _BOOLEANS = frozenset("1 t T TRUE true True 0 f F FALSE false False".split()) | {""}
 
 
@@ -194,10 +195,11 @@ def _health(core: Core, request: Request) -> Response:
             raise InvalidRequest(f"bad value for {name!r} parameter: it takes true or false")
     initialised = core.barrier.installation() is not None
     sealed = core.barrier.sealed
+    standby = core.cluster.standby and not sealed
     members: dict[str, Any] = {
         "initialized": initialised,
         "sealed": sealed,
-        "standby": False,
+        "standby": standby,
         "performance_standby": False,
         "replication_performance_mode": "disabled",
         "replication_dr_mode": "disabled",
@@ -207,8 +209,18 @@ def _health(core: Core, request: Request) -> Response:
     if not sealed:
         members["cluster_name"] = core.settings.cluster_name
         members["cluster_id"] = core.barrier.keys.installation.cluster_id
-    state = "uninitcode" if not initialised else "sealedcode" if sealed else "activecode"
-    return bare(members, codes[state])
+    return bare(members, codes[_state(core, initialised, standby and str(request.data.get("standbyok", "")) not in _TRUE)])
+
+
+def _state(core: Core, initialised: bool, standby: bool) -> str:
+    """Which of the codes says how this node is."""
+    if not initialised:
+        return "uninitcode"
+    if core.barrier.sealed:
+        return "sealedcode"
+    if not core.cluster.reachable():
+        return "haunhealthycode"
+    return "standbycode" if standby else "activecode"
 
 
 def _code(name: str, value: object, default: int) -> int:
@@ -221,16 +233,18 @@ def _code(name: str, value: object, default: int) -> int:
     return int(text)
 
 
-def _leader(_core: Core, request: Request) -> Response:
-    """There is no leader: every node answers."""
+def _leader(core: Core, request: Request) -> Response:
+    """There is no leader: every node answers, and of several each names itself unless it is to call itself a standby."""
     if request.operation is not Operation.READ:
         raise UnsupportedOperation
+    cluster = core.cluster
+    named = cluster.lead if cluster.standby else cluster.me
     return bare(
         {
-            "ha_enabled": False,
-            "is_self": False,
-            "active_time": "0001-01-01T00:00:00Z",
-            "leader_address": "",
+            "ha_enabled": cluster.shared,
+            "is_self": cluster.shared and not cluster.standby,
+            "active_time": rfc3339(int(named.started) * SECOND) if named is not None and named.started else "0001-01-01T00:00:00Z",
+            "leader_address": named.address if named is not None else "",
             "leader_cluster_address": "",
             "performance_standby": False,
             "performance_standby_last_remote_wal": 0,

@@ -13,11 +13,12 @@ from typing import Annotated
 import msgspec
 
 from strongroom.barrier.keyring import RotateConfig
-from strongroom.clock import rfc3339
+from strongroom.clock import SECOND, rfc3339
 from strongroom.core.engine import read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.request import Response
 from strongroom.core.sealing.rotation import encryptions, rotate_keyring, set_rotate_config
+from strongroom.storage.api import Node
 from strongroom.sys.routes import Routes
 from strongroom.types import format_duration
 
@@ -77,13 +78,22 @@ class SealRoutes(Routes):
 
     @read("ha-status")
     def ha_status(self) -> Response:
-        """The nodes that serve: this one."""
-        node = {
-            "hostname": platform.node(),
-            "api_address": "",
+        """The nodes that serve: this one, and all others that were heard of lately where the store is shared."""
+        cluster = self.core.cluster
+        alone = Node("", platform.node(), "", self.core.settings.reported_version, sealed=False)
+        nodes = [self._node(node) for node in cluster.nodes or (cluster.me or alone,)]
+        return Response(data={"nodes": nodes}, mirror=True)
+
+    def _node(self, node: Node) -> dict[str, object]:
+        cluster = self.core.cluster
+        only = cluster.lead if cluster.standby_codes else None
+        mine = cluster.me is None or node.id == cluster.me.id
+        sealed = self.core.barrier.sealed if mine else node.sealed
+        return {
+            "hostname": node.name,
+            "api_address": node.address,
             "cluster_address": "",
-            "active_node": True,
-            "last_echo": None,
-            "version": self.core.settings.reported_version,
+            "active_node": not sealed and (only is None or only.id == node.id),
+            "last_echo": rfc3339(int(node.seen * SECOND)) if node.seen else None,
+            "version": node.version,
         }
-        return Response(data={"nodes": [node]}, mirror=True)

@@ -1,0 +1,209 @@
+"""Keeps a worker level with a database that other nodes write to as well.
+
+Rules of this file:
+- Before a request runs, the worker asks what was committed, with a question sent after the request had come in; so no answer is older than
+  any answer that was given before it was asked, by whichever node. All requests that wait share the question, and what calls miss is
+  asked for in it: one is under way at a time, and no more than one a millisecond.
+- One thread asks; all else runs on the loop.
+- While the database does not answer, nothing is answered from memory but the few paths that say how this node is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+
+from strongroom.core.core import Core
+from strongroom.core.mirror import Aside, Mirror, Missing
+from strongroom.core.request import Rerun
+from strongroom.core.transaction import NeedsCommit, Staged
+from strongroom.core.work import Internal, Reported, Work
+from strongroom.errors import StorageUnusable, Unavailable
+from strongroom.server.committer import Committer, quiet
+from strongroom.server.dispatch import Dispatch
+from strongroom.server.http import Exchange
+from strongroom.storage.api import Fetched, Wanted
+
+INTERVAL = 0.001
+"""Seconds between questions; those who come meanwhile share the next one."""
+IDLE_SECONDS = 1.0
+"""A node that nobody asks hears of new keys, audit devices and timers after this long, and notices that the database is gone."""
+MAX_MISSES = 5_000
+"""Round trips for one call."""
+MISSED = object()
+"""Where a work remembers what it missed, and how often."""
+ALWAYS = frozenset((b"/v1/sys/health", b"/v1/sys/seal-status", b"/v1/sys/leader"))
+"""What load balancers and operators ask a node about itself."""
+UNKNOWN = "the database could not be asked; the server's log says why"
+
+
+class Follower:
+    """Asks the database, for everybody in this worker."""
+
+    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop, report: Reported) -> None:
+        assert isinstance(core.storage, Aside)
+        assert isinstance(core.committed, Mirror)
+        self.aside, self.mirror = core.storage, core.committed
+        self._loop = loop
+        self._report = quiet(report)
+        self._actions: list[Callable[[], None]] = []
+        self._wanted = Wanted()
+        self._under_way = self._planned = False
+        self._sent = 0.0
+        self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._idle: asyncio.TimerHandle | None = None
+        self.questions = 0
+
+    @property
+    def error(self) -> StorageUnusable | None:
+        """Why the last question was not answered."""
+        return self.aside.error
+
+    def start(self) -> None:
+        """Ask from now on, now and then also without a reason."""
+        Thread(target=self._serve, name="follow", daemon=True).start()
+        self._ask_idly()
+
+    def stop(self) -> None:
+        """Ask nothing more."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._orders.put(None)
+
+    def after(self, action: Callable[[], None], wanted: Wanted = Wanted()) -> None:  # noqa: B008 — frozen
+        """Do something once a question that is sent from now on was answered, or failed; `wanted` is then here."""
+        self._actions.append(action)
+        if wanted:
+            self._wanted |= wanted
+        self._plan()
+
+    def order(self, order: Callable[[], None]) -> None:
+        """Run something on the thread, which may ask the database; it must not raise."""
+        self._orders.put(order)
+
+    def _plan(self) -> None:
+        if not self._planned and not self._under_way:
+            self._planned = True
+            self._loop.call_at(max(self._sent + INTERVAL, self._loop.time()), self._send)
+
+    def _send(self) -> None:
+        self._planned, self._under_way = False, True
+        self._sent = self._loop.time()
+        self.questions += 1
+        actions, self._actions = self._actions, []
+        wanted, self._wanted = self.mirror.lacking(self._wanted), Wanted()
+        self._orders.put(partial(self._ask, self.mirror.gsn, wanted, actions))
+
+    def _serve(self) -> None:
+        while (order := self._orders.get()) is not None:
+            order()
+
+    def _ask(self, since: int, wanted: Wanted, actions: list[Callable[[], None]]) -> None:
+        """On the thread."""
+        answer: Fetched | StorageUnusable
+        try:
+            answer = self.aside.remote.fetch(since, wanted)
+        except StorageUnusable as error:
+            answer = error
+        except BaseException as error:  # noqa: BLE001  a driver's bug must not end the thread
+            self._report(error, None)
+            answer = StorageUnusable(UNKNOWN)
+        self._loop.call_soon_threadsafe(self._answered, answer, actions)
+
+    def _answered(self, answer: Fetched | StorageUnusable, actions: list[Callable[[], None]]) -> None:
+        self._under_way = False
+        try:
+            self._take(answer)
+        except BaseException as error:  # noqa: BLE001  whoever waits must hear of something
+            self._report(error, None)
+            self.aside.error = StorageUnusable(UNKNOWN)
+        for action in actions:
+            try:
+                action()
+            except BaseException as error:  # noqa: BLE001  one of them must not keep the others waiting
+                self._report(error, None)
+        if self._actions:
+            self._plan()
+
+    def _take(self, answer: Fetched | StorageUnusable) -> None:
+        if isinstance(answer, StorageUnusable):
+            if self.aside.error is None:
+                self._report(answer, None)
+            self.aside.error = answer
+        else:
+            self.aside.error = None
+            self.mirror.take(answer)
+
+    def _ask_idly(self) -> None:
+        self._idle = self._loop.call_later(IDLE_SECONDS, self._ask_idly)
+        if self._loop.time() - self._sent >= IDLE_SECONDS / 2:
+            self.after(lambda: None)
+
+
+class Gate:
+    """Stands before the dispatch: an exchange passes once the worker is level with the database as of its arrival."""
+
+    def __init__(self, follower: Follower, dispatch: Dispatch) -> None:
+        self._follower = follower
+        self._dispatch = dispatch
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Take in one exchange."""
+        self._follower.after(partial(self._pass, exchange))
+
+    def _pass(self, exchange: Exchange) -> None:
+        error = self._follower.error
+        if error is None or exchange.target.partition(b"?")[0] in ALWAYS:
+            self._dispatch(exchange)
+        else:
+            self._dispatch.refuse(exchange, error)
+
+
+class Fetching:
+    """Works whose call missed something, until it is here."""
+
+    def __init__(self, core: Core, committer: Committer, follower: Follower) -> None:
+        self._core = core
+        self._committer = committer
+        self._follower = follower
+        self.held = 0
+
+    def take(self, work: Work, missing: Missing) -> None:
+        """Have a work run again once what it missed is here."""
+        times, wanted = work.remembered.get(MISSED, (0, Wanted()))
+        if times >= MAX_MISSES:
+            self._committer.refuse(work, Unavailable("the request needs more of the store than can be read for it; ask for less at once"))
+            return
+        work.remembered[MISSED] = (times + 1, wanted | missing.wanted)
+        self.held += 1
+        self._follower.after(partial(self._again, work), missing.wanted)
+
+    def _again(self, work: Work) -> None:
+        self.held -= 1
+        if self._follower.error is not None:
+            self._committer.refuse(work, self._follower.error)
+        elif (work.audited and not self._core.commits(work.request)) or isinstance(work, Internal):
+            self._committer.submit(work)
+        else:
+            self._rehearse(work)
+
+    def _rehearse(self, work: Work) -> None:
+        """Find out before the lock is taken what else a call misses. Routes of the server itself act beside the store: not those."""
+        if not work.request.path.startswith("sys/"):
+            try:
+                work.run(self._core, Staged())
+            except Missing as missing:
+                self.take(work, missing)
+                return
+            except (NeedsCommit, Rerun):
+                pass  # it is met again under the lock
+        self._follower.aside.wanted |= self.lacked(work)
+        self._committer.enqueue(work)
+
+    def lacked(self, work: Work) -> Wanted:
+        """What a work missed so far: read under the lock, it cannot be changed any more before the call runs."""
+        found: Wanted = work.remembered.get(MISSED, (0, Wanted()))[1]
+        return found

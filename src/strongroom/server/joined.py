@@ -1,0 +1,61 @@
+"""What a worker has beside the others' when its store is shared with other nodes.
+
+Rules of this file: only wiring; `worker.py` makes it where the store is on another machine.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import partial
+from typing import TYPE_CHECKING
+
+from strongroom.core.mirror import Aside
+from strongroom.errors import StorageUnsafe, StorageUnusable
+from strongroom.server.follower import Fetching, Follower, Gate
+from strongroom.server.heartbeat import Heartbeat
+from strongroom.storage.api import Node
+
+if TYPE_CHECKING:
+    from strongroom.server.worker import Worker
+
+
+class Joined:
+    """One node of several."""
+
+    def __init__(self, worker: Worker) -> None:
+        core = worker.core
+        assert isinstance(core.storage, Aside)
+        self._remote, self._log = core.storage.remote, worker.log
+        self.follower = Follower(core, worker.loop, worker.log.report)
+        self.gate = Gate(self.follower, worker.dispatch)
+        fetching = Fetching(core, worker.committer, self.follower)
+        worker.committer.fetch = fetching.take
+        worker.committer.fetching = lambda: fetching.held
+        self.heartbeat = Heartbeat(core, self.follower, worker.loop, partial(_describe, worker))
+        core.cluster.standby_codes = worker.config.storage.standby_codes
+
+    def examine(self) -> None:
+        """Say at start what of the database is worth changing. Raises StorageUnsafe; a database that is away is waited for."""
+        try:
+            for text in self._remote.check():
+                self._log.warning(text)
+        except StorageUnsafe:
+            raise
+        except StorageUnusable as error:
+            self._log.error("the database does not answer yet", reason="; ".join(error.messages))
+
+    def start(self) -> None:
+        """Follow the others, and tell them of this one."""
+        self.follower.start()
+        self.heartbeat.start()
+
+    def stop(self) -> None:
+        """Leave."""
+        self.heartbeat.stop()
+        self.follower.stop()
+
+
+def _describe(worker: Worker) -> Node:
+    config, name = worker.config, platform.node() or "localhost"
+    where = config.api_addr or f"{name}/{config.listeners[0].address if config.listeners else ''}"
+    return Node(where, name, config.api_addr, worker.core.settings.reported_version, worker.core.barrier.sealed)
