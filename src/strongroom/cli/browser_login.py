@@ -50,10 +50,36 @@ class Returned(NamedTuple):
     error: str
 
 
+class _Begun(NamedTuple):
+    """A login that the server began. `state` leads it; in direct mode the server waits for it, and `user_code` is typed in there."""
+
+    mount: str
+    nonce: str
+    address: str
+    state: str
+    direct: bool
+    user_code: str
+    interval: int
+
+
 def login(session: Session, mount: str, fields: Object) -> Answer:
     """Log in with a browser."""
     options = taken(fields, _FIELDS)
-    skip = truth(options["skip_browser"], "skip_browser")
+    begun = _begin(session, mount, options)
+    if begun.direct:
+        _send_to(session, begun, options)
+        return _poll(session, begun)
+    with _listener(options["listenaddress"], options["port"], begun.state) as listener:
+        _send_to(session, begun, options)
+        returned = listener.wait(PATIENCE)
+    if returned.error:
+        raise CommandError(f"the provider refused the login: {clean(returned.error)}")
+    query = {"state": begun.state, "code": returned.code, "client_nonce": begun.nonce}
+    return session.client.request("GET", f"auth/{mount}/oidc/callback", query=query, token="")
+
+
+def _begin(session: Session, mount: str, options: dict[str, str]) -> _Begun:
+    """Ask the server where the browser goes. Raises CommandError."""
     port = options["callbackport"] or options["port"]
     redirect = f"{options['callbackmethod']}://{options['callbackhost']}:{port}/oidc/callback"
     nonce = secrets.token_urlsafe(24)
@@ -62,50 +88,44 @@ def login(session: Session, mount: str, fields: Object) -> Answer:
     address = values.text(data.get("auth_url"))
     if urlsplit(address).scheme not in ("http", "https"):
         raise CommandError(f"the server gave no address to log in at: the role must be of the type oidc and allow {redirect}")
-    state = values.text(data.get("state"))
-    if state:
-        _show(session, address, values.text(data.get("user_code")))
-        _open(session, address, skip=skip, abort=truth(options["abort_on_error"], "abort_on_error"))
-        return _poll(session, mount, state, nonce, values.number(data.get("poll_interval"), 5))
-    state = parse_qs(urlsplit(address).query).get("state", [""])[0]
-    with _listener(options["listenaddress"], options["port"], state) as listener:
-        _show(session, address)
-        _open(session, address, skip=skip, abort=truth(options["abort_on_error"], "abort_on_error"))
-        returned = listener.wait(PATIENCE)
-    if returned.error:
-        raise CommandError(f"the provider refused the login: {clean(returned.error)}")
-    query = {"state": state, "code": returned.code, "client_nonce": nonce}
-    return session.client.request("GET", f"auth/{mount}/oidc/callback", query=query, token="")
+    given = values.text(data.get("state"))
+    state = given or parse_qs(urlsplit(address).query).get("state", [""])[0]
+    return _Begun(
+        mount, nonce, address, state, bool(given), values.text(data.get("user_code")), values.number(data.get("poll_interval"), 5)
+    )
 
 
-def _show(session: Session, address: str, user_code: str = "") -> None:
-    session.note(f"Complete the login in a browser:\n\n    {address}\n")
-    if user_code:
-        session.note(f"and type in this code there: {user_code}\n")
+def _send_to(session: Session, begun: _Begun, options: dict[str, str]) -> None:
+    """Lead somebody to where he logs in."""
+    session.note(f"Complete the login in a browser:\n\n    {begun.address}\n")
+    if begun.user_code:
+        session.note(f"and type in this code there: {begun.user_code}\n")
+    if not truth(options["skip_browser"], "skip_browser"):
+        _open(session, begun.address, abort=truth(options["abort_on_error"], "abort_on_error"))
 
 
-def _open(session: Session, address: str, *, skip: bool, abort: bool) -> None:
-    if skip:
-        return
+def _open(session: Session, address: str, *, abort: bool) -> None:
     import webbrowser
 
-    if not webbrowser.open(address):
-        if abort:
-            raise CommandError("no browser could be started; with skip_browser=true the address is printed only", LOCAL)
-        session.note("No browser could be started here: open the address yourself.\n")
+    if webbrowser.open(address):
+        return
+    if abort:
+        raise CommandError("no browser could be started; with skip_browser=true the address is printed only", LOCAL)
+    session.note("No browser could be started here: open the address yourself.\n")
 
 
-def _poll(session: Session, mount: str, state: str, nonce: str, interval: int) -> Answer:
+def _poll(session: Session, begun: _Begun) -> Answer:
     until = time.monotonic() + PATIENCE
+    body: Object = {"state": begun.state, "client_nonce": begun.nonce}
     while True:
         try:
-            return session.client.request("PUT", f"auth/{mount}/oidc/poll", body={"state": state, "client_nonce": nonce}, token="")
+            return session.client.request("PUT", f"auth/{begun.mount}/oidc/poll", body=body, token="")
         except Refused as error:
             if "authorization_pending" not in error.messages:
                 raise
         if time.monotonic() > until:
             raise CommandError("nobody logged in within five minutes")
-        time.sleep(interval)
+        time.sleep(begun.interval)
 
 
 def _listener(host: str, port: str, state: str) -> Listener:
