@@ -153,13 +153,12 @@ def read_entry(answer: Answer) -> Entry:
     """The entry in a SearchResultEntry."""
     body = Reader(answer.body)
     name = body.text()
-    attributes: dict[str, tuple[bytes, ...]] = {}
+    attributes: dict[str, list[bytes]] = {}
     listed = body.inside(ber.SEQUENCE)
     while listed:
         attribute = listed.inside(ber.SEQUENCE)
-        kind = attribute.text().lower()
-        attributes[kind] = (*attributes.get(kind, ()), *attribute.inside(ber.SET).all(ber.OCTETS))
-    return Entry(name, attributes)
+        attributes.setdefault(attribute.text().lower(), []).extend(attribute.inside(ber.SET).all(ber.OCTETS))
+    return Entry(name, {kind: tuple(values) for kind, values in attributes.items()})
 
 
 def page_cookie(answer: Answer) -> bytes:
