@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from strongroom.core.request import Peer
 from strongroom.errors import InvalidRequest
 from strongroom.server.forwarded import Forwarding, parse_networks
-from strongroom.server.framing import Refusal, RequestReader
+from strongroom.server.framing import Head, Refusal, RequestReader
 from strongroom.server.http import Exchange, ListenerInfo, header, render
 from strongroom.server.limits import DEFAULT_LIMITS
 from tests.server.harness import read_all, serving
@@ -40,7 +40,7 @@ def bodies(received: bytes) -> list[bytes]:
 
 
 def new_reader(max_head: int = 32_768, max_body: int = 1_000) -> RequestReader:
-    return RequestReader(max_head, 100, lambda _target: max_body)
+    return RequestReader(max_head, 100, max_body, lambda _head: max_body)
 
 
 def read_pieces(pieces: list[bytes]) -> list[tuple[bytes, bytes, bytes, bytes | None]]:
@@ -278,18 +278,40 @@ def test_many_tiny_chunks_are_refused() -> None:
 
 
 def test_a_large_body_passes_where_the_route_says_so_and_is_counted_while_it_is_read() -> None:
-    limits = DEFAULT_LIMITS._replace(large_body=lambda target: target == b"/large", max_held=3 << 20)
+    limits = DEFAULT_LIMITS._replace(large_body=lambda head: head.target == b"/large", max_held_large=1 << 20)
     body = bytes(2 << 20)
     with serving(lambda exchange: exchange.answer(render(200, b"%d" % len(exchange.body))), limits) as served:
         request = get(b"/large", b"Content-Length: %d\r\n" % len(body), verb=b"PUT")
         with served.connect() as first:
             first.sendall(request)
-            served.wait_until(lambda: served.connections.held > 0)
+            served.wait_until(lambda: served.connections.held_large > 0)
             assert served.exchange_bytes(request, end=False).startswith(b"HTTP/1.1 503 ")
+            usual = get(b"/usual", b"Content-Length: 1000000\r\nConnection: close\r\n", verb=b"PUT") + bytes(1_000_000)
+            assert served.exchange_bytes(usual, end=False).endswith(b"1000000"), "it keeps nobody else from writing"
             first.sendall(body)
             assert first.recv(1_000).endswith(b"2097152")
-        assert served.connections.held == 0
+        assert served.connections.held == served.connections.held_large == 0
         assert served.exchange_bytes(request.replace(b"/large", b"/small"), end=False).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_large_body_in_chunks_is_asked_about_once_and_ends_at_the_larger_limit() -> None:
+    asked: list[bytes] = []
+
+    def larger(head: Head) -> bool:
+        asked.append(head.target)
+        return True
+
+    limits = DEFAULT_LIMITS._replace(large_body=larger, max_large_body=2 << 20)
+    chunk = b"10000\r\n" + bytes(65_536) + b"\r\n"
+    with serving(lambda exchange: exchange.answer(render(200, b"%d" % len(exchange.body))), limits) as served, served.connect() as client:
+        client.sendall(get(b"/small", CHUNKED, verb=b"PUT") + chunk * 16 + b"0\r\n\r\n")
+        assert client.recv(1_000).endswith(b"1048576")
+        assert not asked
+        client.sendall(get(b"/large", CHUNKED, verb=b"PUT") + chunk * 32 + b"0\r\n\r\n")
+        assert client.recv(1_000).endswith(b"2097152")
+        assert asked == [b"/large"]
+        client.sendall(get(b"/larger", CHUNKED, verb=b"PUT") + chunk * 33)
+        assert read_all(client).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("head", [b"X: " + b"a" * 40_000, b"X" * 40_000, b"a:\r\n" * 101])

@@ -6,7 +6,8 @@ Rules of this file:
 - `now` is the clock of the last sweep, so that a request needs no clock call; deadlines are set one tick early and are never exceeded.
 - `idle_deadline` is computed once per sweep, because every answered request moves its connection's deadline there.
 - `heads` are the request heads that are known to the worker (framing.py).
-- `held` counts the bytes of large bodies being read, over all connections: what a hundred strangers may hold is bounded here.
+- `held` counts the bytes of bodies being read, over all connections: what a hundred strangers may hold is bounded here. What is beyond the
+  usual limit of one is counted apart, in `held_large`.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Connections:
         "draining",
         "heads",
         "held",
+        "held_large",
         "idle_deadline",
         "limits",
         "max_connections",
@@ -71,7 +73,7 @@ class Connections:
         self._empty: asyncio.Future[None] | None = None
         self.max_connections = min(limits.max_connections, file_limit())
         self.heads = KnownHeads()
-        self.held = 0
+        self.held = self.held_large = 0
         self.draining = False
         self.now = clock.monotonic()
         self.idle_deadline = self.deadline(limits.idle_seconds)
@@ -94,11 +96,15 @@ class Connections:
         if not self._open and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
-    def hold(self, change: int) -> bool:
-        """Count bytes of large bodies; False, and nothing counted, when there are too many."""
-        if change > 0 and self.held + change > self.limits.max_held:
+    def hold(self, before: int, now: int) -> bool:
+        """Count what a connection holds from now on; False, and nothing counted, when it is too much."""
+        limits = self.limits
+        beyond = max(0, now - limits.max_body) - max(0, before - limits.max_body)
+        usual = now - before - beyond
+        if now > before and (self.held + usual > limits.max_held or self.held_large + beyond > limits.max_held_large):
             return False
-        self.held += change
+        self.held += usual
+        self.held_large += beyond
         return True
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -135,7 +135,9 @@ class RequestReader:
         "_headed",
         "_headers",
         "_heads",
+        "_larger",
         "_left",
+        "_limit",
         "_max_body",
         "_max_head",
         "_max_headers",
@@ -154,11 +156,14 @@ class RequestReader:
         "stage",
     )
 
-    def __init__(self, max_head: int, max_headers: int, max_body: Callable[[bytes], int], heads: KnownHeads | None = None) -> None:
+    def __init__(
+        self, max_head: int, max_headers: int, max_body: int, larger: Callable[[Head], int], heads: KnownHeads | None = None
+    ) -> None:
         self._heads = KnownHeads() if heads is None else heads
         self._max_head = max_head
         self._max_headers = max_headers
-        self._max_body = max_body
+        self._max_body = self._limit = max_body
+        self._larger = larger
         self._parser = HttpRequestParser(self)
         self.buffer = b""
         self._at = self._searched = 0
@@ -235,6 +240,7 @@ class RequestReader:
         if not known.length:
             return True
         self._plain, self._ended, self.expects = True, False, False
+        self._limit = self._max_body
         self.stage, self.length, self._left = BODY, known.length, known.length
         self._bound(known.length)
         return self.next() if self.buffer else False
@@ -290,6 +296,7 @@ class RequestReader:
     def _begin_body(self) -> bool:
         headers = self._headers
         self._chunks = 0
+        self._limit = self._max_body
         if b"transfer-encoding" in headers:
             if headers[b"transfer-encoding"].lower() != b"chunked":
                 raise Refusal(400, "unsupported Transfer-Encoding; send the body plain or chunked")
@@ -310,9 +317,10 @@ class RequestReader:
     # ---- the body
 
     def _bound(self, size: int) -> None:
-        limit = self._max_body(self.head.target)
-        if size > limit:
-            raise Refusal(413, f"http: request body too large; at most {limit} bytes are taken here")
+        if size > self._limit:
+            self._limit = self._larger(self.head)
+        if size > self._limit:
+            raise Refusal(413, f"http: request body too large; at most {self._limit} bytes are taken here")
 
     def _read_body(self) -> bool:
         size = min(self._left, self.waiting)

@@ -127,7 +127,7 @@ class HttpProtocol(asyncio.Protocol):
         self._answer_within = limits.request_seconds - TICK
         self._forwarding = listener.forwarding
         self._connections = connections
-        self._reader = RequestReader(limits.max_head, limits.max_headers, limits.body_limit, connections.heads)
+        self._reader = RequestReader(limits.max_head, limits.max_headers, limits.max_body, limits.larger_body, connections.heads)
         self._transport: asyncio.Transport | None = None
         self._peer = Peer()
         self._exchange: Exchange | None = None
@@ -307,7 +307,7 @@ class HttpProtocol(asyncio.Protocol):
     def _hold(self, size: int) -> bool:
         if size == self._held:
             return True
-        if not self._connections.hold(size - self._held):
+        if not self._connections.hold(self._held, size):
             return False
         self._held = size
         return True

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from strongroom.server.framing import Head
+
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -24,7 +26,7 @@ LARGE_RATE: Final = MIB
 """Bytes a second at which a body beyond `max_body` must arrive, on top of the usual body deadline."""
 
 
-def _never_large(_target: bytes) -> bool:
+def _never_large(_head: Head) -> bool:
     return False
 
 
@@ -38,9 +40,9 @@ class Limits(NamedTuple):
     max_body: int = MIB
     """JSON grows up to 25 times when parsed (T15.1)."""
     max_large_body: int = 32 * MIB
-    """Vault's default for all; here only for the routes that need it, such as imports and snapshots."""
-    large_body: Callable[[bytes], bool] = _never_large
-    """Says for a raw request target whether its route takes large bodies."""
+    """Vault's default for all; here only for the routes that need it (large.py)."""
+    large_body: Callable[[Head], bool] = _never_large
+    """Says for a request's head whether its body may be large."""
     max_waiting: int = 64 * KIB
     """Pipelined bytes kept while an answer is in flight, then the socket is not read."""
     max_unsent: int = 256 * KIB
@@ -48,7 +50,9 @@ class Limits(NamedTuple):
     max_connections: int = 10_000
     """Per worker (F15); bounded by the process's descriptors too."""
     max_held: int = 256 * MIB
-    """Large bodies being read at one time, all connections of a worker together."""
+    """Bodies beyond the small ones being read at one time, all connections of a worker together."""
+    max_held_large: int = 128 * MIB
+    """What of them is beyond `max_body`, counted apart: a few large ones keep nobody else from writing."""
     head_seconds: float = 10
     body_seconds: float = 30
     idle_seconds: float = 300
@@ -62,9 +66,9 @@ class Limits(NamedTuple):
     max_handshake: int = 128 * KIB
     """Bytes a TLS client may send before the handshake is done: a chain of ten large certificates, twice."""
 
-    def body_limit(self, target: bytes) -> int:
-        """The largest body taken for this request target."""
-        return self.max_large_body if self.large_body(target) else self.max_body
+    def larger_body(self, head: Head) -> int:
+        """The largest body taken of this request, which is larger than `max_body`."""
+        return max(self.max_body, self.max_large_body) if self.large_body(head) else self.max_body
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -91,7 +91,7 @@ class Lists(Roles):
         issuer = x509.load_der_x509_crl(found.der).issuer.rfc4514_string()
         return Response(data=members | {"issuer": issuer, "this_update": rfc3339(found.since), "next_update": rfc3339(found.until)})
 
-    @write("crls/{name}", body=ListWritten)
+    @write("crls/{name}", body=ListWritten, large=True)
     def write_list(self, name: str, body: ListWritten) -> None:
         """Write a list, or say where to fetch it."""
         name = canonical(name)
