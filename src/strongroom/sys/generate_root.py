@@ -3,7 +3,7 @@
 Rules of this file:
 - `sys/generate-root-token/…` takes a token with `sudo` and the shares. The old `sys/generate-root/…` form takes the shares alone, and
   exists only where a listener opens it; elsewhere it answers 405 and leaves no trace.
-- The token is shown XORed with the one-time password, so that whoever gives the last share does not learn it.
+- The token is shown XORed with the one-time password, or encrypted to a PGP key, so that whoever gives the last share does not learn it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from strongroom.core.sealing.root_generation import RootGeneration
 from strongroom.core.token.batch import MAX_TEXT
 from strongroom.crypto.ids import TOKEN_LENGTH
 from strongroom.errors import InvalidRequest, UnsupportedOperation
-from strongroom.sys.lifecycle import NO_PGP, bare
+from strongroom.sys.lifecycle import bare
 from strongroom.sys.rekey import NonceBody, ShareBody, mirrored
 from strongroom.sys.routes import Routes
 
@@ -30,7 +30,7 @@ class AttemptBody(msgspec.Struct, frozen=True):
     """Body of an attempt's start."""
 
     otp: Annotated[str, "One-time password of the token's length; made and returned where it is left out"] = ""
-    pgp_key: str = ""
+    pgp_key: Annotated[str, "PGP public key, base64, that the token is encrypted to in the place of a one-time password"] = ""
 
 
 class DecodeBody(msgspec.Struct, frozen=True):
@@ -97,9 +97,7 @@ class GenerateRootRoutes(Routes):
 
 
 def _start(making: RootGeneration, body: AttemptBody) -> dict[str, Any]:
-    if body.pgp_key:
-        raise InvalidRequest(NO_PGP)
-    started = making.begin(body.otp)
+    started = making.begin(body.otp, body.pgp_key)
     return {**_members(making, started), "otp": "" if body.otp else started.otp}
 
 
@@ -117,7 +115,7 @@ def _members(making: RootGeneration, found: Ceremony | None) -> dict[str, Any]:
         "complete": False,
         "encoded_token": "",
         "encoded_root_token": "",
-        "pgp_fingerprint": "",
+        "pgp_fingerprint": "".join(found.fingerprints) if found else "",
         "otp": "",
         "otp_length": TOKEN_LENGTH,
     }

@@ -25,15 +25,11 @@ from strongroom.core.fields import Names, compile_fields, read_fields
 from strongroom.core.request import Bare, Operation, Request, Response
 from strongroom.core.sealing.state import Standing
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
+from strongroom.crypto import pgp
 from strongroom.errors import InvalidRequest, UnsupportedOperation
 from strongroom.sys.routes import Routes
 
 Handler = Callable[[Core, Request], Response]
-
-NO_PGP = (
-    "encrypting keys with PGP needs the extra strongroom[pgp], which is not installed; "
-    "leave the PGP keys out and hand the keys over by another protected way"
-)
 
 
 class InitBody(msgspec.Struct, frozen=True):
@@ -44,9 +40,9 @@ class InitBody(msgspec.Struct, frozen=True):
     recovery_shares: Annotated[int, "Number of recovery key shares, where a seal opens by itself"] = 0
     recovery_threshold: Annotated[int, "Recovery shares needed to authorise"] = 0
     stored_shares: Annotated[int, "Accepted for Vault's clients"] = 0
-    pgp_keys: Annotated[Names, "Refused: keys are not encrypted with PGP here"] = Names()
-    recovery_pgp_keys: Annotated[Names, "Refused: keys are not encrypted with PGP here"] = Names()
-    root_token_pgp_key: Annotated[str, "Refused: the token is not encrypted with PGP here"] = ""
+    pgp_keys: Annotated[Names, "PGP public keys, base64, one a share: each share is encrypted to its own"] = Names()
+    recovery_pgp_keys: Annotated[Names, "The same for recovery shares"] = Names()
+    root_token_pgp_key: Annotated[str, "PGP public key, base64, that the root token is encrypted to"] = ""
 
 
 class UnsealBody(msgspec.Struct, frozen=True):
@@ -89,14 +85,22 @@ def _init(core: Core, request: Request) -> Response:
     if request.operation not in _WRITES:
         raise UnsupportedOperation
     body = read_fields(_INIT, request.data)
-    if body.pgp_keys or body.recovery_pgp_keys or body.root_token_pgp_key:
-        raise InvalidRequest(NO_PGP)
-    asked = InitParameters(body.secret_shares, body.secret_threshold, body.recovery_shares, body.recovery_threshold)
+    asked = InitParameters(
+        body.secret_shares,
+        body.secret_threshold,
+        body.recovery_shares,
+        body.recovery_threshold,
+        tuple(body.pgp_keys),
+        tuple(body.recovery_pgp_keys),
+    )
+    owner = pgp.recipients([body.root_token_pgp_key] if body.root_token_pgp_key else [])
     done = initialise(core, asked)
     members: dict[str, Any] = key_members(done.keys)
     if done.recovery_keys is not None:
         members |= {f"recovery_{name}": keys for name, keys in key_members(done.recovery_keys).items()}
-    return bare({**members, "root_token": done.root_token.reveal()})
+    token = done.root_token.reveal()
+    shown = base64.b64encode(owner[0].encrypt(token.encode())).decode() if owner else token
+    return bare({**members, "root_token": shown})
 
 
 def key_members(shares: list[bytes]) -> dict[str, list[str]]:

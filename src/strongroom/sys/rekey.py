@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from strongroom.core.request import Response
 from strongroom.core.sealing.ceremonies import RECOVERY, ROOT, Ceremony, Pending
 from strongroom.core.sealing.rekey import Rekey
 from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
-from strongroom.sys.lifecycle import NO_PGP, bare, key_members
+from strongroom.sys.lifecycle import bare, key_members
 from strongroom.sys.routes import Routes
 
 
@@ -31,8 +32,8 @@ class RekeyBody(msgspec.Struct, frozen=True):
 
     secret_shares: Annotated[int, "Number of new shares"] = 0
     secret_threshold: Annotated[int, "New shares needed together"] = 0
-    pgp_keys: Names = Names()
-    backup: bool = False
+    pgp_keys: Annotated[Names, "PGP public keys, base64, one a share: each share is encrypted to its own"] = Names()
+    backup: Annotated[bool, "Keep the encrypted shares, to be fetched again"] = False
     require_verification: Annotated[bool, "Nothing changes before the new shares were given back"] = False
 
 
@@ -91,13 +92,13 @@ class RekeyRoutes(Routes):
 
     @read("rotate/{target}/backup", sudo=True)
     def rotation_backup(self, target: str) -> Response:
-        """A backup of PGP-encrypted shares."""
-        raise _no_backup(_target(target))
+        """The PGP-encrypted shares of the last rekey that kept them."""
+        return mirrored(_backup(self._new_form(), _target(target)))
 
     @delete("rotate/{target}/backup", sudo=True)
     def delete_rotation_backup(self, target: str) -> None:
-        """Remove a backup of PGP-encrypted shares."""
-        _target(target)
+        """Keep PGP-encrypted shares no more."""
+        self._new_form().drop_backup(_target(target))
 
     # -- the old forms, by shares alone -------------------------------------------------------------------------
 
@@ -147,14 +148,15 @@ class RekeyRoutes(Routes):
     @read("rekey/recovery-key-backup", sudo=True)
     @read("rekey-recovery-key/backup", sudo=True)
     def rekey_backup(self) -> Response:
-        """A backup of PGP-encrypted shares."""
-        raise _no_backup(self._old_target())
+        """The PGP-encrypted shares of the last rekey that kept them."""
+        return mirrored(_backup(self._new_form(), self._old_target()))
 
     @delete("rekey/backup", sudo=True)
     @delete("rekey/recovery-key-backup", sudo=True)
     @delete("rekey-recovery-key/backup", sudo=True)
     def delete_rekey_backup(self) -> None:
-        """Remove a backup of PGP-encrypted shares."""
+        """Keep PGP-encrypted shares no more."""
+        self._new_form().drop_backup(self._old_target())
 
     def _new_form(self) -> Rekey:
         return Rekey(self.core, self.call)
@@ -181,16 +183,31 @@ def _target(name: str) -> str:
     return name
 
 
-def _no_backup(_target_name: str) -> InvalidRequest:
-    return InvalidRequest("no backed-up keys found: backups are of PGP-encrypted keys only")
+def _backup(rekey: Rekey, name: str) -> dict[str, Any]:
+    found = rekey.backup(name)
+    if found is None:
+        raise InvalidRequest("no backed-up keys found: backups are of PGP-encrypted keys only")
+    by_key: dict[str, list[bytes]] = {}
+    for fingerprint, message in found.shares:
+        by_key.setdefault(fingerprint, []).append(message)
+    return {
+        "nonce": found.nonce,
+        "keys": {fingerprint: [message.hex() for message in messages] for fingerprint, messages in by_key.items()},
+        "keys_base64": {fingerprint: [base64.b64encode(each).decode() for each in messages] for fingerprint, messages in by_key.items()},
+    }
 
 
 def _start(rekey: Rekey, name: str, body: RekeyBody) -> dict[str, Any]:
-    if body.pgp_keys:
-        raise InvalidRequest(NO_PGP)
-    if body.backup:
+    if body.backup and not body.pgp_keys:
         raise InvalidRequest("cannot request a backup of the new keys without providing PGP keys for encryption")
-    started = rekey.begin(name, body.secret_shares, body.secret_threshold, verify=body.require_verification)
+    started = rekey.begin(
+        name,
+        body.secret_shares,
+        body.secret_threshold,
+        verify=body.require_verification,
+        pgp_keys=tuple(body.pgp_keys),
+        backup=body.backup,
+    )
     return _members(rekey, started)
 
 
@@ -208,8 +225,8 @@ def _members(rekey: Rekey, found: Ceremony | None) -> dict[str, Any]:
         "n": found.shares if found else 0,
         "progress": len(found.given) if found else 0,
         "required": sets[0].threshold if sets else 0,
-        "pgp_fingerprints": None,
-        "backup": False,
+        "pgp_fingerprints": list(found.fingerprints) if found and found.fingerprints else None,
+        "backup": bool(found and found.backup),
         "verification_required": bool(found and found.verify),
     }
     if found is not None and found.pending is not None:
@@ -223,7 +240,11 @@ def _give(rekey: Rekey, name: str, body: ShareBody) -> dict[str, Any]:
     if done is None:
         return _status(rekey, name)
     members: dict[str, Any] = {"nonce": ceremony.nonce, "complete": True, **key_members(done.shares)}
-    members |= {"pgp_fingerprints": None, "backup": False, "verification_required": bool(done.verification_nonce)}
+    members |= {
+        "pgp_fingerprints": done.fingerprints or None,
+        "backup": ceremony.backup,
+        "verification_required": bool(done.verification_nonce),
+    }
     if done.verification_nonce:
         members["verification_nonce"] = done.verification_nonce
     return members

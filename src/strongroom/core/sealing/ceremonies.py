@@ -47,7 +47,11 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class Ceremony(msgspec.Struct, frozen=True):
-    """What is stored of one under way. `shares`, `threshold` and `verify` are of the new set, `otp` of a new root token."""
+    """What is stored of one under way. `shares`, `threshold` and `verify` are of the new set, `otp` of a new root token.
+
+    `pgp_keys` are whom the new shares, or the token, are encrypted to, `fingerprints` what those are known by; `backup` keeps a copy of
+    the encrypted shares.
+    """
 
     nonce: str
     shares: int = 0
@@ -56,6 +60,9 @@ class Ceremony(msgspec.Struct, frozen=True):
     otp: str = ""
     given: tuple[bytes, ...] = ()
     pending: Pending | None = None
+    pgp_keys: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+    backup: bool = False
 
     def __repr__(self) -> str:
         return f"Ceremony({self.nonce}, {len(self.given)} shares)"

@@ -4,6 +4,7 @@ Rules of this file:
 - Every step is one commit, so after a crash the old set or the new one works. Without verification the old set stays valid beside the
   new one ("superseded") until this process has lived on after its answer, or the new set has opened the store. With verification
   nothing changes before the new shares came back.
+- Where PGP keys were given, each share is shown only as a message to its holder's key, and may be kept so.
 - A rekey makes a new root key too; the keyring, its wraps and a handover for other processes change in the same commit.
 """
 
@@ -26,6 +27,7 @@ from strongroom.core import areas
 from strongroom.core.core import Core
 from strongroom.core.request import Call
 from strongroom.core.sealing.ceremonies import RECOVERY, ROOT, Ceremonies, Ceremony, Pending, Quorum, joined, recognised
+from strongroom.core.sealing.holders import fingerprints, handed_out
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest
 
@@ -52,11 +54,22 @@ class HandoverJob(msgspec.Struct, frozen=True):
         return "HandoverJob()"
 
 
+class Backup(msgspec.Struct, frozen=True):
+    """Encrypted shares of a rekey that their holders may fetch again, each under the fingerprint of the key that it is for."""
+
+    nonce: str
+    shares: tuple[tuple[str, bytes], ...]
+
+
 class Rekeyed(NamedTuple):
-    """What the last share of a rekey brought: new shares to show once, and the nonce of their verification if asked for."""
+    """What the last share of a rekey brought: new shares to show once, and the nonce of their verification if asked for.
+
+    Where `fingerprints` are, the shares are PGP messages, each for the key of that fingerprint.
+    """
 
     shares: list[bytes]
     verification_nonce: str
+    fingerprints: list[str]
 
     def __repr__(self) -> str:
         return f"Rekeyed({len(self.shares)} shares)"
@@ -65,19 +78,23 @@ class Rekeyed(NamedTuple):
 class Rekey(Ceremonies):
     """Rekeys as one call sees them."""
 
-    def begin(self, name: str, shares: int, threshold: int, *, verify: bool) -> Ceremony:
-        """Begin a rekey. Raises InvalidRequest for numbers or a target that do not fit the seal."""
+    def begin(
+        self, name: str, shares: int, threshold: int, *, verify: bool, pgp_keys: tuple[str, ...] = (), backup: bool = False
+    ) -> Ceremony:
+        """Begin a rekey. Raises InvalidRequest for numbers, PGP keys or a target that do not fit the seal."""
         self.require_supported(name)
         config = self.config()
         if name == ROOT and not config.unseal_sets:
-            if verify:
-                raise InvalidRequest("requiring verification not supported: this seal hands out no shares")
+            if verify or pgp_keys:
+                raise InvalidRequest("requiring verification, and PGP keys, are not supported: this seal hands out no shares")
             return self.start(name, shares=0, threshold=0, verify=False)
         try:
             check_numbers(shares, threshold)
+            known = self.call.once("pgp keys", *pgp_keys, fn=lambda: fingerprints(pgp_keys, shares)) if pgp_keys else ()
         except InvalidRequest as error:
             raise InvalidRequest(f"invalid rekey seal configuration: {error.messages[0]}") from None
-        return self.start(name, shares=shares, threshold=threshold, verify=verify)
+        fields = {"pgp_keys": pgp_keys, "fingerprints": known, "backup": backup}
+        return self.start(name, shares=shares, threshold=threshold, verify=verify, **fields)
 
     def require_supported(self, name: str) -> None:
         """Raises InvalidRequest for recovery keys where key shares open the store."""
@@ -92,14 +109,32 @@ class Rekey(Ceremonies):
         if quorum is None:
             return None
         fresh = self.call.once("split", ceremony.nonce, fn=split) if ceremony.shares else None
+        shown = self._handed_out(name, ceremony, fresh.shares if fresh is not None else [])
         if fresh is not None and ceremony.verify:
             pending = Pending(uuid4_text(), fresh.share_set, recovery_check(fresh.key, self.core.barrier.keys.installation))
             self.view.put(self.key(name), msgspec.structs.replace(ceremony, given=(), pending=pending))
-            return Rekeyed(fresh.shares, pending.nonce)
+            return shown._replace(verification_nonce=pending.nonce)
         new = Quorum(fresh.share_set, fresh.key) if fresh is not None else None
         self._install(name, new, old=quorum if fresh is not None else None)
         self.view.delete(self.key(name))
-        return Rekeyed(fresh.shares if fresh is not None else [], "")
+        return shown
+
+    def _handed_out(self, name: str, ceremony: Ceremony, shares: list[bytes]) -> Rekeyed:
+        """The shares as their holders get them, and their backup where one was asked for; nothing is changed before that is done."""
+        if not ceremony.pgp_keys or not shares:
+            return Rekeyed(shares, "", [])
+        made = self.call.once("encrypt", ceremony.nonce, fn=lambda: handed_out(shares, ceremony.pgp_keys))
+        if ceremony.backup:
+            self.view.put(_backup_key(name), Backup(ceremony.nonce, tuple(zip(ceremony.fingerprints, made, strict=True))))
+        return Rekeyed(made, "", list(ceremony.fingerprints))
+
+    def backup(self, name: str) -> Backup | None:
+        """The encrypted shares of the last rekey that kept them."""
+        return self.view.get(_backup_key(name), Backup)
+
+    def drop_backup(self, name: str) -> None:
+        """Keep them no more."""
+        self.view.delete(_backup_key(name))
 
     def verify(self, name: str, nonce: str, text: str) -> Pending | None:
         """Take a new share back; with the last one the new set replaces the old one. None when it has. Raises InvalidRequest."""
@@ -179,6 +214,10 @@ class Rekey(Ceremonies):
         self.transaction.put(HANDOVER_KEY, handover, charge=False)
         self.transaction.put(KEYRING_KEY, seal_keyring(root, keys.keyring, keys.installation), charge=False)
         self.view.at(self.transaction.now + HANDOVER_KEPT, "handover", HandoverJob(handover))
+
+
+def _backup_key(name: str) -> str:
+    return f"backup/{name}"
 
 
 def settle_due(core: Core, call: Call, payload: bytes) -> None:

@@ -21,6 +21,7 @@ from strongroom.barrier.shares import ShareSet, Split, check_numbers, combined, 
 from strongroom.core.core import Core
 from strongroom.core.request import Secret
 from strongroom.core.sealing.bootstrap import install, new_installation
+from strongroom.core.sealing.holders import fingerprints, handed_out
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.errors import InvalidRequest, StorageUnusable, StrongroomError, Unavailable
 
@@ -34,6 +35,8 @@ class InitParameters(NamedTuple):
     secret_threshold: int = 0
     recovery_shares: int = 0
     recovery_threshold: int = 0
+    pgp_keys: tuple[str, ...] = ()
+    recovery_pgp_keys: tuple[str, ...] = ()
 
 
 class Initialised(NamedTuple):
@@ -60,11 +63,11 @@ def initialise(core: Core, asked: InitParameters, token_id: str = "") -> Initial
     root = bytearray(secrets.token_bytes(32))
     split = _split(asked.recovery_shares, asked.recovery_threshold) if seals else split_new_key(asked.secret_shares, asked.secret_threshold)
     try:
+        shares = handed_out(split.shares if split else [], asked.recovery_pgp_keys if seals else asked.pgp_keys)
         config = _first_config(seals, split, root, installation)
         token = install(core, installation, bytes(root), {SEALS_KEY: config.signed(root, installation)}, token_id)
     finally:
         wipe(root, *([split.key] if split else []))
-    shares = split.shares if split else []
     if seals:
         with suppress(StrongroomError):  # the process is sealed again and has said why; what is shown once must not be lost for it
             core.process.unsealed()
@@ -88,16 +91,18 @@ def _first_config(seals: tuple[Seal, ...], split: Split | None, root: bytearray,
 
 def _check_parameters(asked: InitParameters, seals: tuple[Seal, ...]) -> None:
     """Raises InvalidRequest where the numbers do not fit the seal, in Vault's words."""
-    names = ("secret_shares", "secret_threshold") if seals else ("recovery_shares", "recovery_threshold")
+    own, other = ("secret_shares", "secret_threshold", "pgp_keys"), ("recovery_shares", "recovery_threshold", "recovery_pgp_keys")
+    names = own if seals else other
     misplaced = [name for name in names if getattr(asked, name)]
     if misplaced:
         kind = seals[0].kind if seals else "shamir"
         raise InvalidRequest(f"parameters {','.join(misplaced)} not applicable to seal type {kind}")
-    shares, threshold = (asked.recovery_shares, asked.recovery_threshold) if seals else (asked.secret_shares, asked.secret_threshold)
-    if seals and not shares and not threshold:
+    shares, threshold, keys = (getattr(asked, name) for name in (other if seals else own))
+    if seals and not shares and not threshold and not keys:
         return
     try:
         check_numbers(shares, threshold)
+        fingerprints(keys, shares)
     except InvalidRequest as error:
         what = "recovery" if seals else "seal"
         raise InvalidRequest(f"invalid {what} configuration: {error.messages[0]}") from None
