@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.fill import fill_over_http, warm_over_http
+from bench.large import BENCH_KEYS as KEYS
+from bench.large import WARM_UP, large_store
 from bench.load import Outcome, Target, cpu_seconds, load, resident_mib
 from bench.servers import ENTRY, Running, approle_login, bare, call, environment, strongroom
-
-KEYS = 10_000
-WARM_UP = 6
-"""Reads of each key, on average, before reads are measured: all but one key in 400 are then known to the server."""
 
 
 class Case(NamedTuple):
@@ -163,8 +161,6 @@ def main() -> None:
             if "cli" in wanted:
                 command_line(directory, server)
         if options.full:
-            from bench.large import large_store
-
             large_store(options, server_cpu, load_cpu)
 
 

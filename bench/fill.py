@@ -11,12 +11,12 @@ from bench.servers import ENTRY
 from strongroom.clock import SystemClock
 from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
-from strongroom.core.engine import Outbound
 from strongroom.core.group import GroupRun
 from strongroom.core.policy.acl import ROOT_ACL
 from strongroom.core.request import Operation, Peer, Request, Secret, Token, TokenEntry
 from strongroom.core.sealing.unsealing import submit
 from strongroom.core.work import Work
+from strongroom.outbound.client import Outbound
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.testing.room import QuietProcess
 
