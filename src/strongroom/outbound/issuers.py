@@ -90,6 +90,18 @@ class Issuers:
                 raise
         return _verified(token, kept, now)
 
+    def described(self, source: Source, now: float) -> Discovery | None:
+        """An issuer's description where it is kept: quick, for the loop."""
+        return self._at(source, _read_discovery).fresh(now)
+
+    def at_hand(self, token: Token, sources: Sequence[Source], now: float) -> Claims | None:
+        """A token's claims where kept keys verify it: quick, for the loop."""
+        kept = [self._at(source, _read_keys).fresh(now) or () for source in sources]
+        try:
+            return token.verify([key for keys in kept for key in keys])
+        except InvalidToken:
+            return None
+
     def keys(self, source: Source, now: float) -> tuple[Key, ...]:
         """The keys published at an address. Raises OutboundError and InvalidRequest."""
         return self._at(source, _read_keys).get(now)
@@ -130,18 +142,19 @@ class _Kept(Generic[T]):
 
     def get(self, now: float) -> T:
         """What is published, at most FRESH old. Raises OutboundError."""
-        kept = self._fresh(now)
+        kept = self.fresh(now)
         if kept is not None:  # without the lock: a fetch that hangs keeps nobody waiting who can do without it
             return kept
         with self._lock:
-            kept = self._fresh(now)
+            kept = self.fresh(now)
             if kept is not None:
                 return kept
             if self._error is not None and now - self._asked < RETRY:
                 raise self._error.with_traceback(None)
             return self._fetch(now)
 
-    def _fresh(self, now: float) -> T | None:
+    def fresh(self, now: float) -> T | None:
+        """What is kept, if it is good still."""
         return self._value if now - self.brought < FRESH else None
 
     def renew(self, now: float, since: float) -> bool:

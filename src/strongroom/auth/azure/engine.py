@@ -7,7 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET
@@ -15,15 +15,16 @@ from msgspec import UNSET
 from strongroom.auth.azure.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, check_role, shown_role
 from strongroom.auth.azure.resource import Resource, resource_of
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.issued import description, signed_claims
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.crypto import claims as registered
 from strongroom.crypto.errors import InvalidToken
-from strongroom.crypto.jws import Claims, Token, parse
+from strongroom.crypto.jws import Claims, parse
 from strongroom.errors import InvalidRequest, NotFound
-from strongroom.outbound.issuers import Issuers, Source, issuers, named_by, well_known
+from strongroom.outbound.issuers import named_by
 
 ALGORITHMS: Final = frozenset(("RS256",))
 SENT: Final = ("subscription_id", "resource_group_name", "vm_name", "vmss_name")
@@ -135,11 +136,12 @@ class Azure(Engine, kind="azure", family="auth"):
 
     def _verified(self, text: str, config: Config) -> Claims:
         """The claims of a token for this resource, now. Raises InvalidRequest and OutboundError."""
-        now, found, source = self.clock.monotonic(), issuers(self.outbound), config.issuer
+        now, source = self.clock.monotonic(), config.issuer
         try:
             token = parse(text, ALGORITHMS)
-            claims, issuer = self.call.outside("token", text, source, fn=lambda: _by_tenant(found, source, token, now))
-            registered.check_issuer(claims, {issuer})
+            discovery = description(self.call, self.outbound, source, now)
+            claims = signed_claims(self.call, self.outbound, token, (named_by(source, discovery.jwks_uri),), now)
+            registered.check_issuer(claims, {discovery.issuer})
             registered.check_audience(claims, {config.resource})
             registered.check_times(claims, self.call.transaction.now)
         except InvalidToken as error:
@@ -163,12 +165,6 @@ class Azure(Engine, kind="azure", family="auth"):
         if role is None:
             raise InvalidRequest("the role does not exist any more, not renewing")
         return prolonged(role.token, grant)
-
-
-def _by_tenant(found: Issuers, source: Source, token: Token, now: float) -> tuple[dict[str, Any], str]:
-    """Claims, and the issuer that the tenant describes as its own."""
-    discovery = found.discovery(well_known(source), now)
-    return found.verified(token, [named_by(source, discovery.jwks_uri)], now), discovery.issuer
 
 
 def _check_sent(body: LoginBody, resource: Resource | None) -> None:

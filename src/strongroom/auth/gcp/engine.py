@@ -16,6 +16,7 @@ from strongroom.auth.gcp.model import Config, ConfigBody, Role, RoleBody, change
 from strongroom.auth.gcp.tokens import Account, Machine
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
 from strongroom.core.fields import Names
+from strongroom.core.issued import signed_claims
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.request import Alias, Grant, Response
@@ -25,7 +26,6 @@ from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.jws import Claims, parse
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.outbound.errors import BadAnswer
-from strongroom.outbound.issuers import issuers
 
 ALGORITHMS: Final = frozenset(("RS256",))
 
@@ -163,20 +163,18 @@ class Gcp(Engine, kind="gcp", family="auth"):
 
     def _proven(self, text: str, role: Role, config: Config) -> Proven:
         """A token whose signature holds. Raises InvalidToken, InvalidRequest and OutboundError."""
-        token, now, found = parse(text, ALGORITHMS), self.clock.monotonic(), issuers(self.outbound)
+        token, now = parse(text, ALGORITHMS), self.clock.monotonic()
         said = token.unverified_claims()
         if said.get("iss") in tokens.GOOGLE_ISSUERS:
-            source = config.google
-            return Proven(self.call.outside("token", text, source, fn=lambda: found.verified(token, [source], now)), by_google=True)
+            return Proven(signed_claims(self.call, self.outbound, token, (config.google,), now), by_google=True)
         if role.type != "iam":
             raise InvalidRequest("expected JWT to have claims with GCE metadata: a machine's token is Google's")
         account = tokens.account_name(said)
         if said.get("iss", account) != account:
             raise InvalidRequest("the token was issued neither by Google nor by the account that it is about")
         tokens.check_account(role, tokens.account_of(said, by_google=False))  # before strangers have keys fetched by names they made up
-        source = config.account(account)
         try:
-            return Proven(self.call.outside("token", text, source, fn=lambda: found.verified(token, [source], now)), by_google=False)
+            return Proven(signed_claims(self.call, self.outbound, token, (config.account(account),), now), by_google=False)
         except BadAnswer:
             raise InvalidRequest(f"unable to get public key for signed JWT: no keys are published for {account}") from None
 

@@ -31,13 +31,11 @@ from strongroom.auth.jwt.flows import TAKEN, Finished, Flows
 from strongroom.auth.jwt.provider import MAX_CODE, Provider, check_id_token
 from strongroom.auth.jwt.roles import Role
 from strongroom.auth.jwt.state import EXPIRED, Flow
-from strongroom.auth.jwt.store import described
 from strongroom.core.engine import login, read, write
 from strongroom.core.request import Bare, Response
 from strongroom.core.token.parameters import check_peer
 from strongroom.crypto.errors import InvalidToken
 from strongroom.errors import InvalidRequest, StrongroomError, UnsupportedOperation
-from strongroom.outbound.issuers import issuers
 
 POLL_INTERVAL: Final = 5
 """Seconds between polls where the role does not say."""
@@ -212,12 +210,9 @@ class Browser(Flows):
         return self.call.outside("exchange", flow.id, code, fn=lambda: provider.exchanged(secret, where, code, verifier, now))
 
     def _provider(self, config: Config) -> Provider:
-        source = config.issuer
-        if source is None:
+        if config.issuer is None:
             raise InvalidRequest("OIDC login is not configured for this mount")
-        now, found = self.clock.monotonic(), issuers(self.outbound)
-        discovery = self.call.outside("describe", source, fn=lambda: described(found, source, now))
-        return Provider(self.outbound, source, discovery, config)
+        return Provider(self.outbound, config.issuer, self.described(config.issuer), config)
 
 
 def _redirect_uri(role: Role, sent: str) -> str:

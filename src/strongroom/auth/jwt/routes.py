@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from strongroom.auth.jwt.config import ClientSecret, Config, ConfigBody, changed_config, shown_config
 from strongroom.auth.jwt.roles import Role, RoleBody, changed_role, shown_role, warnings
-from strongroom.auth.jwt.store import Store, described
+from strongroom.auth.jwt.store import Store
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
@@ -59,9 +59,7 @@ class Routes(Store):
         now, found = self.clock.monotonic(), issuers(self.outbound)
         try:
             if config.issuer is not None:
-                source = config.issuer
-                discovery = self.call.outside("describe", source, fn=lambda: described(found, source, now))
-                named_by(source, discovery.jwks_uri)
+                named_by(config.issuer, self.described(config.issuer).jwks_uri)
             for source in config.key_sets:
                 self.call.outside("keys", source, fn=lambda source=source: found.keys(source, now))  # type: ignore[misc]
         except OutboundError as error:

@@ -4,7 +4,7 @@
     secret        ClientSecret
 
 Rules of this file:
-- A signature is checked, and a key fetched, on the pool; what the claims must say is checked after that, by the clock of the commit.
+- A key is fetched outside; what the claims must say is checked after that, by the clock of the commit.
 - Whoever has an issuer described by itself gets that issuer's tokens only, also where no bound_issuer is set: large providers sign the
   tokens of all their tenants with the same keys.
 """
@@ -15,13 +15,15 @@ from strongroom.auth.jwt.claims import Claims
 from strongroom.auth.jwt.config import ClientSecret, Config, static_keys
 from strongroom.auth.jwt.roles import Role
 from strongroom.core.engine import Engine
+from strongroom.core.issued import description, signed_claims
 from strongroom.core.names import role_name
 from strongroom.crypto import claims as registered
 from strongroom.crypto.errors import InvalidToken
 from strongroom.crypto.jws import Token, parse
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.errors import BadAnswer
-from strongroom.outbound.issuers import Discovery, Issuers, Source, issuers, named_by, well_known
+from strongroom.outbound.issuers import Discovery, Source, named_by
+from strongroom.outbound.url import parse_url
 
 
 class Store(Engine):
@@ -62,25 +64,29 @@ class Store(Engine):
             raise InvalidRequest("missing token")
         try:
             token = parse(text, config.algorithms)
-            claims, issuer = self._signed(token, text, config)
+            claims, issuer = self._signed(token, config)
             if config.bound_issuer or issuer:
                 registered.check_issuer(claims, {config.bound_issuer or issuer})
         except InvalidToken as error:
             raise invalid(error) from None
         return claims
 
-    def _signed(self, token: Token, text: str, config: Config) -> tuple[Claims, str]:
+    def _signed(self, token: Token, config: Config) -> tuple[Claims, str]:
         """Claims, and the issuer that the keys are of where it describes itself."""
-        now, found = self.clock.monotonic(), issuers(self.outbound)
         if config.jwt_validation_pubkeys:
-            keys = config.jwt_validation_pubkeys
-            return self.call.once("token", text, keys, fn=lambda: token.verify(static_keys(keys))), ""
-        if config.key_sets:
-            sources = config.key_sets
-            return self.call.outside("token", text, sources, fn=lambda: found.verified(token, sources, now)), ""
-        source = config.issuer
-        assert source is not None
-        return self.call.outside("token", text, source, fn=lambda: _by_issuer(found, source, token, now))
+            return token.verify(static_keys(config.jwt_validation_pubkeys)), ""
+        now, sources, issuer = self.clock.monotonic(), config.key_sets, ""
+        if config.issuer is not None:
+            discovery = self.described(config.issuer)
+            sources, issuer = (named_by(config.issuer, discovery.jwks_uri),), discovery.issuer
+        return signed_claims(self.call, self.outbound, token, sources, now), issuer
+
+    def described(self, source: Source) -> Discovery:
+        """An issuer's description, which must be of the issuer that was written down (Discovery, section 4.3). Raises OutboundError."""
+        discovery = description(self.call, self.outbound, source, self.clock.monotonic())
+        if discovery.issuer != source.url:
+            raise BadAnswer(parse_url(source.url).host, "it describes another issuer; write oidc_discovery_url as the issuer writes itself")
+        return discovery
 
     def check_claims(self, claims: Claims, audiences: tuple[str, ...], leeway: registered.Leeway) -> None:
         """The token is for this role, now. Raises InvalidRequest."""
@@ -92,19 +98,6 @@ class Store(Engine):
                 raise InvalidRequest("audience claim found in JWT but no audiences bound to the role")
         except InvalidToken as error:
             raise invalid(error) from None
-
-
-def described(found: Issuers, source: Source, now: float) -> Discovery:
-    """An issuer's description, which must be of the issuer that was written down (Discovery, section 4.3). Raises OutboundError."""
-    discovery = found.discovery(well_known(source), now)
-    if discovery.issuer != source.url:
-        raise BadAnswer(source.url, "it describes another issuer; write oidc_discovery_url as the issuer writes itself")
-    return discovery
-
-
-def _by_issuer(found: Issuers, source: Source, token: Token, now: float) -> tuple[Claims, str]:
-    discovery = described(found, source, now)
-    return found.verified(token, [named_by(source, discovery.jwks_uri)], now), discovery.issuer
 
 
 def invalid(error: InvalidToken) -> InvalidRequest:
