@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from strongroom.api.wire import canonical_path, parse_form, parse_query, strict_json
 from strongroom.core.envelope import encode, envelope
 from strongroom.core.request import NOTHING, Operation, Peer, Request, Response, Secret
+from strongroom.core.snapshots.paths import UPLOADS
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import (
     InternalError,
@@ -88,10 +89,13 @@ def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: byt
 def with_body(head: Asked, body: bytes, peer: Peer) -> Request:
     """The request of a head and a body. Raises InvalidRequest."""
     operation, path, data, credential, namespace, wrap_ttl, headers, merge_patch = head
-    raw = b""
+    raw = upload = b""
     if operation in _BODIES:
-        raw, data = _body(headers, body)
-    return Request(uuid4_text(), operation, path, data, raw, credential, peer, namespace, wrap_ttl, headers, merge_patch)
+        if path in UPLOADS:
+            upload = body
+        else:
+            raw, data = _body(headers, body)
+    return Request(uuid4_text(), operation, path, data, raw, credential, peer, namespace, wrap_ttl, headers, merge_patch, upload)
 
 
 def asked(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], prefix: int = 3) -> Asked:

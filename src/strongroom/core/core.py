@@ -37,6 +37,7 @@ from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
 from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
 from strongroom.core.sealing.state import Sealing
+from strongroom.core.snapshots.taking import Snapshotting, Taker
 from strongroom.core.token.terms import inside
 from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_lease_ttl: int = 0
     user_lockout: dict[str, dict[str, Any]] = {}
     """By kind of auth method, or "all": what `user_lockout_config` takes."""
+    snapshots: Snapshotting = Snapshotting()
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -112,6 +114,7 @@ class Core:
         self.devices = AuditDevices(self.committed, audit, process, clock, settings.audit_directory)
         self.committed.followers.append(self.devices.catch_up)
         self.sealing = Sealing()
+        self.snapshots = Taker(settings.snapshots)
         self.cluster = Cluster()
         self.public: dict[str, Callable[[Core, Request], Response]] = {}
         self._found: dict[tuple[Operation, str], Found] = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from strongroom.barrier.barrier import Barrier
@@ -22,6 +23,7 @@ from strongroom.core.request import Rerun
 from strongroom.errors import StorageUnusable
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Group, RemoteGroup, RemoteStorage, Scan, Storage, Wanted
 from strongroom.storage.newest import Newest
+from strongroom.storage.whole import Instant, Rows, whole
 
 T = TypeVar("T")
 
@@ -241,6 +243,12 @@ class Aside:
 
     def changed(self, since: int) -> Feed:
         return self._remote().changed(since)
+
+    def instant(self) -> AbstractContextManager[Instant]:
+        return whole(self._remote()).instant()
+
+    def replace(self, pages: Iterable[Rows], gsn: int, min_epoch: int) -> None:
+        raise StorageUnusable("other nodes serve this store: it is replaced while none does")
 
     def begin(self, since: int, keys: Sequence[bytes]) -> RemoteGroup:
         wanted, self.wanted = self.wanted, Wanted()

@@ -21,8 +21,8 @@ class Process(Protocol):
         """Seal all workers but this one; takes a moment, so not on the loop. Raises Unavailable."""
         ...
 
-    def seal(self) -> None:
-        """Seal this worker once the present answers are out."""
+    def seal(self, then: Callable[[], None] | None = None) -> None:
+        """Seal this worker once the present answers are out. `then` needs no keys of ours, and is done before anything else is served."""
         ...
 
     def unsealed(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
@@ -100,7 +100,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     `path` has no leading slash; only LIST and SCAN paths end in "/". `raw` is the checked JSON text of the body (b"" when there was
     none), `data` its parsed members, or the query parameters (strings) where there is no body. `wrap_ttl` is in seconds, 0 = unwrapped.
-    `headers` has lower-case names, as received; `merge_patch` says that a PATCH came with the right content type.
+    `upload` is a body that is no JSON (core/snapshots/paths.py). `headers` has lower-case names, as received; `merge_patch` says that a
+    PATCH came with the right content type.
     """
 
     id: str
@@ -114,9 +115,10 @@ class Request(msgspec.Struct, frozen=True, gc=False, eq=False):
     wrap_ttl: int = 0
     headers: Mapping[bytes, bytes] = {}
     merge_patch: bool = False
+    upload: bytes = b""
 
     def __repr__(self) -> str:
-        return f"Request({self.id}, {self.operation}, {self.path!r}, {len(self.raw)} bytes)"
+        return f"Request({self.id}, {self.operation}, {self.path!r}, {len(self.raw) + len(self.upload)} bytes)"
 
 
 class MountConfig(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -261,15 +263,17 @@ class RowText(msgspec.Struct, frozen=True):
 
 
 class Bare(msgspec.Struct, frozen=True):
-    """An answer without an envelope: sys/health, PEM files, metrics, documents."""
+    """An answer without an envelope: sys/health, PEM files, metrics, documents; or `size` bytes of a file, sent in pieces."""
 
     body: bytes
     content_type: str = "application/json"
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    file: BinaryIO | None = None
+    size: int = 0
 
     def __repr__(self) -> str:
-        return f"Bare({self.status}, {self.content_type}, {len(self.body)} bytes)"
+        return f"Bare({self.status}, {self.content_type}, {self.size or len(self.body)} bytes)"
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -8,12 +8,13 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import BinaryIO
 
 from strongroom.api import vault
-from strongroom.core.request import Request
+from strongroom.core.request import Bare, Request
 from strongroom.core.work import Work
 from strongroom.errors import InternalError, NotFound, StrongroomError
-from strongroom.server.http import Exchange, header, render
+from strongroom.server.http import Exchange, header, render, render_head
 from strongroom.server.repeats import Repeats
 
 Submit = Callable[[Work], None]
@@ -40,6 +41,10 @@ def finish(work: Work) -> None:
     assert isinstance(work, VaultWork)
     try:
         answer = vault.answer(work.request, work.response, work.error)
+        bare = work.response.bare if work.response is not None else None
+        if bare is not None and bare.file is not None:
+            _send_file(work.exchange, bare, bare.file)
+            return
         _send(work.exchange, answer)
         if work.response is not None and work.response.source is not None and answer.status == 200:
             work.repeats.keep(work.exchange, work, answer.body)
@@ -50,8 +55,16 @@ def finish(work: Work) -> None:
 
 def _send(exchange: Exchange, answer: vault.Answer) -> None:
     status, body, content_type, headers = answer
-    extra = b"".join([header(name, value) for name, value in headers]) if headers else b""
-    exchange.answer(render(status, body, content_type.encode(), extra))
+    exchange.answer(render(status, body, content_type.encode(), _extra(headers)))
+
+
+def _extra(headers: tuple[tuple[str, str], ...]) -> bytes:
+    return b"".join([header(name, value) for name, value in headers]) if headers else b""
+
+
+def _send_file(exchange: Exchange, bare: Bare, file: BinaryIO) -> None:
+    head = render_head(bare.status, bare.size, bare.content_type.encode(), _extra(bare.headers))
+    exchange.stream(head, file, bare.size)
 
 
 def _asked(exchange: Exchange) -> vault.Asked:

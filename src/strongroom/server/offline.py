@@ -54,7 +54,7 @@ class _Alone:
     def seal_others(self) -> None:
         """Nobody asks."""
 
-    def seal(self) -> None:
+    def seal(self, then: Callable[[], None] | None = None) -> None:
         """Nobody asks."""
 
     def unsealed(self) -> None:

@@ -258,10 +258,10 @@ class Worker:
         """Seal all other workers; waits for them."""
         self.siblings.seal()
 
-    def seal(self) -> None:
-        """Seal once the present answers are out; later requests wait for it."""
+    def seal(self, then: Callable[[], None] | None = None) -> None:
+        """Seal once the present answers are out; later requests wait for it, and for what is to be done `then`."""
         self.dispatch.hold()
-        self.committer.after_answers(lambda: self._spawn(self._seal()))
+        self.committer.after_answers(lambda: self._spawn(self._seal(then)))
 
     def reload(self) -> None:
         """Have this worker and all others read their files again."""
@@ -350,7 +350,7 @@ class Worker:
         if not task.cancelled() and task.exception() is not None:
             self.log.report(task.exception() or RuntimeError())
 
-    async def _seal(self) -> None:
+    async def _seal(self, then: Callable[[], None] | None = None) -> None:
         try:
             await self.committer.idle()
             if not self.core.barrier.sealed:
@@ -361,10 +361,20 @@ class Worker:
             self.core.committed.forget(None, None)
             self._forget()
             self.core.audit.close()
+            if then is not None:
+                await self._while_sealed(then)
             self.log.info("sealed")
             self.dispatch.release()
             if self.siblings.shared:
                 self._retire()
+
+    async def _while_sealed(self, then: Callable[[], None]) -> None:
+        """Put a snapshot in the place of the store."""
+        try:
+            await self.loop.run_in_executor(None, then)
+            self.log.warning("the store was replaced by a snapshot; it opens once its key holders unseal it")
+        except StrongroomError as error:
+            self.log.error("the store stays as it was", reason="; ".join(error.messages))
 
     def _retire(self) -> None:
         """End: another worker takes this one's place, with a memory that never held a key."""

@@ -68,11 +68,13 @@ class QuietProcess:
     def seal_others(self) -> None:
         """There are none."""
 
-    def seal(self) -> None:
-        """Seal at once."""
+    def seal(self, then: Callable[[], None] | None = None) -> None:
+        """Seal once the call is answered."""
         self.asked.append("seal")
         if self.core is not None:
             self.core.barrier.seal()
+        if then is not None:
+            self._actions.append(then)
 
     def unsealed(self) -> None:
         """Audit devices are loaded; there is nothing else to start."""

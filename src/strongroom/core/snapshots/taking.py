@@ -1,0 +1,86 @@
+"""Taking a snapshot of the serving store, beside its requests.
+
+Rules of this file:
+- It runs on a pool thread, reads one instant in pages, and keeps nobody from writing.
+- The file has no name: nothing is left of it once nobody has it open, crash or not. It is handed on only after it was read back whole.
+- One at a time in a process: each costs the disk as much as the store.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import weakref
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple, cast
+
+import msgspec
+
+from strongroom.barrier.barrier import Barrier
+from strongroom.barrier.snapshots.copying import save
+from strongroom.barrier.snapshots.format import Manifest
+from strongroom.barrier.snapshots.writing import Readers
+from strongroom.errors import StorageUnusable, Unavailable
+
+
+class Snapshotting(msgspec.Struct, frozen=True):
+    """What the configuration says of snapshots.
+
+    `readers`: who can open them. `directory`: below it schedules may keep files, "" for nowhere. `spool`: where the nameless file is made.
+    """
+
+    readers: Readers = Readers()
+    directory: str = ""
+    spool: str = ""
+
+
+class Taken(NamedTuple):
+    """A snapshot that was read back: `size` bytes in `file`."""
+
+    file: BinaryIO
+    size: int
+    manifest: Manifest
+
+    def __repr__(self) -> str:
+        return f"Taken({self.manifest.id}, {self.size} bytes)"
+
+
+class Taker:
+    """Takes snapshots for one process."""
+
+    def __init__(self, settings: Snapshotting) -> None:
+        self.settings = settings
+        self._turn = threading.Lock()
+
+    def take(self, barrier: Barrier, now: int) -> Taken:
+        """A snapshot of now. Raises Unavailable while another one is being taken, and what `save` raises."""
+        if not self._turn.acquire(blocking=False):
+            raise Unavailable("another snapshot is being taken; try again once it is done")
+        try:
+            return self._take(barrier, now)
+        except OSError as error:
+            raise StorageUnusable(f"the snapshot cannot be written: {error.strerror}; it needs as much room as the store") from None
+        finally:
+            self._turn.release()
+
+    def _take(self, barrier: Barrier, now: int) -> Taken:
+        file = nameless(self.settings.spool)
+        try:
+            manifest = save(barrier, file, now, self.settings.readers)
+        except BaseException:
+            with suppress(OSError):
+                file.close()  # what is still to be written must not go out once the descriptor is another file's
+            raise
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        return Taken(file, size, manifest)
+
+
+def nameless(directory: str) -> BinaryIO:
+    """A file without a name, for reading and writing. It is gone with its last user, who need not close it: an answer may never be sent."""
+    with tempfile.TemporaryFile(dir=directory or None) as made:
+        descriptor = os.dup(made.fileno())
+    file = cast("BinaryIO", os.fdopen(descriptor, "w+b", closefd=False))
+    weakref.finalize(file, os.close, descriptor)
+    return file
