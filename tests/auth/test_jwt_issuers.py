@@ -114,7 +114,7 @@ def test_an_issuer_that_is_down_is_asked_again_after_a_while_and_known_keys_go_o
     room.advance(issuers.FRESH)
     before = fetched(issuer)
     for _ in range(20):
-        assert answer(room, good) == (502, "localhost: it answered 503")
+        assert answer(room, good) == (502, "another server could not be asked, or gave no answer of use; the audit log says why")
     assert fetched(issuer) == before + 1
     issuer.instead.clear()
     assert answer(room, good)[0] == 502
@@ -159,7 +159,7 @@ def test_an_issuers_description_does_not_lead_into_this_network(issuer: Provider
     issuer.description = {"jwks_uri": f"https://127.0.0.1:{port}/keys"}
     room = fresh(issuer)
     status, text = answer(room, issuer.token())
-    assert status == 400 and "127.0.0.1" in text and fetched(issuer) == 0
+    assert status == 502 and "127.0.0.1" not in text and fetched(issuer) == 0
     issuer.description = {}
     assert answer(fresh(issuer, jwks_url=f"https://127.0.0.1:{port}/keys", jwks_ca_pem=issuer.ca_pem), issuer.token()) == (200, "")
 

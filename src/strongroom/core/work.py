@@ -21,6 +21,7 @@ from strongroom.core.request import Call, Operation, Peer, Request, Rerun, Respo
 from strongroom.core.transaction import NeedsCommit, Staged, Transaction
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InternalError, StorageTampered, StrongroomError
+from strongroom.outbound.errors import OutboundError, Untold
 
 Reported = Callable[[BaseException, Call | None], None]
 """Where an exception that is a bug goes: the log, with the request id."""
@@ -86,6 +87,8 @@ class Work:
         return Staged() if transaction is None else self._charged(core, transaction)
 
     def _failed_with(self, error: BaseException) -> None:
+        if isinstance(error, OutboundError) and self.call is not None and self.call.route is not None and self.call.route.public:
+            error = Untold(error)
         if isinstance(error, StrongroomError):
             self.error = error
             if isinstance(error, StorageTampered):
