@@ -32,6 +32,7 @@ class LargeBodies:
 
     def _admits(self, head: Head) -> bool:
         request = asked(head.verb, head.target, head.headers)
+        self._core.committed.follow()
         transaction = self._core.transaction(None)
         route = None if request.namespace else self._core.find(transaction, request.operation, request.path).route
         if route is None or not route.large:
