@@ -32,6 +32,7 @@ from strongroom.core.group import transact
 from strongroom.core.sealing.bootstrap import secret_mount
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.errors import ConfigError, StrongroomError
+from strongroom.server import notify
 from strongroom.server.config import Config, Listener, Store, load_config, parse_config
 from strongroom.server.hardening import harden
 from strongroom.server.listeners import open_sockets
@@ -203,7 +204,7 @@ async def _serve(plan: Plan, siblings: Member | None = None, sockets: Sequence[s
             loop.add_signal_handler(number, lambda: _stop(worker))
     else:  # a terminal, or systemd, may signal it too, and the supervisor does in any case: it drains once, however often it is told
         loop.add_signal_handler(signal.SIGTERM, worker.stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, worker.read_again)
+    loop.add_signal_handler(signal.SIGHUP, worker.read_again if siblings is not None else lambda: _read_again(worker))
     try:
         worker.listen(listeners, sockets)
         if siblings is not None:
@@ -237,6 +238,7 @@ def _take_orders(worker: Worker, member: Member) -> None:
 def _serving(config: Config, log: Log) -> None:
     if config.pid_file:
         Path(config.pid_file).write_text(f"{os.getpid()}\n")
+    notify.ready()
     log.info("serving", version=__version__, addresses=[listener.address for listener in config.listeners])
 
 
@@ -245,8 +247,14 @@ def _ended(config: Config) -> None:
         Path(config.pid_file).unlink(missing_ok=True)
 
 
+def _read_again(worker: Worker) -> None:
+    worker.read_again()
+    notify.reloaded()
+
+
 def _stop(worker: Worker) -> None:
     """Drain and stop. The next signal of these ends the process as it stands, which loses nothing that was answered."""
+    notify.stopping()
     worker.stopping.set()
     for number in STOPPING:
         worker.loop.remove_signal_handler(number)

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 from strongroom.barrier.rootkey import RootKey
 from strongroom.core.sealing.state import Progress
+from strongroom.server import notify
 from strongroom.server.hardening import end_with_parent
 from strongroom.server.logs import Log
 from strongroom.server.workers import channel
@@ -33,7 +34,10 @@ from strongroom.storage.newest import Newest
 STOP_SECONDS: Final = 45.0
 """For workers that drain: their own limit is 30 s, and the last audit checkpoint comes behind that."""
 ORDER_SECONDS: Final = 10.0
-"""For a worker to open or to seal; audit devices have 2 s each. One that takes longer is waited for no more."""
+"""For a worker to open or to seal; audit devices have 2 s each. Who takes longer to open is waited for no more, who takes longer to seal is
+ended."""
+RETIRE_SECONDS: Final = 10.0
+"""For a worker that has sealed to end."""
 RETRY_SECONDS: Final = 10.0
 """Until a worker that could not open is told again."""
 LOOK_SECONDS: Final = 0.5
@@ -113,6 +117,7 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._log.try_reopen()
             self._kill_all(signal.SIGHUP)
+            notify.reloaded()
         elif number in (signal.SIGTERM, signal.SIGINT):
             if self._stopping:
                 self._kill_all(signal.SIGKILL)
@@ -123,6 +128,7 @@ class Supervisor:
         """Let the workers drain; nobody is started again."""
         if not self._stopping:
             self._stopping = True
+            notify.stopping()
             self._stop_by = time.monotonic() + STOP_SECONDS
             for slot in self.slots:
                 slot.close_sockets()
@@ -140,9 +146,13 @@ class Supervisor:
     def _overdue(self, now: float) -> None:
         if self._stopping and now > self._stop_by:
             self._kill_all(signal.SIGKILL)
+        for slot in self.slots:
+            if slot.retiring and now > slot.end_by:
+                self._kill(slot, signal.SIGKILL)  # it was to seal: its end is as good
         for wait in self._waits:
             if now > wait.until:
-                wait.awaited.clear()
+                for number in [number for number in wait.awaited if not self.slots[number].retiring]:
+                    del wait.awaited[number]
         self._answer_waits()
         for number in [number for number, at in self._retries.items() if now > at]:
             del self._retries[number]
@@ -160,6 +170,8 @@ class Supervisor:
             try:
                 end_with_parent(parent)
                 code = self._become(slot, Member(slot.number, self.board, self._newest, asks, ordered, stays_sealed=self._stays_sealed))
+            except Exception as error:  # noqa: BLE001  a process that ends here says nothing by itself
+                self._log.report(error)
             finally:
                 os._exit(code)
         asks.close()
@@ -263,7 +275,7 @@ class Supervisor:
             case channel.SealOthers():
                 self._seal_others(slot, end)
             case channel.Retire():
-                slot.retiring = True
+                slot.retire(time.monotonic() + RETIRE_SECONDS)
                 end.answer(channel.Done())
             case channel.ShareGiven(set_id, threshold, share, accept):
                 given = self._progress.give(set_id, threshold, share, accept=accept)
@@ -307,7 +319,7 @@ class Supervisor:
         self.board.lead = slot.number
         others = [other for other in self.slots if other is not slot and other.pid]
         for other in others:
-            other.retiring = True
+            other.retire(time.monotonic() + ORDER_SECONDS)
             if other.joined:
                 self._order(other, channel.Seal())
             else:
