@@ -385,6 +385,17 @@ def test_control_a_worker_that_tells_nobody_leaves_others_open(tmp_path: Path, m
         assert 200 in {ask_again(client, "auth/token/lookup-self") for client in clients}
 
 
+def test_a_worker_that_does_not_seal_is_ended_before_anybody_is_told_that_all_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with held_by_people(tmp_path, monkeypatch, "stubborn") as (server, keys):
+        clients, before = opened(server, keys), server.children()
+        began = time.monotonic()
+        seal(clients[0])
+        assert 1.0 <= time.monotonic() - began < 5.0
+        assert {ask_again(client, "auth/token/lookup-self") for client in clients} == {503}
+        until(lambda: not set(before) & set(server.children()) and len(server.children()) == 2)
+        assert "worker died" not in server.output()
+
+
 def holding(pids: list[int], needle: bytes) -> dict[int, int]:
     """In which of these processes' memory something stands, and how often."""
     found = dict[int, int]()

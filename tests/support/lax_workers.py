@@ -2,7 +2,8 @@
 
 `deaf`: a worker does not look at the word that says that another one committed. `forgetful`: not even under the store's lock does it drop
 what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
-before the commit. `unsynced`: the disk fails one of them.
+before the commit. `unsynced`: the disk fails one of them. `stubborn`: one
+that is ordered to seal does not.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from strongroom.core.group import GroupRun
 from strongroom.server.committer import Committer
 from strongroom.server.serve import run
 from strongroom.server.worker import Worker
+from strongroom.server.workers import supervisor
 from strongroom.server.workers.member import Member
 from tests.support.patching import put
 
@@ -38,11 +40,18 @@ def _failed_sync(self: Worker) -> None:
     _tick(self)
 
 
+def _stubborn() -> None:
+    """Ordered to seal, a worker does nothing; it is given a second."""
+    put(Worker, seal_by_order=lambda self, done: None)
+    put(supervisor, ORDER_SECONDS=1.0)
+
+
 WAYS = {
     "deaf": lambda: put(Committed, share=lambda self, newest: None),
     "forgetful": lambda: put(Committed, heard=lambda self, feed: self.stand(feed.gsn)),
     "selfish": lambda: put(Member, seal=lambda self: None),
     "silent": lambda: put(Member, opened=lambda self, root, used: None),
+    "stubborn": _stubborn,
     "unsynced": lambda: put(Worker, _tick=_failed_sync),
     "hasty": lambda: put(Committer, _commit=_hasty),
 }

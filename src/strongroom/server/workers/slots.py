@@ -32,12 +32,18 @@ class Slot:
         self.asks: End | None = None
         self.orders: End | None = None
         self.joined = self.serves = self.opened = self.retiring = self.closed = False
+        self.end_by = 0.0
         self._deaths: deque[float] = deque(maxlen=DEATHS)
 
     def begin(self, pid: int, asks: End, orders: End) -> None:
         """A worker was started."""
         self.pid, self.asks, self.orders = pid, asks, orders
         self.joined = self.serves = self.opened = self.retiring = False
+
+    def retire(self, end_by: float) -> None:
+        """Its worker is to end by then, and that is no death."""
+        if not self.retiring:
+            self.retiring, self.end_by = True, end_by
 
     def end(self) -> None:
         """The worker is gone."""
