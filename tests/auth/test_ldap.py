@@ -388,7 +388,7 @@ def test_the_name_in_the_url_must_be_the_certificates(slapd: Slapd, tmp_path: Pa
     room = searching(slapd, url=slapd.tls_url.replace("localhost", "127.0.0.1"))
     file = audit_to(room, tmp_path)
     assert answer(room, "alice", "wonderland")[0] == 502
-    room.write(CONFIG, {"url": slapd.url.replace("localhost", "127.0.0.1"), "starttls": True})
+    room.write(CONFIG, {"url": slapd.url.replace("localhost", "127.0.0.1"), "starttls": True, "bindpass": MOUNT_PASSWORD})
     assert answer(room, "alice", "wonderland")[0] == 502
     assert [("certificate is not trusted" in reason) for reason in reasons(file)].count(True) == 2
 

@@ -106,7 +106,9 @@ def test_users_are_read_listed_and_deleted(client: hvac.Client, mount: str) -> N
 
 def test_a_directory_that_is_down_is_a_bad_gateway(server: Running, client: hvac.Client, mount: str, slapd: Slapd) -> None:
     configure(client, mount, slapd)
-    client.auth.ldap.configure(url="ldaps://127.0.0.1:1", mount_point=mount)
+    with pytest.raises(exceptions.InvalidRequest, match="bindpass was given for another place"):
+        client.auth.ldap.configure(url="ldaps://127.0.0.1:1", mount_point=mount)
+    client.auth.ldap.configure(url="ldaps://127.0.0.1:1", bindpass=MOUNT_PASSWORD, mount_point=mount)
     with pytest.raises(exceptions.BadGateway, match="audit log says why"):
         server.client("").auth.ldap.login("alice", "wonderland", mount_point=mount)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from strongroom.core.destinations import check_destination
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
 from strongroom.core.fields import Names, Seconds
 from strongroom.core.lockout import canonical_name, unlock
@@ -227,6 +228,8 @@ def changed_config(before: Config, body: ConfigBody) -> Config:
         raise InvalidRequest("nas_port is a number from 0 to 4294967295")
     if len(after.nas_identifier.encode()) > MAX_VALUE:
         raise InvalidRequest(f"nas_identifier has at most {MAX_VALUE} bytes")
+    moved = (after.host, after.port) != (before.host, before.port)
+    check_destination("secret", before=before.secret, sent=body.secret, moved=moved, by="host or port")
     for name in ("dial_timeout", "read_timeout"):
         if not 0 < getattr(after, name) <= MAX_TIMEOUT:
             raise InvalidRequest(f"{name} is a duration from 1s to {MAX_TIMEOUT}s")

@@ -3,7 +3,8 @@
 Rules of this file:
 - A mapping leads from a team's slug or a person's login, in lower case, to policies. The name `default` is everybody's.
 - The organization's number is found when the configuration is written, not at somebody's login: whoever configures decides whom to trust.
-- A renewal asks GitHub again: whoever left the organization or a team that counted does not go on.
+- A renewal asks GitHub again: whoever left the organization or a team that counted does not go on. It asks where the login did: a new
+  base_url does not bring those who logged in before to send it their tokens.
 """
 
 from __future__ import annotations
@@ -156,12 +157,15 @@ class GitHub(Engine, kind="github", family="auth"):
         alias = Alias(name, {"username": name, "org": member.organization})
         shown_as = f"{self.mount.path.removeprefix('auth/')[:-1]}-{name}"
         mapped = self._mapped(member)
-        grant = granted(_parameters(config, mapped), self.call, alias, shown_as, {"token": body.token}, rests_on=tuple(mapped))
+        internal = {"token": body.token, "base_url": config.base_url}
+        grant = granted(_parameters(config, mapped), self.call, alias, shown_as, internal, rests_on=tuple(mapped))
         return Response(grant=grant, warnings=_warnings(config, member))
 
     def renew_login(self, grant: Grant) -> Grant:
         """GitHub must say the same of the token's holder as at the login."""
         config = self._configured()
+        if grant.internal.get("base_url", config.base_url) != config.base_url:
+            raise InvalidRequest("GitHub is asked at another address now, where this login's token was not sent; log in again")
         member = self._member(config, grant.internal.get("token", ""))
         return renewed(_parameters(config, self._mapped(member)), grant)
 

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - One table says which fields there are and how each is checked; a field that was not sent keeps its value.
-- Passwords and keys are taken and never shown.
+- Passwords and keys are taken and never shown, and go to no other directory than they were given for (core/destinations.py).
 - Names and filters of administrators are checked when they are written, not when somebody wants to log in.
 """
 
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from strongroom.core.destinations import check_destination
 from strongroom.core.fields import Seconds
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.errors import InvalidRequest
@@ -153,7 +154,13 @@ def changed_config(before: Config, body: ConfigBody) -> Config:
             raise InvalidRequest(f"{name}: {error}") from None
     after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))
     _check(after)
+    check_destination("bindpass", before=before.bindpass, sent=body.bindpass, moved=_moved(before, after), by="url, or without starttls")
     return after
+
+
+def _moved(before: Config, after: Config) -> bool:
+    """Whether passwords go to other directories, or begin to travel in the clear."""
+    return bool({*after.servers} - {*before.servers}) or (before.starttls and not after.starttls)
 
 
 def shown_config(config: Config) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from strongroom.core.destinations import check_destination
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.url import parse_url
@@ -74,6 +75,8 @@ def changed_config(before: Config, body: ConfigBody) -> Config:
         raise InvalidRequest("org_name and base_url together are the name of a host, such as example and okta.com")
     if not after.api_token.isascii() or not after.api_token.isprintable() or " " in after.api_token:
         raise InvalidRequest("api_token is not an Okta API token")
+    sent = body.token if body.api_token is UNSET else body.api_token
+    check_destination("api_token", before=before.api_token, sent=sent, moved=after.url != before.url, by="org_name or base_url")
     return after
 
 
