@@ -9,6 +9,7 @@ import hvac
 import pytest
 from hvac import exceptions
 
+from strongroom.sinks.file import worker_paths
 from tests.conformance.server import Running
 
 # -- health and leader ------------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def test_a_device_elsewhere_is_refused(client: hvac.Client, tmp_path: Path) -> N
 
 def test_the_audit_log_holds_both_lines_of_a_call_and_no_secret(server: Running, client: hvac.Client, v1_mount: str) -> None:
     client.write(f"{v1_mount}/audited", password="a-very-secret-password")
-    text = (server.directory / "audit.log").read_text()
+    text = "".join(Path(file).read_text() for file in worker_paths(f"{server.directory}/audit.log"))
     lines = [line for line in map(json.loads, text.splitlines()) if line.get("request", {}).get("path") == f"{v1_mount}/audited"]
     assert [line["type"] for line in lines] == ["request", "response"]
     assert lines[0]["request"].items() >= {"operation": "create", "mount_type": "kv"}.items()

@@ -17,7 +17,7 @@ from strongroom.core.group import GroupRun
 from strongroom.server.committer import Committer
 from strongroom.server.serve import run
 from strongroom.server.worker import Worker
-from strongroom.server.workers import supervisor
+from strongroom.server.workers import keyholder
 from strongroom.server.workers.member import Member
 from tests.support.patching import put
 
@@ -43,7 +43,7 @@ def _failed_sync(self: Worker) -> None:
 def _stubborn() -> None:
     """Ordered to seal, a worker does nothing; it is given a second."""
     put(Worker, seal_by_order=lambda self, done: None)
-    put(supervisor, ORDER_SECONDS=1.0)
+    put(keyholder, ORDER_SECONDS=1.0)
 
 
 WAYS = {
