@@ -12,6 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Final
 
 import msgspec
@@ -96,7 +97,7 @@ class Ldap(Mappings, kind="ldap", family="auth"):
             raise InvalidRequest("the directory does not know the user any more, not renewing") from None
         if person.alias != grant.internal.get("alias"):
             raise InvalidRequest("the name belongs to another entry of the directory now, not renewing")
-        mapped = self.mapped(name, person.groups, exact=config.case_sensitive_names)
+        mapped = self.mapped(_names(name, person), person.groups, exact=config.case_sensitive_names)
         return renewed(_parameters(config, mapped), grant)
 
     def _asked(self, config: Config, name: str, password: str = "") -> Person:
@@ -111,7 +112,7 @@ class Ldap(Mappings, kind="ldap", family="auth"):
         shown = f"{mount.removeprefix('auth/')[:-1]}-{name}"
         alias = Alias(person.alias, {"username": name})
         internal = {"username": name, "alias": person.alias}
-        mapped = self.mapped(name, person.groups, exact=config.case_sensitive_names)
+        mapped = self.mapped(_names(name, person), person.groups, exact=config.case_sensitive_names)
         grant = granted(_parameters(config, mapped), self.call, alias, shown, internal, rests_on=tuple(mapped))
         nothing = f'no LDAP groups found in groupDN "{config.groupdn}"; only policies from locally-defined groups available'
         said = () if person.groups else (nothing,)
@@ -133,6 +134,13 @@ class Ldap(Mappings, kind="ldap", family="auth"):
         """Raises PermissionDenied while a name is locked."""
         for lock in self._locks(name):
             lock.check()
+
+
+def _names(typed: str, person: Person) -> tuple[str, ...]:
+    """Under which names users here are looked up: what was typed, and what the entry calls him where that can be such a name."""
+    with suppress(InvalidRequest):
+        return tuple(sorted({typed, canonical_name(person.known_as or typed)}))
+    return (typed,)
 
 
 def _parameters(config: Config, mapped: Mapping[str, tuple[str, ...]]) -> TokenParameters:

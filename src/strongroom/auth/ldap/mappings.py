@@ -1,6 +1,8 @@
 """Routes of local users and groups: which policies the people of a directory get here.
 
 Rules of this file:
+- A person is who the entry says: what is written for a user counts by whichever attribute he is found, and nobody leaves a policy that
+  denies behind by typing another name of his.
 - A group is named as the directory names it. ASCII letters count without case unless the mount says otherwise; nothing else is folded,
   so that no group of the directory passes for another one.
 - A write replaces the whole entry, as Vault's does.
@@ -146,12 +148,12 @@ class Mappings(Engine):
         """A user by his canonical name."""
         return self.store.settings(f"users/{name}", User)
 
-    def mapped(self, name: str, found: tuple[str, ...], *, exact: bool) -> dict[str, tuple[str, ...]]:
-        """What a person is here whom the directory says is in these groups: "user/alice" and "group/dev" → policies."""
-        user = self.user(name)
-        groups = {folded(group, exact=exact) for group in found} | set(user.groups if user is not None else ())
+    def mapped(self, names: tuple[str, ...], found: tuple[str, ...], *, exact: bool) -> dict[str, tuple[str, ...]]:
+        """What a person of these names is here whom the directory says is in these groups: "user/alice" and "group/dev" → policies."""
+        users = {name: user for name in names if (user := self.user(name)) is not None}
+        groups = {folded(group, exact=exact) for group in found}.union(*(user.groups for user in users.values()))
         mapped = {f"group/{group}": self._group(group).policies for group in self.store.list("groups") if group in groups}
-        return mapped | ({f"user/{name}": user.policies} if user is not None else {})
+        return mapped | {f"user/{name}": user.policies for name, user in users.items()}
 
     def _group(self, name: str) -> Group:
         return self.store.settings(f"groups/{name}", Group) or Group()
