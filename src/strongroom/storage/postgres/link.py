@@ -106,6 +106,20 @@ def conninfo(url: str) -> str:
         ) from None
 
 
+LISTS = ("host", "hostaddr", "port")
+"""What a connection string gives a list of, an element for each server."""
+
+
+def each_alone(url: str) -> list[str]:
+    """A connection string for each server of one that names several; none where it names one."""
+    said = conninfo_to_dict(url)
+    lists = {name: str(said[name]).split(",") for name in LISTS if said.get(name)}
+    count = max((len(values) for values in lists.values()), default=1)
+    if count == 1:
+        return []
+    return [make_conninfo(url, **{name: values[min(place, len(values) - 1)] for name, values in lists.items()}) for place in range(count)]
+
+
 def unusable(doing: str, error: psycopg.Error) -> StorageUnusable:
     """The typed form of a driver's error, which says one line of it."""
     said = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
@@ -123,6 +137,7 @@ def connect(url: str) -> tuple[Link, Server]:
         server = _examined(link)
         _prepared(link)
         _need_relations(link)
+        link.execute(schema.PREPARE)
         link.add_notice_handler(link._note)
     except psycopg.Error as error:
         link.close()
@@ -158,6 +173,10 @@ def _one(row: TupleRow | None) -> TupleRow:
     return row
 
 
+PRESENT = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'strongroom_store' AND pg_table_is_visible(oid))"
+"""Looked up in the catalogue itself: what a session once looked up by name it may go on believing to be absent behind an advisory lock."""
+
+
 def _prepared(link: Link) -> None:
     """Make the tables where there are none; of several nodes starting at once the first does it and the others find it done."""
     if not _recognised(link):
@@ -168,7 +187,7 @@ def _prepared(link: Link) -> None:
 
 
 def _recognised(link: Link) -> bool:
-    if _one(link.execute("SELECT to_regclass('strongroom_store')").fetchone())[0] is None:
+    if not _one(link.execute(PRESENT).fetchone())[0]:
         return False
     found = _one(link.execute("SELECT format FROM strongroom_store").fetchone())[0]
     if found > schema.FORMAT:

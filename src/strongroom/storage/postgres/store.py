@@ -6,7 +6,8 @@ Rules of this file:
   behind it; everything a group writes goes out in one flight with its COMMIT.
 - A failed statement drops its connection, which undoes what was under way in it.
 - The history only goes on. A server that is behind what this process has seen, or on an older timeline, or that has another group where
-  this process saw one, is refused: it was restored, or promoted without the last commits.
+  this process saw one, is refused: it was restored, or promoted without the last commits. Where the address names several servers the
+  others are tried then: a former primary may take connections beside the present one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import psycopg
@@ -25,7 +26,7 @@ from strongroom.storage import walk
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node, Scan, Wanted
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.group import PostgresGroup
-from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, unusable
+from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, each_alone, unusable
 from strongroom.storage.postgres.whole import PostgresInstant, read_scan, replace
 from strongroom.storage.whole import Rows
 
@@ -34,6 +35,10 @@ OUTCOME_SECONDS = 8.0
 OUTCOME_PAUSE = 0.2
 LIVE_SECONDS = 12.0
 """A node that was not heard of for so long is not listed."""
+
+
+class AnotherHistory(StorageUnusable):
+    """The server does not go on with what was seen here."""
 
 
 class Seen(NamedTuple):
@@ -157,10 +162,9 @@ class PostgresStorage:
 
     def _locked(self, link: Link, since: int, wanted: Wanted) -> PostgresGroup:
         keys = [*wanted.keys, INDEX_KEY]
-        with link.pipeline():
-            link.ask(schema.BEGIN)
-            link.ask(schema.TAKE_LOCK, [schema.LOCK])
-            cursor = link.ask(schema.FETCH, {"since": since, "keys": keys})
+        cursor = link.execute(schema.opening(since, keys))
+        while cursor.nextset():
+            pass
         answer = _answer(since, cursor.fetchall())
         if answer.feed.gsn < self._seen.gsn:
             raise _behind(self._seen, answer.feed.gsn)
@@ -247,7 +251,16 @@ class PostgresStorage:
             raise StorageUnusable("the store was made before this process was forked; construct another after the fork")
 
     def _connect(self) -> Link:
-        link, server = connect(self._url)
+        try:
+            return self._connect_to(self._url)
+        except AnotherHistory:
+            for url in each_alone(self._url):
+                with suppress(StorageUnusable):
+                    return self._connect_to(url)
+            raise
+
+    def _connect_to(self, url: str) -> Link:
+        link, server = connect(url)
         try:
             self._recognise(link, server)
         except psycopg.Error as error:
@@ -259,10 +272,10 @@ class PostgresStorage:
         return link
 
     def _recognise(self, link: Link, server: Server) -> None:
-        """Raises StorageUnusable unless this server goes on with the history that was seen."""
+        """Raises AnotherHistory unless this server goes on with the history that was seen."""
         seen = self._seen
         if server.timeline < seen.timeline:
-            raise StorageUnusable(
+            raise AnotherHistory(
                 f"the database is on timeline {server.timeline}, and {seen.timeline} was seen: it is a former primary; "
                 "stop it, and let it follow the present one"
             )
@@ -272,7 +285,7 @@ class PostgresStorage:
         if seen.group_id:
             witness = link.execute(schema.WITNESS, [seen.gsn], binary=True).fetchone()
             if witness is not None and witness[0] != seen.group_id:
-                raise StorageUnusable(
+                raise AnotherHistory(
                     f"the database has another commit {seen.gsn} than the one that was seen here: a failover lost commits that had been "
                     "answered; find out which from the audit files, then restart strongroom"
                 )
@@ -286,8 +299,8 @@ class PostgresStorage:
                 self._seen = self._seen._replace(gsn=gsn, group_id=group_id)
 
 
-def _behind(seen: Seen, gsn: int) -> StorageUnusable:
-    return StorageUnusable(
+def _behind(seen: Seen, gsn: int) -> AnotherHistory:
+    return AnotherHistory(
         f"the database is at commit {gsn}, and {seen.gsn} was seen here: it was restored, or a failover lost commits that had been "
         "answered; find out which from the audit files, then restart strongroom"
     )
