@@ -453,6 +453,16 @@ def test_a_worker_that_is_started_again_after_a_rekey_opens_with_the_new_root_ke
         assert states(connected(server)) == {False}
 
 
+def test_an_idle_worker_hears_of_what_others_committed(tmp_path: Path) -> None:
+    """Nobody asks it anything. It has to: after a rekey the way from the old root key to the new one stands for ten minutes only."""
+    more = tmp_path / "more"
+    more.mkdir(mode=0o700)
+    extra = f'unsafe_allow_api_audit_creation = true\naudit_directory = "{more}"'
+    with several(tmp_path, extra=extra) as (_, root):
+        assert root.write("sys/audit/added", {"type": "file", "options": {"file_path": f"{more}/added.log"}}).status == 204
+        until(lambda: len(list(more.iterdir())) == 2)
+
+
 # -- audit and signals ---------------------------------------------------------------------------------------------------------
 
 

@@ -412,6 +412,7 @@ class Worker:
         """Every second: does audit want a checkpoint, is there a seal to try, what have others to know?"""
         self._ticking = self.loop.call_later(TICK, self._tick)
         if self.siblings.shared:
+            self._keep_up()
             self._post()
             self._end_without_store()
         if not self.siblings.leads:
@@ -421,6 +422,14 @@ class Worker:
                 self.open_by_itself()  # the worker that would have done it has ended
         elif self.core.audit.checkpoint_due():
             self._spawn(self._checkpoint(final=False))
+
+    def _keep_up(self) -> None:
+        """An idle worker hears of what others committed all the same: of a new root key before the way to it ends, of audit devices."""
+        try:
+            if not self.core.barrier.sealed:
+                self.core.committed.follow()
+        except StrongroomError as error:
+            self.log.error("what others committed could not be read", reason="; ".join(error.messages))
 
     def _end_without_store(self) -> None:
         """A worker whose store refuses everything, after a failed sync, is no use: one that is started anew may be."""
