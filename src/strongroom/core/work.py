@@ -93,6 +93,8 @@ class Work:
             self.error = error
             if isinstance(error, StorageTampered):
                 self.fault = error  # not a bug, but nobody may overlook it
+            else:
+                error.__traceback__ = error.__context__ = None  # its frames hold this work: a ring that only the collector could free
         else:
             self.error, self.fault = InternalError(), error
 
