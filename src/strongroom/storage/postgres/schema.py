@@ -9,6 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 FORMAT = 1
 
 LOCK = 0x7374726F6E67726F
@@ -38,7 +40,7 @@ NEWEST, CHANGE, ROW = 0, 1, 2
 
 FETCH = f"""
 SELECT {NEWEST}, gsn, min_epoch, group_id, ''::bytea FROM strongroom_store
-UNION ALL SELECT {CHANGE}, gsn, 0, ''::bytea, keys FROM (SELECT gsn, keys FROM strongroom_changes WHERE gsn > %(since)s AND
+UNION ALL SELECT {CHANGE}, gsn, 0, group_id, keys FROM (SELECT gsn, group_id, keys FROM strongroom_changes WHERE gsn > %(since)s AND
    (SELECT coalesce(sum(size), 0) FROM (SELECT octet_length(keys) AS size FROM strongroom_changes WHERE gsn > %(since)s
                                         LIMIT {FEED_LIMIT + 1}) AS sizes) <= {FEED_BYTES} ORDER BY gsn LIMIT {FEED_LIMIT + 1}) AS feed
 UNION ALL SELECT {ROW}, 0, 0, key, value FROM strongroom_entries WHERE key = ANY (%(keys)s::bytea[])"""
@@ -52,6 +54,18 @@ SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 TAKE_LOCK = "SELECT pg_advisory_xact_lock(%s)"
 """A statement of its own: one that also read would see what was there before it waited."""
+
+PREPARE = f"PREPARE strongroom_fetch(bigint, bytea[]) AS {FETCH.replace('%(since)s', '$1').replace('%(keys)s', '$2')}"
+
+
+def opening(since: int, keys: Iterable[bytes]) -> str:
+    """Begin, lock and read as one plain query: one flight, and a server that watches from then on how long the group is silent.
+
+    Behind a pipeline it would not: the client's last message there is none that PostgreSQL answers, and stops its watch.
+    """
+    wanted = ",".join(f"'\\x{key.hex()}'" for key in keys)
+    return f"{BEGIN}; {TAKE_LOCK % LOCK}; EXECUTE strongroom_fetch({since:d}, ARRAY[{wanted}]::bytea[])"
+
 
 PUT = """INSERT INTO strongroom_entries SELECT * FROM unnest(%s::bytea[], %s::bytea[])
          ON CONFLICT (key) DO UPDATE SET value = excluded.value"""

@@ -22,11 +22,13 @@ from typing import NamedTuple
 import psycopg
 
 from strongroom.errors import StorageUnusable
-from strongroom.storage import walk
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node, Scan, Wanted
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.group import PostgresGroup
+from strongroom.storage.postgres.history import Answer, Commit, History, answer
 from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, each_alone, unusable
+from strongroom.storage.postgres.reading import read_children, read_ranges, snapshot
+from strongroom.storage.postgres.standby import Standby
 from strongroom.storage.postgres.whole import PostgresInstant, read_scan, replace
 from strongroom.storage.whole import Rows
 
@@ -49,23 +51,16 @@ class Seen(NamedTuple):
     timeline: int = 0
 
 
-class Answer(NamedTuple):
-    """One answer to `schema.FETCH`."""
-
-    feed: Feed
-    min_epoch: int
-    group_id: bytes
-    rows: dict[bytes, bytes]
-
-
 class PostgresStorage:
     """`storage "postgresql"`; see `storage.api.RemoteStorage`."""
 
     local = False
     kind = "postgresql"
 
-    def __init__(self, url: str, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str, *, read_url: str = "", now: Callable[[], float] = time.monotonic) -> None:
         self._url = url
+        self._history = History()
+        self.replica = Standby(read_url, self._history, now) if read_url else None
         self._reader = Line(self._connect, now)
         self._writer = Line(self._connect, now)
         self._reading = threading.Lock()
@@ -81,14 +76,14 @@ class PostgresStorage:
         with self._read() as link:
             if wanted.ranges:
                 return self._fetch_ranges(link, since, wanted)
-            answer = self._ask(link, since, list(wanted.keys))
-        return Fetched(wanted, answer.feed, answer.rows, {}, {})
+            found = self._ask(link, since, list(wanted.keys))
+        return Fetched(wanted, found.feed, found.rows, {}, {})
 
     def _fetch_ranges(self, link: Link, since: int, wanted: Wanted) -> Fetched:
-        with _snapshot(link):
-            answer = self._ask(link, since, list(wanted.keys))
-            scans, below = _ranges(link, wanted)
-        return Fetched(wanted, answer.feed, answer.rows, scans, below)
+        with snapshot(link):
+            found = self._ask(link, since, list(wanted.keys))
+            scans, below = read_ranges(link, wanted)
+        return Fetched(wanted, found.feed, found.rows, scans, below)
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         if not keys:
@@ -97,8 +92,8 @@ class PostgresStorage:
             return self._ask(link, self._seen.gsn, keys).rows
 
     def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]:
-        with self._read() as link, _snapshot(link):
-            return _children(link, Below(prefix, after, limit))
+        with self._read() as link, snapshot(link):
+            return read_children(link, Below(prefix, after, limit))
 
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         with self._read() as link:
@@ -125,11 +120,11 @@ class PostgresStorage:
     def _ask(self, link: Link, since: int, keys: Sequence[bytes]) -> Answer:
         """Feed and rows of one instant, which must not lie behind what was seen."""
         seen = self._seen
-        answer = _answer(since, link.ask(schema.FETCH, {"since": since, "keys": list(keys)}).fetchall())
-        if answer.feed.gsn < seen.gsn:
-            raise _behind(seen, answer.feed.gsn)
-        self.note(answer.feed.gsn, answer.group_id)
-        return answer
+        found = answer(since, link.ask(schema.FETCH, {"since": since, "keys": list(keys)}).fetchall())
+        if found.feed.gsn < seen.gsn:
+            raise _behind(seen, found.feed.gsn)
+        self._told(found)
+        return found
 
     def beat(self, node: Node, *, first: bool) -> list[Node]:
         with self._read() as link:
@@ -165,12 +160,12 @@ class PostgresStorage:
         cursor = link.execute(schema.opening(since, keys))
         while cursor.nextset():
             pass
-        answer = _answer(since, cursor.fetchall())
-        if answer.feed.gsn < self._seen.gsn:
-            raise _behind(self._seen, answer.feed.gsn)
-        self.note(answer.feed.gsn, answer.group_id)
-        scans, below = _ranges(link, wanted)
-        return PostgresGroup(self, link, answer.min_epoch, Fetched(wanted, answer.feed, answer.rows, scans, below))
+        found = answer(since, cursor.fetchall())
+        if found.feed.gsn < self._seen.gsn:
+            raise _behind(self._seen, found.feed.gsn)
+        self._told(found)
+        scans, below = read_ranges(link, wanted)
+        return PostgresGroup(self, link, found.min_epoch, Fetched(wanted, found.feed, found.rows, scans, below))
 
     def try_begin(self, since: int) -> PostgresGroup | None:
         """Never: the lock is on another machine."""
@@ -279,9 +274,9 @@ class PostgresStorage:
                 f"the database is on timeline {server.timeline}, and {seen.timeline} was seen: it is a former primary; "
                 "stop it, and let it follow the present one"
             )
-        answer = _answer(seen.gsn, link.execute(schema.FETCH, {"since": seen.gsn, "keys": []}, binary=True).fetchall())
-        if answer.feed.gsn < seen.gsn:
-            raise _behind(seen, answer.feed.gsn)
+        found = answer(seen.gsn, link.execute(schema.FETCH, {"since": seen.gsn, "keys": []}, binary=True).fetchall())
+        if found.feed.gsn < seen.gsn:
+            raise _behind(seen, found.feed.gsn)
         if seen.group_id:
             witness = link.execute(schema.WITNESS, [seen.gsn], binary=True).fetchone()
             if witness is not None and witness[0] != seen.group_id:
@@ -292,8 +287,14 @@ class PostgresStorage:
         with self._noting:
             self._seen = self._seen._replace(timeline=server.timeline)
 
+    def _told(self, found: Answer) -> None:
+        """The database said this."""
+        self._history.take(found)
+        self.note(*found.newest)
+
     def note(self, gsn: int, group_id: bytes) -> None:
         """A commit was seen, or made."""
+        self._history.note(Commit(gsn, group_id))
         with self._noting:
             if gsn > self._seen.gsn:
                 self._seen = self._seen._replace(gsn=gsn, group_id=group_id)
@@ -304,43 +305,6 @@ def _behind(seen: Seen, gsn: int) -> AnotherHistory:
         f"the database is at commit {gsn}, and {seen.gsn} was seen here: it was restored, or a failover lost commits that had been "
         "answered; find out which from the audit files, then restart strongroom"
     )
-
-
-def _answer(since: int, rows: list[tuple[int, int, int, bytes, bytes]]) -> Answer:
-    """Take an answer apart. Only an unbroken run of groups is a feed."""
-    newest = next((row for row in rows if row[0] == schema.NEWEST), None)
-    if newest is None:
-        raise StorageUnusable("the row that counts the commits is missing; restore the database from a backup")
-    _, gsn, min_epoch, group_id, _ = newest
-    groups = [row[4] for row in rows if row[0] == schema.CHANGE]
-    found = {row[3]: row[4] for row in rows if row[0] == schema.ROW}
-    if len(groups) > schema.FEED_LIMIT or len(groups) != gsn - since:
-        return Answer(Feed(gsn, None), min_epoch, group_id, found)
-    try:
-        keys = frozenset(key for packed in groups for key in walk.unpack(packed))
-    except ValueError:
-        raise StorageUnusable("the list of changes is damaged; restore the database from a backup") from None
-    return Answer(Feed(gsn, keys), min_epoch, group_id, found)
-
-
-@contextmanager
-def _snapshot(link: Link) -> Iterator[None]:
-    """All reads of the block see one instant."""
-    link.execute(schema.SNAPSHOT)
-    yield
-    link.execute("COMMIT")
-
-
-def _ranges(link: Link, wanted: Wanted) -> tuple[dict[Scan, list[tuple[bytes, bytes]]], dict[Below, list[Child]]]:
-    scans = {each: read_scan(link, each) for each in wanted.ranges if isinstance(each, Scan)}
-    return scans, {each: _children(link, each) for each in wanted.ranges if isinstance(each, Below)}
-
-
-def _children(link: Link, below: Below) -> list[Child]:
-    def page(start: bytes, stop: bytes, size: int) -> list[bytes]:
-        return [row[0] for row in link.ask(schema.PAGE, [start, stop, size]).fetchall()]
-
-    return walk.children(page, below.prefix, below.after, below.limit)
 
 
 def _outcome(link: Link, group_id: bytes) -> int | None:

@@ -1,0 +1,411 @@
+"""What the PostgreSQL store promises beyond the contract: refusals, fencing, lost answers, deadlines."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from strongroom.errors import ConfigError, OutcomeUnknown, StorageUnsafe, StorageUnusable
+from strongroom.storage.api import INDEX_KEY, Below, Feed, Scan, Wanted
+from strongroom.storage.postgres import schema, store
+from strongroom.storage.postgres.link import conninfo
+from strongroom.storage.postgres.store import PostgresStorage
+from tests.conftest import PROFILE
+from tests.support.pgproxy import Link, Proxy, proxy
+from tests.support.postgres import Postgres, fresh_database, postgres
+
+A, B = bytes(16) + b"\x01\x00\x01a", bytes(16) + b"\x01\x00\x01b"
+ROUNDS = 50 if PROFILE == "long" else 2
+
+
+_opened: list[PostgresStorage] = []
+
+
+def opened(url: str, **options: Any) -> PostgresStorage:
+    """A store that is closed when the test ends."""
+    _opened.append(PostgresStorage(url, **options))
+    return _opened[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
+def commit(made: PostgresStorage) -> int:
+    group = made.begin(0, [])
+    group.apply({A: b"%d" % group.gsn}, [])
+    group.commit()
+    return group.gsn
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as made:
+        yield made
+
+
+@pytest.fixture
+def url() -> str:
+    return fresh_database()
+
+
+# -- refusals -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("data_sync_retry", "on"),
+        ("zero_damaged_pages", "on"),
+        ("ignore_checksum_failure", "on"),
+        ("default_transaction_read_only", "on"),
+    ],
+)
+def test_a_server_that_could_lose_answers_is_refused(setting: str, value: str) -> None:
+    with postgres(**{setting: value}) as made:
+        with pytest.raises(StorageUnusable, match=f"{setting}|read-only|read-write"):
+            opened(made.url).check()
+
+
+def test_a_lower_synchronous_commit_is_raised_and_a_higher_one_left(server: Postgres) -> None:
+    for given, wanted in (("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")):
+        address = server.database("commits")
+        server.sql(f"ALTER DATABASE commits SET synchronous_commit = '{given}'")
+        made = opened(address)
+        made.check()
+        with made._read() as link:
+            assert link.execute("SHOW synchronous_commit").fetchone() == (wanted,)
+
+
+def test_a_database_in_another_encoding_is_refused(server: Postgres) -> None:
+    server.sql("DROP DATABASE IF EXISTS latin")
+    server.sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    with pytest.raises(StorageUnsafe, match="server_encoding = LATIN1"):
+        opened(server.at("latin")).check()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER TABLE strongroom_entries SET UNLOGGED", "not logged"),
+        ("ALTER TABLE strongroom_entries ENABLE ROW LEVEL SECURITY", "row security"),
+        ("GRANT SELECT ON strongroom_changes TO PUBLIC", "open to PUBLIC"),
+        ("CREATE RULE r AS ON DELETE TO strongroom_entries DO INSTEAD NOTHING", "triggers or rules"),
+        ("DROP TABLE strongroom_nodes", "missing"),
+        ("UPDATE strongroom_store SET format = 2", "format 2"),
+    ],
+)
+def test_tables_that_were_changed_are_refused(server: Postgres, change: str, said: str) -> None:
+    address = server.database("changed")
+    made = opened(address)
+    commit(made)
+    made.close()
+    server.sql(change, "changed")
+    with pytest.raises(StorageUnsafe, match=said):
+        opened(address).check()
+
+
+def test_a_role_without_rights_is_refused(server: Postgres) -> None:
+    address = server.database("rights")
+    opened(address).check()
+    server.sql("DROP ROLE IF EXISTS reader")
+    server.sql("CREATE ROLE reader LOGIN")
+    server.sql("GRANT SELECT ON strongroom_store, strongroom_entries, strongroom_changes, strongroom_nodes TO reader", "rights")
+    with pytest.raises(StorageUnsafe, match="cannot be read and written"):
+        opened(server.at("rights", user="reader")).check()
+
+
+def test_a_pooler_is_refused_and_a_tcp_proxy_is_not(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pooler tells clients a process number of its own, since their session has no one process."""
+    server.database("pooled")
+    with proxy(server.port) as between:
+        opened(server.at("pooled", between.port)).check()
+        monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda self: 1))
+        with pytest.raises(StorageUnsafe, match="pooler"):
+            opened(server.at("pooled", between.port)).check()
+
+
+def test_an_address_that_cannot_be_read_is_not_quoted() -> None:
+    with pytest.raises(ConfigError) as caught:
+        conninfo("host=db password='hunter2 x")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_an_address_says_comes_before_our_defaults() -> None:
+    said = conninfo("postgres://db/x?connect_timeout=9")
+    assert "connect_timeout=9" in said
+    assert "target_session_attrs=read-write" in said
+
+
+# -- fencing ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_behind_is_refused_by_number(server: Postgres) -> None:
+    made = opened(server.database("behind"))
+    for _ in range(3):
+        commit(made)
+    server.sql("UPDATE strongroom_store SET gsn = 2; DELETE FROM strongroom_changes WHERE gsn > 2", "behind")
+    for attempt in (lambda: made.changed(0), lambda: made.begin(0, []), lambda: made.get_many([A])):
+        with pytest.raises(StorageUnusable, match="at commit 2, and 3 was seen"):
+            attempt()
+
+
+def test_a_server_with_another_history_is_refused_though_it_is_ahead(server: Postgres) -> None:
+    made, other = opened(server.database("forked")), opened(server.at("forked"))
+    commit(made)
+    server.sql("UPDATE strongroom_changes SET group_id = '\\x00'", "forked")
+    commit(other)
+    made._reader.drop()
+    with pytest.raises(StorageUnusable, match="another commit 1 than"):
+        made.changed(0)
+
+
+def test_a_standby_is_refused_and_a_promoted_one_taken_and_its_former_primary_refused() -> None:
+    with postgres(wal_level="replica", hot_standby="on") as primary:
+        address = primary.database("moved")
+        made = opened(address)
+        commit(made)
+        standby = Postgres(standby_of=primary)
+        try:
+            standby.start()
+            only = opened(f"{standby.at('moved')}?target_session_attrs=any")
+            with pytest.raises(StorageUnusable, match="standby in recovery"):
+                only.changed(0)
+            follow = opened(f"postgres://strongroom@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/moved")
+            before = commit(follow)
+            _await_standby(standby, before)
+            primary.crash()
+            standby.promote()
+            with pytest.raises(StorageUnusable):
+                follow.changed(0)
+            assert _eventually(lambda: commit(follow)) == before + 1
+            standby.stop()
+            primary.start()
+            with pytest.raises(StorageUnusable, match=r"timeline 1, and 2 was seen"):
+                _eventually(lambda: follow.changed(0), tries=3)
+        finally:
+            standby.close()
+
+
+def _await_standby(standby: Postgres, gsn: int) -> None:
+    until = time.monotonic() + 10
+    while standby.sql("SELECT gsn FROM strongroom_store", "moved") != [(gsn,)]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _eventually(action: object, tries: int = 40) -> object:
+    for left in range(tries, 0, -1):
+        try:
+            return action()  # type: ignore[operator]
+        except StorageUnusable:
+            if left == 1:
+                raise
+            time.sleep(0.2)
+    raise AssertionError
+
+
+# -- one instant --------------------------------------------------------------------------------------------------------
+
+
+def test_feed_rows_and_ranges_are_of_one_instant(url: str) -> None:
+    made, writer = opened(url), opened(url)
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            found = made.fetch(0, Wanted(frozenset([A]), frozenset([Scan(A, B, -1), Below(A[:17], b"", -1)])))
+            gsn = found.feed.gsn
+            if gsn and (found.rows != {A: b"%d" % gsn} or found.scans != {Scan(A, B, -1): [(A, b"%d" % gsn)]}):
+                wrong.append(found)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for _ in range(60):
+        commit(writer)
+    done.set()
+    thread.join()
+    assert wrong == []
+
+
+def test_groups_of_two_stores_take_turns_and_see_each_other(url: str) -> None:
+    stores = [opened(url), opened(url)]
+
+    def count(made: PostgresStorage) -> None:
+        for _ in range(40):
+            group = made.begin_with(0, Wanted(frozenset([A])))
+            group.apply({A: b"%d" % (int(group.entries.get(A, b"0")) + 1)}, [])
+            group.commit()
+
+    threads = [threading.Thread(target=count, args=[made]) for made in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stores[0].get_many([A]) == {A: b"80"}
+
+
+def test_without_the_lock_two_groups_collide_and_one_fails(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control of the lock, and the second line behind it: the count refuses a group that others overtook."""
+    monkeypatch.setattr(schema, "TAKE_LOCK", "SELECT %s")
+    one, two = opened(url), opened(url)
+    first, second = one.begin(0, []), two.begin(0, [])
+    first.commit()
+    with pytest.raises(StorageUnusable, match="cannot be written"):
+        second.commit()
+    assert two.changed(0) == Feed(1, frozenset())
+
+
+# -- what networks and servers do -----------------------------------------------------------------------------------------
+
+
+def _cut_at(number: int, action: str) -> object:
+    """Act at the n-th message of the commit of a group: behind begin, lock and reading."""
+
+    def judge(link: Link, frame: int, content: bytes) -> str:
+        started = getattr(link, "started", 0)
+        if not started and b"INSERT INTO strongroom_entries" in content:
+            link.started = started = frame  # type: ignore[attr-defined]
+        return action if started and frame == started + number else "pass"
+
+    return judge
+
+
+@pytest.mark.parametrize("action", ["cut", "swallow"])
+def test_a_commit_that_is_cut_anywhere_is_told_as_it_is(server: Postgres, action: str) -> None:
+    server.database("cut")
+    outcomes: set[str] = set()
+    with proxy(server.port) as between:
+        made, truth = opened(server.at("cut", between.port)), opened(server.at("cut"))
+        for number in list(range(20)) * ROUNDS:
+            between.judge = _cut_at(number, action)  # type: ignore[assignment]
+            outcomes.add(_tried(made, truth))
+            between.judge = lambda *_: "pass"
+            made._writer.drop()
+        assert outcomes >= ({"stored", "unknown, not stored"} if action == "cut" else {"unknown, stored"})
+
+
+def _tried(made: PostgresStorage, truth: PostgresStorage) -> str:
+    """Commit a value and hold what was said of it against what is there."""
+    value = os.urandom(8)
+    group = _eventually(lambda: made.begin(0, []))
+    group.apply({A: value, INDEX_KEY: b"i"}, [])  # type: ignore[attr-defined]
+    try:
+        group.commit()  # type: ignore[attr-defined]
+        said = "stored"
+    except OutcomeUnknown as error:
+        there = made.outcome(error.group_id) is not None
+        said = "unknown, stored" if there else "unknown, not stored"
+    except StorageUnusable:
+        said = "not stored"
+    assert (truth.get_many([A]) == {A: value}) == (said in {"stored", "unknown, stored"}), said
+    return said
+
+
+def test_the_outcome_waits_for_a_commit_that_is_still_under_way(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looked without the lock would say "not stored" of a group that is stored a moment later."""
+    made, asker = opened(url), opened(url)
+    group = made.begin(0, [])
+    group.apply({A: b"1"}, [])
+    late = threading.Timer(0.3, group.commit)
+    late.start()
+    assert asker.outcome(group.id) == 1
+    late.join()
+    monkeypatch.setattr(schema, "TAKE_LOCK", "SELECT %s")
+    group = made.begin(0, [])
+    late = threading.Timer(0.3, group.commit)
+    late.start()
+    assert asker.outcome(group.id) is None
+    late.join()
+
+
+def test_a_black_hole_ends_in_an_error_and_passes(server: Postgres) -> None:
+    server.database("hole")
+    with proxy(server.port) as between:
+        made = opened(server.at("hole", between.port))
+        commit(made)
+        between.blackhole()
+        for attempt in (lambda: made.get_many([A]), lambda: made.begin(0, [])):
+            began = time.monotonic()
+            with pytest.raises(StorageUnusable):
+                attempt()
+            assert time.monotonic() - began < 10
+        between.flow()
+        began = time.monotonic()
+        _eventually(lambda: commit(made))
+        assert time.monotonic() - began < 5
+
+
+def test_a_holder_that_stalls_is_put_out(url: str) -> None:
+    stalled, other = opened(url), opened(url)
+    group = stalled.begin(0, [])
+    began = time.monotonic()
+    commit(other)
+    assert 1 < time.monotonic() - began < 4
+    with pytest.raises(OutcomeUnknown):
+        group.commit()
+    assert other.outcome(group.id) is None
+    assert other.changed(0).gsn == 1
+
+
+def test_a_commit_that_no_standby_confirmed_is_not_stored_for_sure() -> None:
+    """The server gives up waiting for its standby, commits alone and only warns: that is no answer to stand by."""
+    with postgres(wal_level="replica") as made:
+        kept = opened(made.database("alone"))
+        commit(kept)
+        made.sql("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'")
+        made.sql("SELECT pg_reload_conf()")
+        kept._writer.drop()
+        group = kept.begin(0, [])
+        with pytest.raises(OutcomeUnknown):
+            group.commit()
+
+
+def test_a_database_that_is_gone_is_not_tried_for_each_request(url: str) -> None:
+    now = [0.0]
+    tries: list[int] = []
+    made = opened(url, now=lambda: now[0])
+
+    def fail() -> object:
+        tries.append(1)
+        raise StorageUnusable("gone")
+
+    made._reader._connect = fail  # type: ignore[assignment]
+    for _ in range(10):
+        with pytest.raises(StorageUnusable, match="gone"):
+            made.changed(0)
+    assert len(tries) == 1
+    now[0] += 2 * store.OUTCOME_PAUSE
+    with pytest.raises(StorageUnusable):
+        made.changed(0)
+    assert len(tries) == 2
+
+
+def test_a_store_is_not_used_over_a_fork(url: str) -> None:
+    made = opened(url)
+    commit(made)
+    made._process = os.getpid() + 1
+    with pytest.raises(StorageUnusable, match="fork"):
+        made.changed(0)
+    made._process = os.getpid()
+
+
+def test_a_proxy_that_only_delays_changes_nothing(server: Postgres) -> None:
+    server.database("slow")
+    between: Proxy
+    with proxy(server.port) as between:
+        between.delay = 0.01
+        made = opened(server.at("slow", between.port))
+        assert commit(made) == 1
