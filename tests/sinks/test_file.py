@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import tempfile
 import stat
 import threading
 import time
@@ -209,8 +210,9 @@ def test_a_removed_directory_refuses_until_it_is_back(tmp_path: Path) -> None:
 
 
 def test_a_file_without_permission_refuses_until_it_has_it(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)
     home = tmp_path / "audit"
     home.mkdir()
     home.chmod(0o777)
