@@ -11,7 +11,7 @@ Row keys: `mount uuid 16 | kind 1 | component…`; a component is `length u16 bi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 INDEX_KEY = bytes(17) + b"index"
@@ -49,6 +49,10 @@ class Scan(NamedTuple):
     stop: bytes
     limit: int
 
+    def touched(self, keys: Iterable[bytes]) -> bool:
+        """Whether a change of these rows may change what it returns."""
+        return any(self.start <= key < self.stop for key in keys)
+
 
 class Below(NamedTuple):
     """A `children` that a store on another machine is to answer."""
@@ -56,6 +60,10 @@ class Below(NamedTuple):
     prefix: bytes
     after: bytes
     limit: int
+
+    def touched(self, keys: Iterable[bytes]) -> bool:
+        """Whether a change of these rows may change what it returns."""
+        return any(key.startswith(self.prefix) for key in keys)
 
 
 class Wanted(NamedTuple):
@@ -71,6 +79,12 @@ class Wanted(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.keys or self.ranges)
+
+    def untouched(self, changed: Collection[bytes]) -> Wanted:
+        """What of it a change of these rows leaves as it was."""
+        if not changed:
+            return self
+        return Wanted(self.keys.difference(changed), frozenset(each for each in self.ranges if not each.touched(changed)))
 
 
 class Fetched(NamedTuple):
@@ -181,8 +195,26 @@ class Node(NamedTuple):
     seen: float = 0.0
 
 
+class Replica(Protocol):
+    """A copy of a store on another machine that is nearer, and follows it some way behind."""
+
+    def fetch(self, gsn: int, wanted: Wanted) -> Fetched:
+        """What of the wanted is certain to be as the store had it at commit `gsn`, or at an earlier one that `feed.gsn` names.
+
+        The feed says nothing of later commits, and `wanted` is what is certain. Raises StorageUnusable.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...
+
+
 class RemoteStorage(Storage, Protocol):
     """A store on another machine: what is read costs a round trip, so much is asked for at once."""
+
+    replica: Replica | None
+    """Where the configuration names one."""
 
     def check(self) -> list[str]:
         """Look, once, what of the store is worth changing. Raises StorageUnusable, and StorageUnsafe where it must not be used."""
