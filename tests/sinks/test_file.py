@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import tempfile
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
