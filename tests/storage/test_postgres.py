@@ -184,6 +184,7 @@ def test_a_standby_is_refused_and_a_promoted_one_taken_and_its_former_primary_re
                 only.changed(0)
             follow = opened(f"postgres://strongroom@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/moved")
             before = commit(follow)
+            assert follow.changed(0).gsn == before
             _await_standby(standby, before)
             primary.crash()
             standby.promote()
