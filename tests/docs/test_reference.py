@@ -12,14 +12,14 @@ from strongroom.core.hcl import parse
 from strongroom.core.lockout import Limits
 from strongroom.core.policy.rules import parse_policy
 from strongroom.server import config, config_ignored
-from strongroom.server.config import Config, Listener, Store, parse_config
+from strongroom.server.config import Config, Listener, Snapshots, Store, parse_config
 from tests.docs.pages import DOCS, PAGES, blocks
 from tests.docs.reference import PAGES as MADE
 from tests.docs.reference import engines, text_of
 from tests.lint.source import PACKAGE, ROOT
 
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
-DERIVED = frozenset("listeners storage seals audit outbound_allow user_lockout unauthenticated_metrics_access warnings".split())
+DERIVED = frozenset("listeners storage seals audit outbound_allow snapshots user_lockout unauthenticated_metrics_access warnings".split())
 """Members of Config that are made of stanzas; all others are top-level keys."""
 
 
@@ -64,9 +64,10 @@ LOCKOUT = {
         ("Top level", defaults(Config, *DERIVED)),
         ('listener "tcp" and listener "unix"', defaults(Listener, "kind")),
         ("storage", defaults(Store, "kind")),
+        ("snapshots", defaults(Snapshots)),
         ("user_lockout", LOCKOUT),
     ],
-    ids=["top", "listener", "storage", "user_lockout"],
+    ids=["top", "listener", "storage", "snapshots", "user_lockout"],
 )
 def test_the_configuration_names_every_key_and_its_default(heading: str, expected: dict[str, str]) -> None:
     assert table(heading) == expected

@@ -45,7 +45,8 @@ def _below(name: str) -> dict[str, str]:
     words = len(name.split())
     entries = {shown.name.split()[words]: shown.summary for shown in verbs.load(name) if len(shown.name.split()) > words}
     inner = {verb: entry.summary for verb, entry in verbs.VERBS.items()} | verbs.SERVER_COMMANDS
-    return entries | {verb.split()[words]: summary for verb, summary in inner.items() if verb.startswith(f"{name} ")}
+    longest_first = sorted(inner.items(), key=lambda item: -len(item[0].split()))  # so that a group speaks for what is below it
+    return entries | {verb.split()[words]: summary for verb, summary in longest_first if verb.startswith(f"{name} ")}
 
 
 def _flag(flag: Flag) -> str:

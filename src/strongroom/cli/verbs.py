@@ -43,6 +43,8 @@ VERBS = {
     "lease": Verb("lease", "Look up, renew and revoke leases"),
     "operator": Verb("operator", "Initialise, unseal, seal and maintain a server"),
     "operator rekey": Verb("rekey", "Make new unseal or recovery keys"),
+    "operator raft": Verb("raft", "Take and restore snapshots over the API, by the names that Vault has"),
+    "operator snapshot": Verb("raft", "Take, check, restore and rehearse snapshots, on the server's host"),
     "operator generate-root": Verb("generate_root", "Make a root token with a quorum of key holders"),
     "print": Verb("local", "Print what this command line would use"),
     "version": Verb("local", "Print the version"),
@@ -53,6 +55,12 @@ SERVER_COMMANDS = {
     "server": "Run a server: -config=FILE, or -dev",
     "up": "Set up and serve a ready-to-use server on this machine",
     "operator scrub": "Check the whole store against its authenticated index",
+    "operator snapshot save": "Take a snapshot, beside a running server or of a stopped one",
+    "operator snapshot inspect": "Say what a snapshot holds and whether it is whole; no key is needed",
+    "operator snapshot restore": "Put a snapshot in the place of a stopped server's store",
+    "operator snapshot rehearse": "Restore a snapshot into a store of its own, scrub that, and say how long it took",
+    "operator snapshot keygen": "Make a key pair for somebody to whom snapshots are sealed",
+    "operator migrate": "Copy the whole store of one configuration into the empty one of another",
     "audit verify": "Check audit logs for edits, gaps and swaps",
 }
 
@@ -71,7 +79,7 @@ def owner(words: list[str]) -> str:
 
 def run_server_command(words: list[str]) -> int | None:
     """Hand over to the server's own commands if these words name one; None otherwise."""
-    name = next((name for name in (" ".join(words[:2]), words[0] if words else "") if name in SERVER_COMMANDS), "")
+    name = next((name for count in (3, 2, 1) if (name := " ".join(words[:count])) in SERVER_COMMANDS), "")
     if not name:
         return None
     code: int = import_module("strongroom.server.commands").run(name, words[len(name.split()) :])

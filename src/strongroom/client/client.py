@@ -126,7 +126,7 @@ class Client:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Json] | None = None,
+        body: Mapping[str, Json] | bytes | None = None,
         query: Mapping[str, str] | None = None,
         token: str | None = None,
         accept: Collection[int] = (),
@@ -147,17 +147,17 @@ class Client:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Json] | None = None,
+        body: Mapping[str, Json] | bytes | None = None,
         query: Mapping[str, str] | None = None,
         token: str | None = None,
         wrap: bool = True,
     ) -> Prepared:
         """The request as it would be sent. Raises BadSettings."""
         target = f"{self.address.prefix}/v1/{wire.quote(path.lstrip('/'))}{wire.query((query or {}).items())}"
-        content = None if body is None else values.encode(dict(body)).encode("utf-8", "surrogatepass")
+        content = body if body is None or isinstance(body, bytes) else values.encode(dict(body)).encode("utf-8", "surrogatepass")
         headers = [("X-Vault-Request", "true")]
         secret = self.settings.token if token is None else token
-        kind = MERGE_PATCH if method == "PATCH" else "application/json"
+        kind = MERGE_PATCH if method == "PATCH" else "application/octet-stream" if isinstance(body, bytes) else "application/json"
         optional = (
             ("X-Vault-Token", secret),
             ("X-Vault-Namespace", self.settings.namespace),

@@ -14,6 +14,12 @@ COMMANDS = {
     "server": "strongroom.server.serve",
     "up": "strongroom.server.up",
     "operator scrub": "strongroom.server.offline:scrub",
+    "operator snapshot save": "strongroom.server.snapshots:save",
+    "operator snapshot inspect": "strongroom.server.snapshots:inspect",
+    "operator snapshot restore": "strongroom.server.snapshots:restore",
+    "operator snapshot rehearse": "strongroom.server.snapshots:rehearse",
+    "operator snapshot keygen": "strongroom.server.recipients:keygen",
+    "operator migrate": "strongroom.server.snapshots:migrate",
     "audit verify": "strongroom.server.offline:verify",
 }
 

@@ -106,6 +106,14 @@ class _Top(msgspec.Struct, frozen=True, kw_only=True):
     raw_storage_endpoint: bool = False
 
 
+class Snapshots(msgspec.Struct, frozen=True):
+    """Who can open snapshots of the store, and where schedules may keep them."""
+
+    directory: Annotated[str, "below it `sys/storage/raft/snapshot-auto` may keep files"] = ""
+    recipients: Annotated[Names, "files of public keys to which every snapshot is sealed, too"] = Names()
+    recipients_only: Annotated[bool, "the store's own keys do not open them"] = False
+
+
 class Config(_Top, frozen=True, kw_only=True):
     """Everything an operator says: the top-level keys, and what the stanzas say."""
 
@@ -114,6 +122,7 @@ class Config(_Top, frozen=True, kw_only=True):
     seals: tuple[SealStanza, ...] = ()
     audit: tuple[AuditStanza, ...] = ()
     outbound_allow: tuple[str, ...] = ()
+    snapshots: Snapshots = Snapshots()
     user_lockout: dict[str, dict[str, Any]] = {}
     """By kind of auth method, or "all", under the names that tune has."""
     unauthenticated_metrics_access: bool = False
@@ -149,8 +158,9 @@ _STORE = compile_fields(Store)
 _AUDIT = compile_fields(_Audit)
 _OUTBOUND = compile_fields(_Outbound)
 _LOCKOUT = compile_fields(UserLockout)
+_SNAPSHOTS = compile_fields(Snapshots)
 
-STANZAS = frozenset(("listener", "storage", "backend", "seal", "audit", "outbound", "telemetry", "user_lockout"))
+STANZAS = frozenset(("listener", "storage", "backend", "seal", "audit", "outbound", "snapshots", "telemetry", "user_lockout"))
 
 STORES = {"file": "sqlite", "raft": "sqlite", "sqlite": "sqlite", "inmem": "inmem", "postgresql": "postgresql"}
 """Vault's names for a store, and which of ours it is."""
@@ -204,11 +214,21 @@ def _config(body: hcl.Body, reader: Reader) -> Config:
         seals=tuple(_seal(reader, block, alone=len(seals) == 1) for block in seals),
         audit=tuple(_audit(block) for block in _labelled(body, "audit")),
         outbound_allow=_outbound(reader, body),
+        snapshots=_snapshots(reader, body),
         user_lockout=_user_lockout(reader, body),
         unauthenticated_metrics_access=any(_opens_metrics(block.body) for block in body.blocks("telemetry")),
         warnings=tuple(reader.warnings),
         **msgspec.structs.asdict(top),
     )
+
+
+def _snapshots(reader: Reader, body: hcl.Body) -> Snapshots:
+    blocks = list(body.blocks("snapshots"))
+    if len(blocks) > 1:
+        raise blocks[1].error("there is a second snapshots stanza; keep one")
+    members = reader.members("snapshots", blocks[0].body, _SNAPSHOTS.names) if blocks else {}
+    found: Snapshots = read("snapshots", _SNAPSHOTS, reader.overridden("snapshots", _SNAPSHOTS.names, members))
+    return found
 
 
 def _user_lockout(reader: Reader, body: hcl.Body) -> dict[str, dict[str, Any]]:

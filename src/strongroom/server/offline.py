@@ -41,6 +41,7 @@ from strongroom.server.config import Config, load_config
 from strongroom.server.public_key import read_key, text_of
 from strongroom.server.up import Layout, data_directory, stored
 from strongroom.server.worker import open_storage, settings_of
+from strongroom.storage.api import Storage
 
 INTACT, FOUND = 0, 2
 DATA_HELP: Final = "data directory of 'strongroom up'; default $STRONGROOM_DATA"
@@ -73,10 +74,10 @@ class _Alone:
 
 def scrub(argv: list[str]) -> int:
     """Look at every row of the store, and at all of them together."""
-    flags = _flags("operator scrub", "Check the whole store against its authenticated index.")
+    flags = flags_of("operator scrub", "Check the whole store against its authenticated index.")
     options = flags.parse_args(argv)
-    config = _config(options)
-    with _opened(config) as barrier:
+    config = config_of(options)
+    with opened(config) as barrier:
         report = scrubbing.scrub(barrier)
         behind = _behind(config, barrier)
     findings = [{"row": found.row, "what": found.text} for found in report.findings] + [{"row": "", "what": text} for text in behind]
@@ -84,13 +85,13 @@ def scrub(argv: list[str]) -> int:
     lines = [f"{found['row'] or 'the store as a whole'}: {found['what']}" for found in findings]
     lines.append(f"{report.rows} rows, commit {report.gsn}, {report.damaged} damaged")
     lines.append(f"NOT intact: {len(findings)} findings" if findings else "intact")
-    _print(options, summary, "\n".join(lines))
+    show(options, summary, "\n".join(lines))
     return FOUND if findings else INTACT
 
 
 def verify(argv: list[str]) -> int:
     """Hold audit files against their chains and signatures."""
-    flags = _flags("audit verify", "Check audit logs for edits, gaps and swaps.")
+    flags = flags_of("audit verify", "Check audit logs for edits, gaps and swaps.")
     flags.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="audit files, rotated ones too; default: those of the configuration"
     )
@@ -109,10 +110,10 @@ def verify(argv: list[str]) -> int:
     options = flags.parse_args(argv)
     files, key = list(options.files), read_key(options.public_key) if options.public_key else None
     if not files:
-        files = [Path(each) for each in audit_files(_config(options).audit)]
+        files = [Path(each) for each in audit_files(config_of(options).audit)]
     if key is None:
-        config = _config(options)
-        with _opened(config) as barrier:
+        config = config_of(options)
+        with opened(config) as barrier:
             key = DualSigner.from_bytes(barrier.keys.keyring.stable.signing).public()
     if options.write_public_key:
         options.write_public_key.write_bytes(text_of(key))
@@ -122,11 +123,12 @@ def verify(argv: list[str]) -> int:
         report = verify_files(files, [key], partial=options.partial)
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from None
-    _print(options, msgspec.json.decode(report_json(report)), report_text(report))
+    show(options, msgspec.json.decode(report_json(report)), report_text(report))
     return INTACT if report.intact else FOUND
 
 
-def _flags(verb: str, description: str) -> argparse.ArgumentParser:
+def flags_of(verb: str, description: str) -> argparse.ArgumentParser:
+    """The flags of a command that looks at a store."""
     flags = argparse.ArgumentParser(prog=f"strongroom {verb}", description=description, allow_abbrev=False)
     flags.add_argument("-config", "--config", action="append", default=[], metavar="PATH", help="the server's configuration")
     flags.add_argument("-data", "--data", type=Path, default=None, metavar="DIR", help=DATA_HELP)
@@ -134,20 +136,21 @@ def _flags(verb: str, description: str) -> argparse.ArgumentParser:
     return flags
 
 
-def _config(options: argparse.Namespace) -> Config:
+def config_of(options: argparse.Namespace, *, fresh: bool = False) -> Config:
+    """What the flags name. There is a store, unless it may be `fresh`. Raises ConfigError."""
     if options.config:
         config = load_config([Path(path) for path in options.config], os.environ)
     else:
         config = stored(Layout((options.data or data_directory()).absolute()))
-    if config.storage.kind == "sqlite" and not Path(config.storage.path).is_dir():
+    if config.storage.kind == "sqlite" and not fresh and not Path(config.storage.path).is_dir():
         raise ConfigError(f"there is no store in {config.storage.path}; name the configuration with -config or the directory with -data")
     return config
 
 
 @contextmanager
-def _opened(config: Config) -> Iterator[Barrier]:
-    """The store's barrier, open, without regard to how old the store is: that is told, not refused."""
-    clock, storage = SystemClock(), open_storage(config.storage)
+def opened(config: Config, storage: Storage | None = None) -> Iterator[Barrier]:
+    """The store's barrier, open, without regard to how old the store is: that is told, not refused. `storage`: another one's boot rows."""
+    clock, storage = SystemClock(), storage or open_storage(config.storage)
     try:
         outbound = Outbound(Dialer(allow_list(config.outbound_allow)))
         core = Core(storage, clock, Broker(clock, platform.node() or "localhost"), settings_of(config), _Alone(), outbound)
@@ -184,6 +187,7 @@ def _behind(config: Config, barrier: Barrier) -> list[str]:
     return []
 
 
-def _print(options: argparse.Namespace, machine: object, text: str) -> None:
+def show(options: argparse.Namespace, machine: object, text: str) -> None:
+    """Print what was found: for programs, or for people."""
     shown = msgspec.json.format(msgspec.json.encode(machine), indent=2).decode() if options.format == "json" else text
     sys.stdout.write(f"{shown}\n")

@@ -24,12 +24,14 @@ import msgspec
 from strongroom.barrier.keyring import KEYRING_KEY
 from strongroom.barrier.seal import configured_seal
 from strongroom.barrier.shares import wipe
+from strongroom.barrier.snapshots.writing import Readers
 from strongroom.clock import Clock
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.checkpoint import Seen
 from strongroom.core.core import Core, Settings
 from strongroom.core.group import GroupRun
 from strongroom.core.sealing.unsealing import open_with_root, try_open
+from strongroom.core.snapshots.taking import Snapshotting
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualSigner, DualVerifier
@@ -51,6 +53,7 @@ from strongroom.server.logs import Log
 from strongroom.server.metrics import Metrics
 from strongroom.server.public_key import NAME, publish
 from strongroom.server.readings import show
+from strongroom.server.recipients import read_public
 from strongroom.server.repeats import Repeats
 from strongroom.server.scheduler import LONGEST_SLEEP, SHARED_SLEEP, Scheduler
 from strongroom.server.workers.siblings import Alone, Post, Siblings
@@ -103,7 +106,15 @@ def settings_of(config: Config, *, dev: bool = False) -> Settings:
         default_lease_ttl=config.default_lease_ttl,
         max_lease_ttl=config.max_lease_ttl,
         user_lockout=config.user_lockout,
+        snapshots=_snapshotting(config),
     )
+
+
+def _snapshotting(config: Config) -> Snapshotting:
+    """What the snapshots stanza says, its key files read. Raises ConfigError."""
+    stanza = config.snapshots
+    recipients = tuple(read_public(Path(file)) for file in stanza.recipients)
+    return Snapshotting(Readers(recipients, stanza.recipients_only), stanza.directory, config.storage.path)
 
 
 class Worker:
