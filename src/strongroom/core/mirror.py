@@ -30,8 +30,8 @@ T = TypeVar("T")
 PINNED = frozenset((INSTALLATION_KEY, KEYRING_KEY, SEALS_KEY, HANDOVER_KEY, INDEX_KEY))
 MAX_RANGES = 64
 """Lists and scans kept; a call needs a few, and they stand until a row in them changes."""
-RECENT = 64
-"""Changes remembered, so that rows of a slightly older snapshot are known to stand; an older one is fetched again."""
+RECENT = 256
+"""Changes remembered, so that rows of a slightly older snapshot, such as a standby's, are known to stand; an older one is fetched again."""
 
 
 class Missing(Rerun):
@@ -106,19 +106,23 @@ class Mirror(Committed):
         changed = self._changed_since(fetched.feed.gsn)
         if changed is None:
             return
-        for key in fetched.wanted.keys - changed:
+        certain = fetched.wanted.untouched(changed)
+        for key in certain.keys:
             self._keep(key, fetched.rows.get(key))
-        for scan, rows in fetched.scans.items():
-            if not any(scan.start <= key < scan.stop for key in changed):
-                self._scans[scan] = rows
-                for key, record in rows:
-                    if key not in changed:
-                        self._keep(key, record)
-        for below, children in fetched.below.items():
-            if not any(key.startswith(below.prefix) for key in changed):
-                self._below[below] = children
+        for each in certain.ranges:
+            if isinstance(each, Scan):
+                self._scans[each] = fetched.scans[each]
+                for key, record in fetched.scans[each]:
+                    self._keep(key, record)
+            else:
+                self._below[each] = fetched.below[each]
         for kept in (self._scans, self._below):
             _bound(kept)
+
+    def unknown(self, wanted: Wanted) -> Wanted:
+        """What of it is not here."""
+        keys = frozenset(key for key in wanted.keys if key not in self.cache.rows)
+        return Wanted(keys, wanted.ranges - self._scans.keys() - self._below.keys())
 
     def _keep(self, key: bytes, record: bytes | None) -> None:
         if key in PINNED:
@@ -185,9 +189,9 @@ class Mirror(Committed):
         super().forget(keys, came_or_went)
 
     def _forget_ranges(self, keys: list[bytes]) -> None:
-        for scan in [scan for scan in self._scans if any(scan.start <= key < scan.stop for key in keys)]:
+        for scan in [scan for scan in self._scans if scan.touched(keys)]:
             del self._scans[scan]
-        for below in [below for below in self._below if any(key.startswith(below.prefix) for key in keys)]:
+        for below in [below for below in self._below if below.touched(keys)]:
             del self._below[below]
 
 
