@@ -1,0 +1,57 @@
+"""Nodes that are lax in one way: the negative controls of faults between nodes and their database. No configuration can ask for this.
+
+`deaf`: a node answers from memory without asking what others did. `hasty`: answers leave before the commit. `certain`: a commit whose
+answer was lost is said not to have happened. `trusting`: any server that takes connections is believed, whatever its history.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from strongroom.core.group import GroupRun
+from strongroom.errors import OutcomeUnknown, StorageUnusable, StrongroomError
+from strongroom.server.committer import Committer
+from strongroom.server.follower import Gate
+from strongroom.server.serve import run
+from strongroom.storage.postgres import store
+from strongroom.storage.postgres.store import PostgresStorage, Seen
+from tests.support.patching import put
+
+LATE_SECONDS = 0.03
+
+_commit, _end = Committer._commit, GroupRun.end
+
+
+def _hasty(self: Committer, group: GroupRun, wrote: bool) -> None:
+    self._loop.call_soon_threadsafe(self._send, list(group.works))
+    time.sleep(LATE_SECONDS)
+    _commit(self, group, wrote)
+
+
+def _certain(self: GroupRun, wrote: bool) -> StrongroomError | None:
+    error = _end(self, wrote)
+    return StorageUnusable("not stored") if isinstance(error, OutcomeUnknown) else error
+
+
+def _be_certain() -> None:
+    put(GroupRun, end=_certain, _stored=lambda self: False)
+    put(store, OUTCOME_SECONDS=0.0)
+
+
+def _forget_what_was_seen() -> None:
+    put(PostgresStorage, note=lambda self, gsn, group_id: setattr(self, "_seen", Seen()))
+    put(PostgresStorage, _recognise=lambda self, link, server: None)
+
+
+WAYS = {
+    "deaf": lambda: put(Gate, __call__=Gate._pass),
+    "hasty": lambda: put(Committer, _commit=_hasty),
+    "certain": _be_certain,
+    "trusting": _forget_what_was_seen,
+}
+
+if __name__ == "__main__":
+    WAYS[os.environ["LAX"]]()
+    sys.exit(run(sys.argv[1:]))
