@@ -11,13 +11,14 @@ import msgspec
 import pytest
 
 from strongroom.barrier.anchor import Anchor, RolledBack
+from strongroom.barrier.seals.static import Static
 from strongroom.barrier.snapshots.format import InvalidSnapshot
 from strongroom.barrier.snapshots.reading import Snapshot
 from strongroom.barrier.snapshots.writing import Readers
 from strongroom.core.core import Settings
 from strongroom.core.group import perform
 from strongroom.core.request import Operation, Peer, Request, Response, Secret
-from strongroom.core.sealing.unsealing import submit
+from strongroom.core.sealing.unsealing import open_by_itself, submit
 from strongroom.core.snapshots import taking
 from strongroom.core.snapshots.taking import Snapshotting
 from strongroom.core.work import Work
@@ -128,18 +129,35 @@ def test_a_snapshot_of_another_installation_is_for_the_host() -> None:
         send(made, taken(room()), force=True)
 
 
-def test_one_from_before_a_rekey_takes_force_and_then_the_keys_of_its_time() -> None:
-    made = room()
-    old, data = made.unseal_keys, taken(made)
-    made.write("secret/data/one", {"data": {"n": 2}})
-    nonce = made.json(made.write("sys/rotate/root/init", {"secret_shares": 1, "secret_threshold": 1}))["nonce"]
-    answer = made.json(made.write("sys/rotate/root/update", {"key": old[0], "nonce": nonce}))
+def rekeyed(made: Strongroom, what: str) -> None:
+    """New keys, by the old ones."""
+    nonce = made.json(made.write(f"sys/rotate/{what}/init", {"secret_shares": 1, "secret_threshold": 1}))["nonce"]
+    answer = made.json(made.write(f"sys/rotate/{what}/update", {"key": made.unseal_keys[0], "nonce": nonce}))
     assert answer["complete"]
     made.unseal_keys = answer["keys"]
     made.advance(3_600)
-    with pytest.raises(InvalidRequest, match=r"other unseal or recovery keys|another root key"):
+
+
+def test_one_from_before_a_rekey_of_unseal_keys_is_for_the_host() -> None:
+    made = room()
+    data = taken(made)
+    rekeyed(made, "root")
+    with pytest.raises(InvalidSnapshot, match="another root key"):
+        send(made, data, force=True)
+    assert not made.core.barrier.sealed
+
+
+def test_one_from_before_a_rekey_of_recovery_keys_takes_force() -> None:
+    made = room(seals=(Static(bytes(32)),))
+    data = taken(made)
+    made.write("secret/data/one", {"data": {"n": 2}})
+    rekeyed(made, "recovery")
+    with pytest.raises(InvalidRequest, match="other unseal or recovery keys"):
         send(made, data)
     assert not made.core.barrier.sealed
+    send(made, data, force=True)
+    open_by_itself(made.core)
+    assert made.json(made.read("secret/data/one"))["data"] == {"n": 1}
 
 
 def test_the_readers_are_those_of_the_configuration() -> None:

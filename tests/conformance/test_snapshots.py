@@ -1,0 +1,125 @@
+"""hvac and the command line take snapshots of a real server, over TLS and several workers, and put them back."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hvac
+import pytest
+
+from strongroom.barrier.snapshots.reading import Snapshot
+from strongroom.server.public_key import read_key
+from tests.conformance.conftest import configured, open_up
+from tests.conformance.server import Running, clean_environment
+
+SECRETS = 30
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Running]:
+    """A server of the test's own, with some secrets."""
+    with configured(tmp_path) as server:
+        open_up(server)
+        client = server.client()
+        client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        for number in range(SECRETS):
+            write(client, f"{number}", "before")
+        yield server
+
+
+def write(client: hvac.Client, path: str, value: str) -> None:
+    client.secrets.kv.v2.create_or_update_secret(path, {"value": value * 1_000}, mount_point="kv")
+
+
+def value(client: hvac.Client, path: str) -> str:
+    read: dict[str, Any] = client.secrets.kv.v2.read_secret_version(path, mount_point="kv", raise_on_deleted_version=True)
+    return str(read["data"]["data"]["value"])[: len("before")]
+
+
+def taken(client: hvac.Client) -> bytes:
+    answer = client.sys.take_raft_snapshot()
+    assert answer.status_code == 200
+    content = bytes(answer.content)
+    assert len(content) == int(answer.headers["Content-Length"])
+    return content
+
+
+def sealed(server: Running) -> hvac.Client:
+    """Wait until it is: all workers seal, and the last of them puts the snapshot in place."""
+    client = server.client(token="")
+    end = time.monotonic() + 20
+    while not client.sys.is_sealed():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return client
+
+
+def opened(server: Running, keys: list[str]) -> hvac.Client:
+    """Unseal as operators do who put the older store there on purpose."""
+    client = sealed(server)
+    refused = client.adapter.request("post", "/v1/sys/unseal", json={"key": keys[0]})
+    for key in keys[1:3]:
+        with pytest.raises(hvac.exceptions.InternalServerError, match="was recorded outside of it") if key is keys[2] else nothing():
+            refused = client.adapter.request("post", "/v1/sys/unseal", json={"key": key})
+    assert refused
+    for key in keys[:3]:
+        client.adapter.request("post", "/v1/sys/unseal", json={"key": key, "accept_rollback": True})
+    assert not client.sys.is_sealed()
+    return server.client()
+
+
+class nothing:  # noqa: N801  a context that expects nothing
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_hvac_takes_a_snapshot_and_puts_it_back(own: Running) -> None:
+    client = own.client()
+    snapshot = taken(client)
+    verifier = read_key(own.directory / "store" / "audit-key.pub")
+    assert Snapshot(io.BytesIO(snapshot), "x").look(verifier).rows > SECRETS
+    for number in range(SECRETS):
+        write(client, f"{number}", "latest")
+    write(client, "new", "latest")
+    assert client.sys.restore_raft_snapshot(snapshot).status_code == 202
+    back = opened(own, own.keys)
+    assert [value(back, f"{number}") for number in range(SECRETS)] == ["before"] * SECRETS
+    with pytest.raises(hvac.exceptions.InvalidPath):
+        value(back, "new")
+    write(back, "0", "second")
+    assert value(back, "0") == "second"
+
+
+def test_hvac_is_told_what_is_wrong_and_nothing_happens(own: Running) -> None:
+    client = own.client()
+    snapshot = taken(client)
+    for wrong in (b"not a snapshot", snapshot[:-10], snapshot[:3_000] + b"\0" + snapshot[3_001:]):
+        with pytest.raises(hvac.exceptions.InvalidRequest, match="nothing was changed"):
+            client.sys.force_restore_raft_snapshot(wrong)
+    assert not client.sys.is_sealed()
+    assert value(client, "0") == "before"
+
+
+def test_the_command_line_does_both(own: Running) -> None:
+    path = own.directory / "cli.snap"
+
+    def strongroom(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**clean_environment(own.directory), **own.environment()}
+        command = [sys.executable, "-m", "strongroom", "operator", "raft", "snapshot", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert "Success! Wrote" in strongroom("save", str(path)).stdout
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "not written over" in strongroom("save", str(path)).stderr
+    write(own.client(), "0", "latest")
+    done = strongroom("restore", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "accept_rollback" in done.stdout
+    assert value(opened(own, own.keys), "0") == "before"
+    assert [leftover.name for leftover in own.directory.glob("cli.snap.*")] == []
