@@ -104,7 +104,7 @@ class PostgresGroup:
         self._open = False
         failed = True
         try:
-            self._link.ask("ROLLBACK")
+            self._link.ask("COMMIT")  # of nothing, for nothing was sent; behind ROLLBACK the driver forgets all prepared statements
             failed = False
         except psycopg.Error:
             pass  # the connection is dropped, which undoes it as well
