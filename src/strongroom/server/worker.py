@@ -135,7 +135,7 @@ class Worker:
         self.core.public.update(PUBLIC)
         self.core.sealing.seals = tuple(seal for seal in (configured_seal(stanza.kind, stanza.options) for stanza in config.seals) if seal)
         self.core.sealing.anchor = lambda: newest_anchor(config.audit, self.core.barrier)
-        self.core.sealing.progress, self.core.sealing.lives = self.siblings.shares, self.siblings.lives
+        self.core.sealing.progress, self.core.sealing.lives_elsewhere = self.siblings.shares, self.siblings.lives
         if self.siblings.newest is not None:
             self.core.committed.share(self.siblings.newest)
         self.core.committed.cache.watch(KEYRING_KEY[:AREA], self._keyring_changed)

@@ -94,8 +94,8 @@ class Sealing:
     """What one process knows about its seals. `seals` and `anchor` are set by the server from its configuration.
 
     `anchor` gives the newest state of the store that was proven elsewhere, None where there is none. `used` holds the ids of share
-    sets that opened or authorised something here. `boot` tells this life of the process from every other, and `lives` says whether the
-    process of a life still runs: this one, or one beside it.
+    sets that opened or authorised something here. `boot` tells this life of the process from every other; `lives_elsewhere` says whether
+    a process beside this one has that life.
     """
 
     def __init__(self) -> None:
@@ -104,10 +104,11 @@ class Sealing:
         self.progress: Shares = Progress()
         self.used: set[bytes] = set()
         self.boot = secrets.token_bytes(16)
-        self.lives: Callable[[bytes], bool] = self._is_mine
+        self.lives_elsewhere: Callable[[bytes], bool] = lambda _boot: False
 
-    def _is_mine(self, boot: bytes) -> bool:
-        return secrets.compare_digest(boot, self.boot)
+    def lives(self, boot: bytes) -> bool:
+        """Whether the process of that life still runs."""
+        return secrets.compare_digest(boot, self.boot) or self.lives_elsewhere(boot)
 
     def __repr__(self) -> str:
         return f"Sealing({[seal.kind for seal in self.seals]})"

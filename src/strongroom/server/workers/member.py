@@ -53,7 +53,8 @@ class Member:
         return self._board.live() in ([], [self.slot])
 
     def lives(self, boot: bytes) -> bool:
-        return any(hmac.compare_digest(self._read(slot).boot, boot) for slot in self._board.live())
+        posted = [self._read(slot).boot for slot in self._board.live()]
+        return any(life and hmac.compare_digest(life, boot) for life in posted)
 
     def joins(self) -> bool:
         answer = self._asks.ask(channel.Hello())

@@ -46,7 +46,7 @@ class Siblings(Protocol):
         ...
 
     def lives(self, boot: bytes) -> bool:
-        """Whether the worker of this life still runs."""
+        """Whether a worker of this life runs."""
         ...
 
     def joins(self) -> bool:
@@ -105,11 +105,10 @@ class Alone:
 
     def __init__(self) -> None:
         self.shares: Shares = Progress()
-        self._boot = b""
 
     def lives(self, boot: bytes) -> bool:
-        """Its own life only."""
-        return boot == self._boot
+        """None but its own, which it knows."""
+        return False
 
     def joins(self) -> bool:
         """Nobody orders it."""
@@ -136,7 +135,6 @@ class Alone:
 
     def post(self, post: Post) -> None:
         """Nobody reads it."""
-        self._boot = post.boot
 
     def posts(self) -> Sequence[Post]:
         """None."""
