@@ -2,8 +2,8 @@
 
 Rules of this file:
 - It needs the files and the nodes' public keys, no secret and no server.
-- Files are read twice, line by line: first the checkpoints, then every chain against them. Memory grows with the number of streams and
-  checkpoints, not with the lines.
+- Files are read twice, line by line: first the checkpoints and heads, then every chain against them. Memory grows with the number of
+  streams and checkpoints, not with the lines.
 - A finding is something that cannot happen unless somebody changed, removed, added or moved something, or a file is not there. A note is
   what an auditor should know and what can happen: lines that a device missed, lines that no checkpoint covers yet.
 - Whatever followed the last checkpoint can be cut off without a trace in the file: that is what `expected` is for.
@@ -21,12 +21,12 @@ import msgspec
 
 from strongroom.core.audit.chain import UNREADABLE, Head, Link, Owner, Position, chain_after, read_link
 from strongroom.core.audit.checkpoint import CONTEXT, Checkpoint, Last, Line, digest
+from strongroom.core.audit.gaps import FILE, HEAD, Gaps, read_head
 from strongroom.core.audit.report import Report
 from strongroom.crypto.errors import InvalidSignature
 from strongroom.crypto.signatures import DualVerifier
 
 _CHECKPOINT: Final = b'{"type":"checkpoint",'
-_HEAD: Final = msgspec.json.Decoder(Head)
 _LINE: Final = msgspec.json.Decoder(Line)
 _CONTENT: Final = msgspec.json.Decoder(Checkpoint)
 
@@ -62,10 +62,11 @@ def verify(
     `partial`: older files, or those of other workers, are not here. `expected`: a checkpoint that must be there, known from elsewhere.
     """
     report = Report(files=len(files))
-    signed = list(_checkpoints(files, public_keys, report))
+    gaps = Gaps()
+    signed = list(_checkpoints(files, public_keys, report, gaps))
     _link(signed, report, partial, expected)
-    streams = _Verifier(report, signed).run(files)
-    _join(streams, report, partial)
+    streams = _Verifier(report, signed, gaps).run(files)
+    _join(streams, report, partial, gaps)
     _vouch_back(streams)
     _cover(streams, signed, report, partial)
     report.streams, report.checkpoints = len(streams), len({item.name for item in signed})
@@ -82,9 +83,13 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
 # --- checkpoints ---
 
 
-def _checkpoints(files: Sequence[Path], keys: Mapping[str, DualVerifier] | Sequence[DualVerifier], report: Report) -> Iterator[_Signed]:
+def _checkpoints(
+    files: Sequence[Path], keys: Mapping[str, DualVerifier] | Sequence[DualVerifier], report: Report, gaps: Gaps
+) -> Iterator[_Signed]:
     for path in files:
         for number, line in _numbered(path):
+            if line.startswith(HEAD):
+                gaps.note_head(line)
             if line.startswith(_CHECKPOINT):
                 try:
                     yield _signed((str(path), number), line, keys)
@@ -131,8 +136,9 @@ def _link(signed: Sequence[_Signed], report: Report, partial: bool, expected: La
 class _Verifier:
     """Follows every stream's chain and holds it against the checkpoints."""
 
-    def __init__(self, report: Report, signed: Sequence[_Signed]) -> None:
+    def __init__(self, report: Report, signed: Sequence[_Signed], gaps: Gaps) -> None:
         self._report = report
+        self._gaps = gaps
         self._streams: dict[str, _Stream] = {}
         self._vouched: dict[str, dict[int, str]] = {}
         for item in signed:
@@ -147,6 +153,8 @@ class _Verifier:
     def _file(self, name: str, lines: Iterator[tuple[int, bytes]]) -> None:
         number, here, foreign = 0, dict[str, _Stream](), b""
         for number, line in lines:
+            if line == b"\n" and foreign and self._gaps.cut(foreign):
+                continue  # whoever stored a cut line ended it, and so did the device when it went on
             place = (name, number)
             if not line.endswith(b"\n"):
                 self._report.find(place, "the last line is cut short")
@@ -163,15 +171,20 @@ class _Verifier:
             self._report.find((name, 0), "the file is empty")
 
     def _foreign(self, place: tuple[str, int], line: bytes, head: bytes) -> None:
-        """Not a line of ours: only what a crash left unfinished may stand there, and then the head behind it knows it."""
-        if head and self._torn(head) == sha256(line.removesuffix(b"\n")).hexdigest():
+        """Not a line of ours: only what a crash left unfinished may stand there, and then the head behind it knows it.
+
+        At a collector others may have written between the two.
+        """
+        if self._gaps.cut(line):
+            self._report.note(place, "an unfinished line that a lost connection left")
+        elif head and self._torn(head) == sha256(line.removesuffix(b"\n")).hexdigest():
             self._report.note(place, "an unfinished line that a crash left")
         else:
             self._report.find(place, "this is not a line that a device wrote, or it was changed")
 
     def _torn(self, line: bytes) -> str:
         try:
-            return _HEAD.decode(line).torn
+            return read_head(line).torn
         except UNREADABLE:
             return ""
 
@@ -187,13 +200,15 @@ class _Verifier:
             self._report.find(place, _gap(stream.seq, link.seq))
         elif link.chain != chain_after(stream.chain, line):
             self._report.find(place, "the line was changed, or the one before it")
+        else:
+            self._gaps.passes(link)
         if link.seq > stream.seq:
             stream.seq, stream.chain = link.seq, link.chain
         self._vouch(place, stream, link)
 
     def _begin(self, place: tuple[str, int], line: bytes, link: Link, here: dict[str, _Stream]) -> None:
         try:
-            head = _HEAD.decode(line)
+            head = read_head(line)
         except UNREADABLE:
             self._report.find(place, "the head of a stream is not complete")
             return
@@ -205,11 +220,12 @@ class _Verifier:
         for name, other in list(here.items()):
             if _writer(other.head.owner) == _writer(head.owner):
                 del here[name]  # it has ended: nothing of it may come behind this head
-            elif head.owner.kind == "file":
+            elif head.owner.kind == FILE:
                 self._report.find(place, "another worker's or device's stream begins in this file")
         if head.missed:
             self._report.note(place, f"the device missed {head.missed} lines before this one")
         here[link.stream] = self._streams[link.stream] = _Stream(place, head, link.seq, link.chain)
+        self._gaps.passes(link)
         self._vouch(place, self._streams[link.stream], link)
 
     def _vouch(self, place: tuple[str, int], stream: _Stream, link: Link) -> None:
@@ -236,7 +252,7 @@ def _writer(owner: Owner) -> tuple[str, str, int]:
 # --- between streams and files ---
 
 
-def _join(streams: Mapping[str, _Stream], report: Report, partial: bool) -> None:
+def _join(streams: Mapping[str, _Stream], report: Report, partial: bool, gaps: Gaps) -> None:
     """Every stream but the first of a writer begins where another ended."""
     successors: set[str] = set()
     first: set[tuple[str, str, int]] = set()
@@ -250,15 +266,19 @@ def _join(streams: Mapping[str, _Stream], report: Report, partial: bool) -> None
             report.find(stream.place, f"two streams follow {previous.stream}")
         else:
             successors.add(previous.stream)
-            _follow(stream, previous, streams.get(previous.stream), report, partial)
+            _follow(stream, previous, streams.get(previous.stream), report, partial, gaps)
 
 
-def _follow(stream: _Stream, previous: Position, before: _Stream | None, report: Report, partial: bool) -> None:
+def _follow(stream: _Stream, previous: Position, before: _Stream | None, report: Report, partial: bool, gaps: Gaps) -> None:
     if before is None:
         add = report.note if partial else report.find
         add(stream.place, f"stream {previous.stream} with {previous.seq + 1} lines came before and is missing: give the older files too")
         return
-    if (before.seq, before.chain) != (previous.seq, previous.chain):
+    if previous.seq < before.seq <= previous.seq + stream.head.missed and gaps.went_on(previous.stream):
+        report.note(
+            stream.place, f"{before.seq - previous.seq} of the lines that the device counts as missed had arrived; nothing vouches for them"
+        )
+    elif (before.seq, before.chain) != (previous.seq, previous.chain):
         report.find(stream.place, f"stream {previous.stream} ended at line {previous.seq}, but here it ends at {before.seq}, or otherwise")
 
 
@@ -266,8 +286,8 @@ def _vouch_back(streams: Mapping[str, _Stream]) -> None:
     """A checkpoint that saw a line of a stream has, by the heads, seen all of the streams before it."""
     for stream in [stream for stream in streams.values() if stream.vouched >= 0]:
         previous = stream.head.previous
-        while previous is not None and (before := streams.get(previous.stream)) is not None and before.vouched < before.seq:
-            before.vouched, previous = before.seq, before.head.previous
+        while previous is not None and (before := streams.get(previous.stream)) is not None and before.vouched < previous.seq:
+            before.vouched, previous = previous.seq, before.head.previous
 
 
 def _cover(streams: Mapping[str, _Stream], signed: Sequence[_Signed], report: Report, partial: bool) -> None:
