@@ -26,6 +26,7 @@ LAX = ("-m", "tests.support.lax_workers")
 CONNECTIONS = 12
 """All to one of two workers once in 2,048 times."""
 BACK_SECONDS = 2.0
+DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -200,7 +201,7 @@ def test_a_killed_worker_takes_nothing_with_it_and_is_back_within_two_seconds(tm
             for turn in range(4):
                 time.sleep(0.3)
                 standing = server.children()
-                os.kill(standing[turn % 2], signal.SIGKILL)
+                os.kill(standing[turn % 2], DEADLY[turn])
                 began = time.monotonic()
                 until(lambda standing=standing: len(set(server.children()) - set(standing)) == 1)
                 fresh = connected(server, 16)
@@ -262,6 +263,24 @@ def test_a_worker_whose_disk_failed_it_is_replaced(tmp_path: Path, monkeypatch: 
         until(lambda: server.output().count("unsealed") == 3)
         assert {client.write("secret/data/x", {"data": {}}).status for client in connected(server)} == {200}
         assert "a worker died" in server.output()
+
+
+def test_a_worker_that_hangs_is_ended_and_others_write_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not it holds the store's lock: while it does, nobody writes."""
+    with several(tmp_path, monkeypatch, "impatient") as (server, _):
+        with under_load(server, 6) as loads:
+            time.sleep(0.5)
+            hung = server.children()[0]
+            os.kill(hung, signal.SIGSTOP)
+            until(lambda: hung not in server.children(), 8)
+            until(lambda: len(server.children()) == 2)
+            time.sleep(0.3)
+            before = [len(load.kept) for load in loads]
+            until(lambda: all(len(load.kept) > was for load, was in zip(loads, before, strict=True)))
+        assert "a worker does nothing any more" in server.output()
+        assert all(load.lost() == [] for load in loads)
+        time.sleep(3)
+        assert server.output().count("a worker does nothing any more") == 1, "who serves is left alone"
 
 
 def test_a_stop_that_everybody_is_told_drains_all_the_same(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 `deaf`: a worker does not look at the word that says that another one committed. `forgetful`: not even under the store's lock does it drop
 what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
 before the commit. `unsynced`: the disk fails one of them. `stubborn`: one
-that is ordered to seal does not.
+that is ordered to seal does not. `impatient`: a silent worker is
+ended after seconds instead of a minute.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from strongroom.core.group import GroupRun
 from strongroom.server.committer import Committer
 from strongroom.server.serve import run
 from strongroom.server.worker import Worker
-from strongroom.server.workers import keyholder
+from strongroom.server.workers import keyholder, supervisor
 from strongroom.server.workers.member import Member
 from tests.support.patching import put
 
@@ -47,6 +48,7 @@ def _stubborn() -> None:
 
 
 WAYS = {
+    "impatient": lambda: put(supervisor, HANG_SECONDS=2.5),
     "deaf": lambda: put(Committed, share=lambda self, newest: None),
     "forgetful": lambda: put(Committed, heard=lambda self, feed: self.stand(feed.gsn)),
     "selfish": lambda: put(Member, seal=lambda self: None),

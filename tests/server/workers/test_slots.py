@@ -22,3 +22,13 @@ from strongroom.server.workers.slots import Slot
 def test_three_deaths_in_ten_seconds(deaths: list[float], given_up: bool) -> None:
     slot = Slot(0, [])
     assert [slot.died(at) for at in deaths][-1] is given_up
+
+
+def test_a_worker_is_silent_from_its_last_post_on_and_only_while_it_serves() -> None:
+    slot = Slot(0, [])
+    assert slot.silent(5, 10.0) == 0
+    assert slot.silent(5, 90.0) == 0, "it does not serve yet"
+    slot.serves = True
+    assert slot.silent(5, 100.0) == 10.0
+    assert slot.silent(6, 101.0) == 0
+    assert slot.silent(6, 104.0) == 3.0

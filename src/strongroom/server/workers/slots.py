@@ -20,7 +20,7 @@ WITHIN: Final = 10.0
 
 
 class Slot:
-    """See the rules above. `pid` is 0 while there is no worker; `ordered` numbers its orders.
+    """See the rules above. `pid` is 0 while there is no worker; `ordered` numbers its orders, `heard` is when it posted last.
 
     `joined` says that it takes orders, `serves` that it takes requests, `opened` that it has the root key.
     """
@@ -32,7 +32,8 @@ class Slot:
         self.asks: End | None = None
         self.orders: End | None = None
         self.joined = self.serves = self.opened = self.retiring = self.closed = False
-        self.end_by = 0.0
+        self.end_by = self.heard = 0.0
+        self._posts = 0
         self._deaths: deque[float] = deque(maxlen=DEATHS)
 
     def begin(self, pid: int, asks: End, orders: End) -> None:
@@ -44,6 +45,12 @@ class Slot:
         """Its worker is to end by then, and that is no death."""
         if not self.retiring:
             self.retiring, self.end_by = True, end_by
+
+    def silent(self, posts: int, now: float) -> float:
+        """For how long its worker has not posted; it serves, and does so every second."""
+        if posts != self._posts or not self.serves:
+            self._posts, self.heard = posts, now
+        return now - self.heard
 
     def end(self) -> None:
         """The worker is gone."""

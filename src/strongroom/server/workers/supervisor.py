@@ -31,6 +31,11 @@ from strongroom.storage.newest import Newest
 
 STOP_SECONDS: Final = 45.0
 """For workers that drain: their own limit is 30 s, and the last audit checkpoint comes behind that."""
+HANG_SECONDS: Final = 60.0
+"""Without a sign of a worker, which gives one every second. It may hold the store's lock, and then nobody writes. Longer than the disk of a
+healthy machine ever stalls."""
+PAUSE_SECONDS: Final = 5.0
+"""Without a look of the supervisor's own: a machine that was paused. Nobody is to blame for that time."""
 LOOK_SECONDS: Final = 0.5
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -58,6 +63,7 @@ class Supervisor:
         self._signals: deque[int] = deque()
         self._started = self._stopping = False
         self._exit = 0
+        self._looked = time.monotonic()
         for reason in self._keys.root.missing:
             log.warning("not hardened", measure="root key page", reason=reason)
 
@@ -125,6 +131,14 @@ class Supervisor:
         if self._stopping and now > self._stop_by:
             self._kill_all(signal.SIGKILL)
         self._keys.overdue(now)
+        paused, self._looked = now - self._looked > PAUSE_SECONDS, now
+        for slot in self.slots:
+            if paused:
+                slot.heard = now  # the machine stood still, and the workers with it
+            if slot.silent(self.board.posts(slot.number), now) > HANG_SECONDS and not self._stopping:
+                self._log.error("a worker does nothing any more and is ended", slot=slot.number, pid=slot.pid, seconds=HANG_SECONDS)
+                self._kill(slot, signal.SIGKILL)
+                slot.heard = now  # once
 
     # -- workers come and go ----------------------------------------------------------------------------------------
 
