@@ -29,6 +29,9 @@ FORM = "application/x-www-form-urlencoded"
 _PARAMETERS = ("Action=GetCallerIdentity", "Version=2011-06-15")
 BODIES = frozenset("&".join(order).encode() for order in (_PARAMETERS, reversed(_PARAMETERS)))
 
+MAX_HEADERS = 32 * 1024
+"""Characters of the headers, in base64 or not. A session token has some thousand; strangers send this."""
+
 MAX_SKEW = 15 * 60
 """Seconds. STS itself takes signatures for so long; what is older is not worth asking about."""
 
@@ -54,6 +57,7 @@ _AWS_STS = re.compile(r"sts(?:-fips)?(?:\.[a-z0-9-]{4,24})?\.amazonaws\.com(?:\.
 _VALUE = re.compile(r"[\x20-\x7e]{0,4096}", re.ASCII)
 
 Value = str | int
+_Given = dict[str, Value | list[Value]]
 
 
 class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,8 +127,7 @@ def _authority(url: bytes) -> str:
 def _headers(value: object) -> dict[str, str]:
     """Names in lower case, each once. Raises InvalidRequest."""
     try:
-        data = value if isinstance(value, Mapping) else msgspec.json.decode(_json(value))
-        given = msgspec.convert(data, dict[str, Value | list[Value]])
+        given = msgspec.convert(value, _Given) if isinstance(value, Mapping) else msgspec.json.decode(_json(value), type=_Given)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise InvalidRequest("iam_request_headers is not a JSON object of texts") from None
     headers: dict[str, str] = {}
@@ -140,6 +143,8 @@ def _headers(value: object) -> dict[str, str]:
 
 def _json(value: object) -> bytes:
     text = value if isinstance(value, str) else ""
+    if len(text) > MAX_HEADERS:
+        raise InvalidRequest(f"iam_request_headers has more than {MAX_HEADERS} characters")
     if not text:
         raise InvalidRequest("missing iam_request_headers")
     return text.encode() if text.lstrip().startswith("{") else _decoded("iam_request_headers", text)
