@@ -12,6 +12,7 @@ import pytest
 
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.channel import Channel, Kind, target
+from strongroom.outbound.client import Outbound
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_half_an_address_is_refused(address: str) -> None:
 
 def test_what_no_byte_was_sent_of_goes_over_a_new_connection(listening: tuple[socket.socket, str]) -> None:
     server, path = listening
-    channel = Channel(path, "unix", 1)
+    channel = Channel(path, "unix", 1, Outbound())
     channel.open()
     server.accept()[0].close()
     channel.send([b"one\n", b"two\n"])
@@ -65,7 +66,7 @@ def test_what_no_byte_was_sent_of_goes_over_a_new_connection(listening: tuple[so
 
 def test_what_was_sent_in_part_has_failed_in_time_and_its_beginning_is_known(listening: tuple[socket.socket, str]) -> None:
     server, path = listening
-    channel, message = Channel(path, "unix", 0.3), bytes(range(256)) * 40_000
+    channel, message = Channel(path, "unix", 0.3, Outbound()), bytes(range(256)) * 40_000
     channel.open()
     with server.accept()[0] as connection:
         began = time.monotonic()
@@ -83,7 +84,7 @@ def test_what_was_sent_in_part_has_failed_in_time_and_its_beginning_is_known(lis
 
 def test_a_reader_that_takes_a_little_now_and_then_does_not_keep_it_going(listening: tuple[socket.socket, str]) -> None:
     server, path = listening
-    channel = Channel(path, "unix", 0.5)
+    channel = Channel(path, "unix", 0.5, Outbound())
     channel.open()
     with server.accept()[0] as connection:
         stopped = threading.Event()
@@ -105,7 +106,7 @@ def test_a_reader_that_takes_a_little_now_and_then_does_not_keep_it_going(listen
 
 def test_a_dead_peer_is_given_up_long_before_the_kernel_would(listening: tuple[socket.socket, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        channel = Channel(f"127.0.0.1:{server.getsockname()[1]}", "tcp", 1)
+        channel = Channel(f"127.0.0.1:{server.getsockname()[1]}", "tcp", 1, Outbound())
         channel.open()
         assert channel._socket is not None
         assert channel._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
@@ -114,7 +115,7 @@ def test_a_dead_peer_is_given_up_long_before_the_kernel_would(listening: tuple[s
 
 
 def test_nobody_there_is_an_error_each_time(tmp_path: Path) -> None:
-    channel = Channel(str(tmp_path / "none"), "unix", 1)
+    channel = Channel(str(tmp_path / "none"), "unix", 1, Outbound())
     for _ in range(2):
         with pytest.raises(OSError, match=r"."):
             channel.send([b"x"])

@@ -13,6 +13,9 @@ import pytest
 from strongroom import sinks
 from strongroom.core.audit.sink import Sink
 from strongroom.errors import InvalidRequest
+from strongroom.outbound.addresses import allow_list
+from strongroom.outbound.client import Outbound
+from strongroom.outbound.dialer import Dialer
 from tests.support.collector import Collector
 
 BLOCK = b'{"n":1}\n{"n":2}\n'
@@ -113,6 +116,21 @@ def test_by_request_only_files_can_be_added(kind: str, tmp_path: Path) -> None:
     options = {"address": "127.0.0.1:514", "uri": "https://127.0.0.1/"}
     with pytest.raises(InvalidRequest, match="by request only files"):
         sinks.make(kind, options | ({"address": "/dev/log"} if kind == "syslog" else {}), 0, str(tmp_path))
+
+
+def test_what_the_configuration_allows_is_in_reach() -> None:
+    """A network that nobody reaches unless it is listed."""
+    options = {"address": "100.64.0.1:514"}
+    with pytest.raises(OSError, match="does not allow"):
+        sinks.make("socket", options).open()
+    ours, theirs = socket.socketpair()
+    dialer = Dialer(allow_list(["100.64.0.0/10"]), connect=lambda *_: ours)
+    sink = sinks.make("socket", options, outbound=Outbound(dialer))
+    sink.open()
+    sink.write(BLOCK)
+    assert theirs.recv(100) == BLOCK
+    sink.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254:80", "[fe80::1]:514"])

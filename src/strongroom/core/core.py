@@ -111,7 +111,7 @@ class Core:
         self.tokens = Tokens(self.committed, self.mounts, self.policies, self.identities, self.tombstones)
         self.leases = Leases(self.tombstones, self.mounts, self.tokens)
         self.wrapping = Wrapping(self.tokens)
-        self.devices = AuditDevices(self.committed, audit, process, clock, settings.audit_directory)
+        self.devices = AuditDevices(self.committed, audit, process, clock, settings.audit_directory, outbound)
         self.committed.followers.append(self.devices.catch_up)
         self.sealing = Sealing()
         self.snapshots = Taker(settings.snapshots)

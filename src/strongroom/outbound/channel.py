@@ -44,11 +44,11 @@ def target(address: str, kind: Kind) -> tuple[str, int]:
 class Channel:
     """See the rules above. `seconds`: what opening may take, and what sending may."""
 
-    def __init__(self, address: str, kind: Kind, seconds: float, outbound: Outbound | None = None) -> None:
+    def __init__(self, address: str, kind: Kind, seconds: float, outbound: Outbound) -> None:
         self._where = target(address, kind)
         self._kind = kind
         self._seconds = seconds
-        self._outbound = outbound or Outbound()
+        self._outbound = outbound
         self._socket: socket.socket | None = None
         self.cut = b""
 

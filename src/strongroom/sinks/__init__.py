@@ -1,4 +1,5 @@
-"""Audit sinks, a file each, found by name: the kind of a device is the name of its module, which has `make(options, slot, directory)`.
+"""Audit sinks, a file each, found by name: the kind of a device is the name of its module, which has
+`make(options, slot, directory, outbound)`.
 
 Rules of this package:
 - A sink implements core.audit.sink.Sink and knows nothing of entries.
@@ -14,15 +15,16 @@ from typing import Protocol, cast
 
 from strongroom.core.audit.sink import Sink
 from strongroom.errors import InvalidRequest
+from strongroom.outbound.client import Outbound
 
 
 class _Module(Protocol):
-    def make(self, options: Mapping[str, str], slot: int, directory: str) -> Sink: ...
+    def make(self, options: Mapping[str, str], slot: int, directory: str, outbound: Outbound) -> Sink: ...
 
 
-def make(kind: str, options: Mapping[str, str], slot: int = 0, directory: str = "") -> Sink:
-    """The sink of a device in one worker. `directory`: the only place its files may be in; "" = anywhere."""
+def make(kind: str, options: Mapping[str, str], slot: int = 0, directory: str = "", outbound: Outbound | None = None) -> Sink:
+    """The sink of a device in one worker. `directory`: the only place its files may be in; "" = anywhere. `outbound`: its way to others."""
     name = f"{__name__}.{kind}"
     if not kind.isidentifier() or importlib.util.find_spec(name) is None:
         raise InvalidRequest(f"unknown audit device type {kind!r}: use one of those that 'strongroom audit enable -help' lists")
-    return cast("_Module", importlib.import_module(name)).make(options, slot, directory)
+    return cast("_Module", importlib.import_module(name)).make(options, slot, directory, outbound or Outbound())

@@ -24,6 +24,7 @@ from typing import Final
 
 from strongroom.core.audit.sink import Sink
 from strongroom.errors import InvalidRequest
+from strongroom.outbound.client import Outbound
 
 WIDEST: Final = 0o640
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -151,7 +152,7 @@ class Discard:
         """Nothing is open."""
 
 
-def make(options: Mapping[str, str], slot: int, directory: str) -> Sink:
+def make(options: Mapping[str, str], slot: int, directory: str, _outbound: Outbound) -> Sink:
     """The sink that `file_path` (or Vault's older `path`) names, with `mode` in octal."""
     path = options.get("file_path") or options.get("path", "")
     if not path:

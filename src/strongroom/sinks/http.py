@@ -34,8 +34,9 @@ class Collector:
 
     inline = False
 
-    def __init__(self, uri: str, headers: Mapping[str, str], ca_file: str, token_file: str) -> None:
+    def __init__(self, uri: str, headers: Mapping[str, str], ca_file: str, token_file: str, outbound: Outbound) -> None:
         self.place = uri
+        self._outbound = outbound
         self._headers = {**headers, "Content-Type": LINES}
         self._ca_file, self._token_file = ca_file, token_file
         self._plain = uri.startswith("http:")
@@ -46,7 +47,7 @@ class Collector:
 
     def write(self, block: bytes) -> None:
         try:
-            answer = Outbound().request(
+            answer = self._outbound.request(
                 "POST",
                 self.place,
                 headers=self._headers | self._credential(),
@@ -69,7 +70,7 @@ class Collector:
         """Nothing is open."""
 
 
-def make(options: Mapping[str, str], _slot: int, directory: str) -> Sink:
+def make(options: Mapping[str, str], _slot: int, directory: str, outbound: Outbound) -> Sink:
     """The sink of `uri`, with `headers` as a JSON object."""
     require_declared("http", directory)
     uri = options.get("uri") or options.get("address", "")
@@ -78,7 +79,7 @@ def make(options: Mapping[str, str], _slot: int, directory: str) -> Sink:
     where = parse_url(uri, plaintext=True)
     if where.scheme != "https" and not _is_here(where.host):
         raise InvalidRequest("uri begins with https://; http:// is for a collector on this host")
-    return Collector(uri, _headers(options.get("headers", "")), options.get("ca_file", ""), options.get("bearer_token_file", ""))
+    return Collector(uri, _headers(options.get("headers", "")), options.get("ca_file", ""), options.get("bearer_token_file", ""), outbound)
 
 
 def _is_here(host: str) -> bool:

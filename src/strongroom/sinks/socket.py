@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from strongroom.core.audit.sink import DEADLINE, Sink, require_declared
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.channel import KINDS, Channel
+from strongroom.outbound.client import Outbound
 from strongroom.types import parse_duration
 
 
@@ -45,7 +46,7 @@ class Collector:
         self._channel.close()
 
 
-def make(options: Mapping[str, str], _slot: int, directory: str) -> Sink:
+def make(options: Mapping[str, str], _slot: int, directory: str, outbound: Outbound) -> Sink:
     """The sink of `address`, by `socket_type` tcp (the default), udp or unix; `write_timeout` is 2 s at most."""
     require_declared("socket", directory)
     address, kind = options.get("address", ""), KINDS.get(options.get("socket_type") or "tcp")
@@ -53,7 +54,7 @@ def make(options: Mapping[str, str], _slot: int, directory: str) -> Sink:
         raise InvalidRequest("address is required: host:port, or the path of a Unix socket")
     if kind is None:
         raise InvalidRequest("socket_type is tcp, udp or unix")
-    return Collector(f"{kind} {address}", Channel(address, kind, _seconds(options.get("write_timeout", ""))))
+    return Collector(f"{kind} {address}", Channel(address, kind, _seconds(options.get("write_timeout", "")), outbound))
 
 
 def _seconds(text: str) -> float:

@@ -22,6 +22,7 @@ from typing import Final
 from strongroom.core.audit.sink import DEADLINE, Sink, require_declared
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.channel import KINDS, Channel
+from strongroom.outbound.client import Outbound
 
 FACILITIES: Final = {
     name: number
@@ -80,7 +81,7 @@ class Syslog:
         self._channel.close()
 
 
-def make(options: Mapping[str, str], _slot: int, directory: str) -> Sink:
+def make(options: Mapping[str, str], _slot: int, directory: str, outbound: Outbound) -> Sink:
     """The sink of `facility` (AUTH) and `tag` (vault); `address` is the daemon's socket, or host:port with `socket_type` tcp or udp."""
     require_declared("syslog", directory)
     facility, tag = (options.get("facility") or "AUTH").upper(), options.get("tag") or "vault"
@@ -90,9 +91,9 @@ def make(options: Mapping[str, str], _slot: int, directory: str) -> Sink:
         raise InvalidRequest("tag is made of up to 32 letters, digits and . _ -")
     address = options.get("address") or DAEMON
     if address.startswith("/"):
-        return Syslog(f"syslog {address}", Channel(address, "unixgram", DEADLINE), as_the_c_library, FACILITIES[facility], tag)
+        return Syslog(f"syslog {address}", Channel(address, "unixgram", DEADLINE, outbound), as_the_c_library, FACILITIES[facility], tag)
     kind = KINDS.get(options.get("socket_type") or "tcp")
     if kind not in ("tcp", "udp"):
         raise InvalidRequest("socket_type is tcp or udp")
     message = counted if kind == "tcp" else as_rfc_5424
-    return Syslog(f"syslog {kind} {address}", Channel(address, kind, DEADLINE), message, FACILITIES[facility], tag)
+    return Syslog(f"syslog {kind} {address}", Channel(address, kind, DEADLINE, outbound), message, FACILITIES[facility], tag)

@@ -80,16 +80,16 @@ class AuditRoutes(Routes):
     def _check_free(self, entry: DeviceEntry) -> None:
         """Raises InvalidRequest where the path or the place is taken."""
         directory = self.core.settings.audit_directory
-        place = make_sink(entry.kind, entry.options, 0, directory).place
+        place = make_sink(entry.kind, entry.options, self.core.outbound, 0, directory).place
         for other in self.core.devices.all(self.call.transaction):
             if other.path == entry.path:
                 raise InvalidRequest(f"path already in use: {entry.path}")
-            if place != "discard" and make_sink(other.kind, other.options).place == place:
+            if place != "discard" and make_sink(other.kind, other.options, self.core.outbound).place == place:
                 raise InvalidRequest(f"audit device {other.path} already writes to {place}; choose another place")
 
     def _try(self, entry: DeviceEntry) -> None:
         """Open what the device will write to, and let go of it again. Raises InvalidRequest."""
-        sink = make_sink(entry.kind, entry.options, self.core.audit.slot, self.core.settings.audit_directory)
+        sink = make_sink(entry.kind, entry.options, self.core.outbound, self.core.audit.slot, self.core.settings.audit_directory)
         try:
             sink.open()
         except OSError as failure:

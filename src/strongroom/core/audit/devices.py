@@ -27,6 +27,7 @@ from strongroom.core.committed import Committed
 from strongroom.core.mirror import patiently
 from strongroom.core.ports import Process
 from strongroom.core.transaction import Transaction
+from strongroom.outbound.client import Outbound
 
 Declared = tuple[str, str, str, Mapping[str, str]]
 """Kind, path, description and options, as the configuration has them."""
@@ -39,12 +40,12 @@ class HeadersEntry(msgspec.Struct, frozen=True):
 
 
 class _Sinks(Protocol):
-    def make(self, kind: str, options: Mapping[str, str], slot: int, directory: str) -> Sink: ...
+    def make(self, kind: str, options: Mapping[str, str], slot: int, directory: str, outbound: Outbound) -> Sink: ...
 
 
-def make_sink(kind: str, options: Mapping[str, str], slot: int = 0, directory: str = "") -> Sink:
+def make_sink(kind: str, options: Mapping[str, str], outbound: Outbound, slot: int = 0, directory: str = "") -> Sink:
     """The sink of a device in one worker. Raises InvalidRequest for kinds and options that cannot be."""
-    return cast("_Sinks", importlib.import_module("strongroom.sinks")).make(kind, options, slot, directory)
+    return cast("_Sinks", importlib.import_module("strongroom.sinks")).make(kind, options, slot, directory, outbound)
 
 
 def device_path(text: str) -> str:
@@ -68,12 +69,13 @@ def headers(transaction: Transaction) -> dict[str, bool]:
 class AuditDevices:
     """The devices of one worker: keeps its broker to what the configuration and the rows say."""
 
-    def __init__(self, committed: Committed, broker: Broker, process: Process, clock: Clock, directory: str) -> None:
+    def __init__(self, committed: Committed, broker: Broker, process: Process, clock: Clock, directory: str, outbound: Outbound) -> None:
         self.declared: tuple[DeviceEntry, ...] = ()
         self._committed = committed
         self._broker = broker
         self._clock = clock
         self._directory = directory
+        self._outbound = outbound
         self._added: set[str] = set()
         self._process = process
         self._behind = False
@@ -127,4 +129,4 @@ class AuditDevices:
 
     def _device(self, entry: DeviceEntry, directory: str) -> Device:
         key = self._committed.barrier.keys.purpose(b"audit:" + entry.uuid.encode())
-        return Device(entry, key, make_sink(entry.kind, entry.options, self._broker.slot, directory))
+        return Device(entry, key, make_sink(entry.kind, entry.options, self._outbound, self._broker.slot, directory))
