@@ -73,7 +73,7 @@ def url() -> str:
     ],
 )
 def test_a_server_that_could_lose_answers_is_refused(setting: str, value: str) -> None:
-    with postgres(**{setting: value}) as made:
+    with postgres(None, **{setting: value}) as made:
         with pytest.raises(StorageUnusable, match=f"{setting}|read-only|read-write"):
             opened(made.url).check()
 

@@ -17,18 +17,18 @@ from tests.support.server import Server
 STORAGE = 'storage "postgresql" {{ connection_url = "{url}" }}'
 
 
-def node(directory: Path, url: str, seal: str = "", **options: Any) -> Server:
+def node(directory: Path, url: str, seal: str = "", *, storage: str = STORAGE, **options: Any) -> Server:
     """A node that was not started yet; `seal` is the key of the others."""
     directory.mkdir(parents=True, exist_ok=True)
-    made = Server(directory, storage=STORAGE.format(url=url), **options)
+    made = Server(directory, storage=storage.format(url=url), **options)
     if seal:
         made.seal_key.write_text(seal)
     return made
 
 
 @contextlib.contextmanager
-def nodes(directory: Path, urls: Sequence[str], **options: Any) -> Iterator[list[Server]]:
-    """A node for each address of the same database, initialised and open."""
+def nodes(directory: Path, urls: Sequence[str], *, ready: int = 200, **options: Any) -> Iterator[list[Server]]:
+    """A node for each address of the same database, initialised and open; the others than the first say `ready` in sys/health."""
     first = node(directory / "0", urls[0], **options)
     made = [first]
     try:
@@ -37,7 +37,7 @@ def nodes(directory: Path, urls: Sequence[str], **options: Any) -> Iterator[list
             other = node(directory / str(number), url, first.seal_key.read_text(), **options)
             made.append(other)
             other.token, other.recovery_key = first.token, first.recovery_key
-            other.start()
+            other.start(ready)
         yield made
     finally:
         for each in made:

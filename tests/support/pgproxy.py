@@ -30,6 +30,8 @@ class Link:
         self.number = number
         self.frames = 0
         self.commits: set[bytes] = set()
+        self.committing = False
+        """Whether the present message makes the server commit."""
         self.deaf = False
         self.close: Callable[[], None] = lambda: None
 
@@ -144,6 +146,7 @@ class Proxy:
             head = await reader.readexactly(5)
             frame = head + await reader.readexactly(int.from_bytes(head[1:]) - 4)
             link.frames += 1
+            link.committing = link.is_commit(frame)
             action = self.judge(link, link.frames, frame)
             if action == "cut":
                 return

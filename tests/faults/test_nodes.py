@@ -1,0 +1,322 @@
+"""Two server processes on one PostgreSQL: what one node answered holds on the other at once, and survives nodes, networks and the database.
+
+Rules of this file: every claim has a negative control, a node that is careless in one way (tests/support/stale_node.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import PROFILE
+from tests.support.http import Client, Reply
+from tests.support.load import under_load
+from tests.support.nodes import node, nodes
+from tests.support.pgproxy import Judge, proxy
+from tests.support.postgres import Postgres, fresh_database, postgres
+from tests.support.server import Server
+
+TURNS = 5_000 if PROFILE == "long" else 500
+STANDBYS = 'storage "postgresql" {{ connection_url = "{url}" standby_codes = true }}'
+CARELESS = ("-m", "tests.support.stale_node")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    url = fresh_database()
+    with nodes(tmp_path_factory.mktemp("pair"), [url, url]) as made:
+        yield made
+
+
+def revoked_tokens_still_taken(one: Client, other: Client, turns: int) -> int:
+    """Make a token on one node, use it on the other, revoke it on the first, use it on the other."""
+    taken = 0
+    for _ in range(turns):
+        token = one.write("auth/token/create", {"policies": ["default"]}).json["auth"]["client_token"]
+        assert other.read("auth/token/lookup-self", token=token).status == 200
+        assert one.write("auth/token/revoke", {"token": token}).status == 204
+        taken += other.read("auth/token/lookup-self", token=token).status == 200
+    return taken
+
+
+def test_a_token_revoked_on_one_node_is_refused_by_the_other_in_the_next_request(pair: list[Server]) -> None:
+    one, other = (each.client() for each in pair)
+    assert revoked_tokens_still_taken(one, other, TURNS) == 0
+    assert revoked_tokens_still_taken(other, one, 20) == 0
+
+
+@pytest.mark.parametrize("way", ["deaf", "early"])
+def test_a_node_that_does_not_ask_in_time_is_found(tmp_path: Path, way: str) -> None:
+    url = fresh_database()
+    with nodes(tmp_path, [url]) as [good]:
+        bad = node(tmp_path / "bad", url, good.seal_key.read_text(), entry=(*CARELESS, way))
+        bad.token = good.token
+        try:
+            bad.start()
+            assert revoked_tokens_still_taken(good.client(), bad.client(), 20) > 0
+        finally:
+            bad.close()
+
+
+def test_what_one_node_wrote_the_other_reads_and_lists(pair: list[Server]) -> None:
+    clients = [each.client() for each in pair]
+    for turn in range(100):
+        writer, reader = clients[turn % 2], clients[1 - turn % 2]
+        assert writer.write(f"secret/data/seen/{turn}", {"data": {"turn": turn}}).status == 200
+        assert reader.read(f"secret/data/seen/{turn}").data["data"] == {"turn": turn}
+        assert len(reader.ask("LIST", "secret/metadata/seen").data["keys"]) == turn + 1
+        assert writer.ask("DELETE", f"secret/metadata/seen/{turn}").status == 204
+        assert reader.read(f"secret/data/seen/{turn}").status == 404
+        assert reader.write(f"secret/data/seen/{turn}", {"data": {}}).status == 200
+
+
+def test_a_mount_a_policy_and_a_changed_key_hold_on_the_other_node_at_once(pair: list[Server]) -> None:
+    one, other = (each.client() for each in pair)
+    assert one.write("sys/mounts/fresh", {"type": "kv"}).status == 204
+    assert other.write("fresh/x", {"a": 1}).status == 204
+    assert one.write("sys/policies/acl/fresh", {"policy": 'path "fresh/*" { capabilities = ["read"] }'}).status == 204
+    token = other.write("auth/token/create", {"policies": ["fresh"]}).json["auth"]["client_token"]
+    assert one.read("fresh/x", token=token).status == 200
+    assert one.write("sys/policies/acl/fresh", {"policy": 'path "fresh/*" { capabilities = ["deny"] }'}).status == 204
+    assert other.read("fresh/x", token=token).status == 403
+    assert one.write("sys/rotate").status == 204
+    assert other.write("fresh/y", {"a": 2}).status == 204
+    assert one.read("fresh/y").data == {"a": 2}
+    assert one.ask("DELETE", "sys/mounts/fresh").status == 204
+    assert other.read("fresh/x").status == 404
+
+
+def test_a_counter_under_check_and_set_has_one_winner_each(pair: list[Server]) -> None:
+    won: list[int] = []
+
+    def count(server: Server) -> None:
+        with server.client() as client:
+            for _ in range(15):
+                version = client.read("secret/data/counter").json["data"]["metadata"]["version"]
+                if client.write("secret/data/counter", {"data": {}, "options": {"cas": version}}).status == 200:
+                    won.append(version)
+
+    with pair[0].client() as client:
+        client.write("secret/data/counter", {"data": {}, "options": {"cas": 0}})
+        threads = [threading.Thread(target=count, args=[pair[number % 2]]) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(won) == list(range(1, len(won) + 1))
+        assert client.read("secret/data/counter").data["metadata"]["version"] == len(won) + 1
+
+
+def test_a_token_with_one_use_is_used_once_over_both_nodes(pair: list[Server]) -> None:
+    clients = [each.client() for each in pair]
+    for _ in range(30):
+        token = clients[0].write("auth/token/create", {"policies": ["default"], "num_uses": 1}).json["auth"]["client_token"]
+        replies: list[int] = []
+
+        def use(client: Client, token: str = token, replies: list[int] = replies) -> None:
+            replies.append(client.read("auth/token/lookup-self", token=token).status)
+
+        threads = [threading.Thread(target=use, args=[client]) for client in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(replies) == [200, 403]
+
+
+# -- who is there ---------------------------------------------------------------------------------------------------------
+
+
+def test_both_nodes_are_active_and_say_so(pair: list[Server]) -> None:
+    def listed() -> list[Any]:
+        return list(pair[0].client().read("sys/ha-status").data["nodes"])
+
+    until(lambda: len(listed()) == 2 and all(each["active_node"] for each in listed()))
+    for each in pair:
+        client = each.client()
+        assert client.read("sys/health").status == 200
+        leader = client.read("sys/leader").json
+        assert leader["ha_enabled"] and leader["is_self"]
+        assert client.read("sys/seal-status").json["storage_type"] == "postgresql"
+
+
+def test_a_node_is_sealed_alone_and_opened_again(pair: list[Server]) -> None:
+    one, other = (each.client() for each in pair)
+    assert one.write("sys/seal").status == 204
+    assert one.read("sys/health").status == 503
+    assert other.read("sys/health").status == 200
+    assert other.write("secret/data/while", {"data": {"sealed": "one"}}).status == 200
+    pair[0].terminate()
+    pair[0].start()
+    assert pair[0].client().read("secret/data/while").data["data"] == {"sealed": "one"}
+
+
+def test_with_standby_codes_one_node_is_active_and_all_serve(tmp_path: Path) -> None:
+    url = fresh_database()
+    with nodes(tmp_path, [url, url], storage=STANDBYS, ready=429) as pair:
+        one, other = (each.client() for each in pair)
+        until(lambda: other.read("sys/health").status == 429)
+        assert one.read("sys/health").status == 200
+        assert other.read("sys/health?standbyok=true").status == 200
+        assert other.read("sys/health?standbycode=299").status == 299
+        assert other.read("sys/leader").json["is_self"] is False
+        assert other.write("secret/data/x", {"data": {}}).status == 200
+
+
+def until(holds: Callable[[], object], seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# -- what breaks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_node_loses_nothing_and_the_other_serves_on(tmp_path: Path) -> None:
+    url = fresh_database()
+    with nodes(tmp_path, [url, url]) as (one, other):
+        with under_load(one, 3) as lost, under_load(other, 3) as going:
+            time.sleep(0.7)
+            one.kill()
+            made = sum(len(load.kept) for load in going)
+            time.sleep(1.5)
+            assert sum(len(load.kept) for load in going) > made
+            one.start()
+            time.sleep(0.5)
+        assert [load.failed for load in going if load.failed] == []
+        for load in (*lost, *going):
+            load.server = other
+            assert load.lost() == []
+
+
+def test_a_database_that_crashes_under_load_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    with postgres() as database:
+        url = database.database("crashing")
+        with nodes(tmp_path, [url, url]) as (one, other):
+            with under_load(one, 3) as first, under_load(other, 3) as second:
+                for _ in range(10 if PROFILE == "long" else 2):
+                    time.sleep(0.7)
+                    database.crash()
+                    time.sleep(0.2)
+                    database.start()
+                time.sleep(1.5)
+            kept = sum(len(load.kept) for load in (*first, *second))
+            assert kept > 50
+            for load in (*first, *second):
+                assert all(text.startswith("503") for text in load.failed), load.failed[:3]
+                assert load.lost() == []
+
+
+def _at_first_commit(action: str) -> Judge:
+    """Do something to the first COMMIT that passes; how its outcome is looked up, which ends in one too, is left alone."""
+    left = [action]
+    return lambda link, _number, _frame: left.pop() if link.committing and left else "pass"
+
+
+def _write_with(database: Postgres, name: str, tmp_path: Path, judge: Judge, **options: Any) -> tuple[Reply, Reply]:
+    """Write through a network that does something to COMMIT; the answer, and what another node then reads."""
+    database.database(name)
+    with proxy(database.port) as between:
+        first = node(tmp_path / "0", database.at(name, between.port), **options)
+        truth = node(tmp_path / "1", database.at(name), "")
+        try:
+            first.begin()
+            truth.seal_key.write_text(first.seal_key.read_text())
+            truth.token = first.token
+            truth.start()
+            client = first.client()
+            client.write("secret/data/x", {"data": {"turn": 1}})
+            between.judge = judge
+            answer = client.write("secret/data/x", {"data": {"turn": 2}})
+            between.judge = lambda *_: "pass"
+            return answer, truth.client().read("secret/data/x")
+        finally:
+            first.close()
+            truth.close()
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    with postgres() as made:
+        yield made
+
+
+def test_a_swallowed_answer_to_commit_is_found_out(database: Postgres, tmp_path: Path) -> None:
+    answer, truth = _write_with(database, "swallowed", tmp_path, _at_first_commit("swallow"))
+    assert (answer.status, truth.data["data"]) == (200, {"turn": 2})
+
+
+def test_a_commit_that_never_arrived_is_not_answered_as_success(database: Postgres, tmp_path: Path) -> None:
+    answer, truth = _write_with(database, "dropped", tmp_path, _at_first_commit("cut"))
+    assert (answer.status, truth.data["data"]) == (503, {"turn": 1})
+    assert "outcome_unknown" in answer.text
+
+
+def test_a_node_that_takes_silence_for_success_is_found(database: Postgres, tmp_path: Path) -> None:
+    answer, truth = _write_with(database, "trusted", tmp_path, _at_first_commit("cut"), entry=(*CARELESS, "trusting"))
+    assert (answer.status, truth.data["data"]) == (200, {"turn": 1})
+
+
+def test_a_node_cut_off_from_the_database_answers_nothing_from_memory(database: Postgres, tmp_path: Path) -> None:
+    database.database("alone")
+    with proxy(database.port) as between:
+        with nodes(tmp_path, [database.at("alone", between.port)]) as [server]:
+            client = server.client()
+            client.write("secret/data/x", {"data": {"turn": 1}})
+            assert client.read("secret/data/x").status == 200
+            between.blackhole()
+            began = time.monotonic()
+            assert client.read("secret/data/x").status == 503
+            assert time.monotonic() - began < 10
+            assert client.read("sys/health").status == 474
+            assert client.read("sys/health?haunhealthycode=299").status == 299
+            assert client.read("sys/seal-status").json["sealed"] is False
+            assert client.write("secret/data/x", {"data": {"turn": 2}}).status == 503
+            between.flow()
+            began = time.monotonic()
+            until(lambda: client.read("secret/data/x").status == 200, 5)
+            until(lambda: client.write("secret/data/x", {"data": {"turn": 3}}).status == 200, 5)
+            assert client.read("sys/health").status == 200
+
+
+def test_nodes_restarted_one_after_the_other_fail_nobody_who_tries_twice(tmp_path: Path) -> None:
+    url = fresh_database()
+    with nodes(tmp_path, [url, url]) as pair:
+        failed: list[str] = []
+        served = [0]
+        done = threading.Event()
+
+        def ask(number: int) -> None:
+            clients = [each.client() for each in pair]
+            while not done.is_set():
+                replies = []
+                for each in (clients[number % 2], clients[1 - number % 2]):
+                    try:
+                        replies.append(each.write(f"secret/data/rolling/{number}", {"data": {}}).status)
+                    except ConnectionError:
+                        replies.append(0)
+                    if replies[-1] == 200:
+                        served[0] += 1
+                        break
+                else:
+                    failed.append(str(replies))
+
+        threads = [threading.Thread(target=ask, args=[number]) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for each in pair:
+            time.sleep(0.5)
+            assert each.terminate() == 0
+            each.start()
+        time.sleep(0.5)
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert served[0] > 50
