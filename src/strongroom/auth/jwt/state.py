@@ -1,6 +1,6 @@
 """The state of a browser login, which travels with the browser instead of lying in the store.
 
-    state = base64url( Flow in msgpack | MAC 32 )        MAC over the mount's uuid and the Flow
+    state = base64url( Flow in msgpack | MAC 32 )        MAC over the mount's uuid, "s" and the Flow
 
 Rules of this file:
 - A login that is begun stores nothing, so strangers who begin millions cost nothing. What must be stored once the provider has named
@@ -39,6 +39,9 @@ MAX_STATE: Final = 2_048
 MAX_NONCE: Final = 256
 """Characters of a client's nonce."""
 
+_STATE, _DERIVED = b"s", b"d"
+"""What a MAC is of. Without them a client's nonce, behind an id that happens to fit, could be the text of a state."""
+
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """RFC 8628, section 6.1: no vowels, so no words, and nothing that looks like a digit."""
 
@@ -72,7 +75,7 @@ class States:
     def text(self, flow: Flow) -> str:
         """The state of a login."""
         body = msgspec.msgpack.encode(flow)
-        return _text(body + self._mac.digest(self._mount + body))
+        return _text(body + self._mac.digest(self._mount + _STATE + body))
 
     def open(self, text: str, now: int) -> Flow:
         """The login that a state is of. Raises InvalidRequest for any that this mount did not make, and for one that is over."""
@@ -81,7 +84,7 @@ class States:
                 raise ValueError("longer than any state")
             data = decode(text)
             body, mac = data[:-MAC_BYTES], data[-MAC_BYTES:]
-            self._mac.verify(self._mount + body, mac)
+            self._mac.verify(self._mount + _STATE + body, mac)
             flow = msgspec.msgpack.decode(body, type=Flow)
         except (ValueError, InvalidSignature):
             raise InvalidRequest(EXPIRED) from None
@@ -115,7 +118,7 @@ class States:
         return _text(self._derived(flow.id, "ticket"))
 
     def _derived(self, flow_id: bytes, purpose: str, value: str = "") -> bytes:
-        return self._mac.digest(self._mount + flow_id + f"{purpose}\0{value}".encode())
+        return self._mac.digest(self._mount + _DERIVED + flow_id + f"{purpose}\0{value}".encode())
 
 
 def _text(data: bytes) -> str:
