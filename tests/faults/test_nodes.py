@@ -129,6 +129,15 @@ def test_a_token_with_one_use_is_used_once_over_both_nodes(pair: list[Server]) -
         assert sorted(replies) == [200, 403]
 
 
+def test_nodes_of_several_workers_are_all_level(tmp_path: Path) -> None:
+    url = fresh_database()
+    with nodes(tmp_path, [url, url], workers=2) as pair:
+        clients = [each.client() for each in pair for _ in range(4)]
+        for turn in range(40):
+            assert clients[turn % 8].write("secret/data/x", {"data": {"turn": turn}}).status == 200
+            assert [client.read("secret/data/x").data["data"] for client in clients] == [{"turn": turn}] * 8
+
+
 # -- who is there ---------------------------------------------------------------------------------------------------------
 
 

@@ -62,6 +62,10 @@ class Committed:
         if self.newest[0] != self.standing:
             self.heard(self.storage.changed(self.gsn))
 
+    def catch_up(self) -> None:
+        """Be level with the store, outside of calls. Raises StorageUnusable."""
+        self.follow()
+
     def heard(self, feed: Feed) -> None:
         """Drop what these commits of others changed."""
         if feed.keys is None:

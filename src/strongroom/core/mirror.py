@@ -168,6 +168,10 @@ class Mirror(Committed):
     def follow(self) -> None:
         """Nothing: what others commit is heard of before a call runs (server/follower.py)."""
 
+    def catch_up(self) -> None:
+        """Ask here and now."""
+        self.load()
+
     def steady(self) -> bool:
         """Always: a call sees one instant."""
         return True

@@ -213,6 +213,7 @@ def open_with_root(core: Core, root: bytearray, used: Iterable[bytes]) -> None:
     if not core.barrier.sealed:
         return
     try:
+        core.committed.catch_up()  # it may be younger than what this process last heard of
         core.barrier.unseal(root)
         current_config(core).authenticate(root, core.barrier.keys.installation)
     except InvalidRecord:
