@@ -30,6 +30,8 @@ class Asked(NamedTuple):
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    target: str = ""
+    """Path and query as they were sent."""
 
     @property
     def json(self) -> Any:
@@ -84,7 +86,7 @@ class Elsewhere:
                 parts = urlsplit(self.path)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-                asked = Asked(self.command, parts.path, query, headers, self.rfile.read(size))
+                asked = Asked(self.command, parts.path, query, headers, self.rfile.read(size), self.path)
                 elsewhere.asked.append(asked)
                 self._give(elsewhere.handler(asked))
                 if isinstance(self.connection, ssl.SSLSocket) and elsewhere.says_goodbye:

@@ -66,7 +66,7 @@ COMMANDS = (
         "operator raft snapshot restore",
         "FILE",
         restore,
-        (Flag("force", "Also where other unseal keys were in force then: those open the store afterwards.", "switch"),),
+        (Flag("force", "Also where other recovery keys were in force then: those count again afterwards.", "switch"),),
         1,
         1,
         "For up to 32 MiB; 'strongroom operator snapshot restore' on the server's host takes any.",
