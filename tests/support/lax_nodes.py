@@ -14,6 +14,7 @@ from strongroom.core.group import GroupRun
 from strongroom.errors import OutcomeUnknown, StorageUnusable, StrongroomError
 from strongroom.server.committer import Committer
 from strongroom.server.follower import Gate
+from strongroom.server.http import Exchange
 from strongroom.server.serve import run
 from strongroom.storage.postgres import store
 from strongroom.storage.postgres.store import PostgresStorage, Seen
@@ -21,7 +22,7 @@ from tests.support.patching import put
 
 LATE_SECONDS = 0.03
 
-_commit, _end = Committer._commit, GroupRun.end
+_commit, _end, _ask = Committer._commit, GroupRun.end, Gate.__call__
 
 
 def _hasty(self: Committer, group: GroupRun, wrote: bool) -> None:
@@ -45,8 +46,15 @@ def _forget_what_was_seen() -> None:
     put(PostgresStorage, _recognise=lambda self, link, server: None)
 
 
+def _deaf(self: Gate, exchange: Exchange) -> None:
+    if self._follower.mirror.empty:
+        _ask(self, exchange)
+    else:
+        self._pass(exchange)
+
+
 WAYS = {
-    "deaf": lambda: put(Gate, __call__=Gate._pass),
+    "deaf": lambda: put(Gate, __call__=_deaf),
     "hasty": lambda: put(Committer, _commit=_hasty),
     "certain": _be_certain,
     "trusting": _forget_what_was_seen,
