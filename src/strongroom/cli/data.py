@@ -32,10 +32,14 @@ class Sources:
         return _utf8(self._read_input(), "standard input")
 
     def file(self, path: str) -> str:
+        """The text of a file. Raises CommandError."""
+        return _utf8(self.binary(path), f"the file {path}")
+
+    def binary(self, path: str) -> bytes:
         """The content of a file. Raises CommandError."""
         try:
             with open(path, "rb") as source:  # noqa: PTH123  pathlib would cost the CLI 4 ms
-                return _utf8(source.read(), f"the file {path}")
+                return source.read()
         except OSError as error:
             raise CommandError(f"the file {path} cannot be read: {error.strerror}", LOCAL) from None
 

@@ -8,9 +8,9 @@ Rules of this file:
 from __future__ import annotations
 
 from strongroom.cli.command import Command
-from strongroom.cli.commands.operator import pgp_keys
 from strongroom.cli.errors import LOCAL, CommandError, UsageError
 from strongroom.cli.flags import Flag
+from strongroom.cli.pgpkeys import pgp_keys
 from strongroom.cli.quorum import call, fields, nonce, share, show_state
 from strongroom.cli.session import Session
 from strongroom.client import values

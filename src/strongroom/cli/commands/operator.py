@@ -12,10 +12,11 @@ from strongroom.cli.command import Command
 from strongroom.cli.commands.status import show_seal
 from strongroom.cli.errors import REMOTE, SUCCESS, CommandError
 from strongroom.cli.flags import Flag
+from strongroom.cli.pgpkeys import pgp_keys
 from strongroom.cli.session import Session
 from strongroom.client import values
 from strongroom.client.client import Answer
-from strongroom.client.values import Json, Object
+from strongroom.client.values import Object
 
 
 def init(session: Session) -> int:
@@ -53,18 +54,6 @@ def _init_body(session: Session, with_recovery: bool) -> Object:
     if flags.given("root-token-pgp-key"):
         body["root_token_pgp_key"] = pgp_keys(session, [flags.text("root-token-pgp-key")])[0]
     return body
-
-
-def pgp_keys(session: Session, paths: list[str]) -> list[Json]:
-    """Public keys from files, as base64: armoured files are unwrapped, base64 ones taken as they are."""
-    keys: list[Json] = []
-    for path in paths:
-        lines = session.sources.file(path.removeprefix("@")).strip().splitlines()
-        if lines and lines[0].startswith("-----BEGIN PGP"):
-            body = lines[lines.index("") + 1 :] if "" in lines else lines[1:]
-            lines = [line for line in body if not line.startswith(("-----", "="))]
-        keys.append("".join(line.strip() for line in lines))
-    return keys
 
 
 def _or(given: int | None, default: int) -> int:

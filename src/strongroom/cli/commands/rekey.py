@@ -8,9 +8,9 @@ Rules of this file:
 from __future__ import annotations
 
 from strongroom.cli.command import Command
-from strongroom.cli.commands.operator import pgp_keys
 from strongroom.cli.errors import LOCAL, CommandError
 from strongroom.cli.flags import Flag
+from strongroom.cli.pgpkeys import pgp_keys
 from strongroom.cli.quorum import call, fields, nonce, share, show_state
 from strongroom.cli.session import Session
 from strongroom.client import values
@@ -84,7 +84,8 @@ def _update(session: Session) -> int:
 
 def _completed(state: Object) -> str:
     keys = values.texts(state.get("keys_base64")) or values.texts(state.get("keys"))
-    lines = [f"Key {number}: {key}" for number, key in enumerate(keys, 1)]
+    holders = [f" fingerprint: {each}; value" for each in values.texts(state.get("pgp_fingerprints"))] or [""] * len(keys)
+    lines = [f"Key {number}{holder}: {key}" for number, (holder, key) in enumerate(zip(holders, keys, strict=True), 1)]
     lines += ["", f"Operation nonce: {values.text(state.get('nonce'))}"]
     if checked := values.text(state.get("verification_nonce")):
         return "\n".join([*lines, f"Verification nonce: {checked}", "", _TO_VERIFY])
