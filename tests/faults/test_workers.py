@@ -544,6 +544,27 @@ def test_stopping_finishes_what_is_open_and_takes_no_more(tmp_path: Path) -> Non
         assert all(load.lost() == [] for load in loads)
 
 
+def rows_of(server: Server) -> float:
+    with server.client() as client:
+        text = client.read("sys/metrics?format=prometheus").text
+    return float(next(line.split()[1] for line in text.splitlines() if line.startswith("strongroom_store_rows ")))
+
+
+def test_timers_run_on_when_the_worker_that_ran_them_dies(tmp_path: Path) -> None:
+    """Whoever set them: one leads, and another does once that one is gone."""
+    with several(tmp_path) as (server, _):
+        clients = connected(server)
+        before = rows_of(server)
+        for client in clients:
+            client.write("auth/token/create", {"ttl": "1s", "policies": ["default"]})
+        until(lambda: rows_of(server) <= before, 6)
+        for client in clients:
+            client.write("auth/token/create", {"ttl": "2s", "policies": ["default"]})
+        assert rows_of(server) > before
+        os.kill(server.children()[0], signal.SIGKILL)
+        until(lambda: rows_of(server) <= before, 8)
+
+
 def test_numbers_of_all_workers_are_summed_and_outlive_them(tmp_path: Path) -> None:
     with several(tmp_path) as (server, root):
         clients = connected(server)

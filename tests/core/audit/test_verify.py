@@ -21,7 +21,7 @@ from strongroom.crypto.signatures import DualSigner
 from strongroom.errors import AuditFailed
 from strongroom.sinks.file import File
 from strongroom.testing.room import FakeClock
-from tests.core.audit.kit import Memory, broker, device, exchange
+from tests.core.audit.kit import UUID, Memory, broker, device, exchange
 
 SIGNER = DualSigner.generate()
 KEYS = [SIGNER.public()]
@@ -416,3 +416,27 @@ def test_a_line_moved_behind_the_head_of_the_next_stream_is_found(log: Log, tmp_
     at = max(number for number, line in enumerate(lines) if line.startswith(b'{"type":"stream"'))
     lines[at - 1], lines[at] = lines[at], lines[at - 1]
     assert not check(tmp_path, {**log.files, "audit.log": lines}, log.last).intact
+
+
+def test_lines_of_other_workers_want_a_checkpoint_too() -> None:
+    """The lead may be idle while the others write: their lines are covered within a minute, or once they are a thousand."""
+    clock, heads = FakeClock(), list[Seen]()
+    lead = broker(device(Memory()), clock=clock)
+    lead._others = lambda: tuple(heads)
+    clock.advance(61)
+    assert not lead.checkpoint_due(), "nothing was written"
+    heads[:] = [Seen(UUID, "another's", 5, "c")]
+    assert lead.checkpoint_due()
+    draft = lead.draft()
+    lead.append(draft, b"signature")
+    assert b"another's" in draft.content
+    clock.advance(61)
+    assert not lead.checkpoint_due(), "it is covered"
+    heads[:] = [Seen(UUID, "another's", 6, "c")]
+    assert lead.checkpoint_due()
+    lead.append(lead.draft(), b"signature")
+    clock.advance(2)
+    heads[:] = [Seen(UUID, "another's", 7, "c")]
+    assert not lead.checkpoint_due(), "one line can wait"
+    heads[:] = [Seen(UUID, "another's", 1_007, "c")]
+    assert lead.checkpoint_due(), "a thousand cannot"
