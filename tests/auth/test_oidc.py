@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,6 +21,8 @@ from strongroom.core.request import Operation, Response
 from strongroom.crypto.mac import Mac
 from strongroom.errors import InvalidRequest, StrongroomError
 from strongroom.testing import FakeClock, Strongroom
+from tests.auth.audited import audit_to
+from tests.support.elsewhere import Answered
 from tests.support.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
 
 REDIRECT = "http://localhost:8250/oidc/callback"
@@ -388,6 +392,26 @@ def led_here(room: Strongroom, sent: dict[str, str]) -> str:
     found = re.search(rb'name="ticket" value="([A-Za-z0-9_-]{43})"', shown.body)
     assert found is not None
     return found[1].decode()
+
+
+def test_the_audit_log_says_why_a_page_refused_and_the_page_names_no_host(provider: Provider, tmp_path: Path) -> None:
+    room, begun, sent = direct(provider)
+    file = audit_to(room, tmp_path)
+    assert typed(room, begun["state"], "BBBB-BBBB", led_here(room, sent)) == 400
+    room, begun, sent = direct(provider)
+    (tmp_path / "other").mkdir()
+    file_of_the_other = audit_to(room, tmp_path / "other")
+    provider.instead["/token"] = Answered(200, "no object")
+    shown = room.read(CALLBACK, sent, token="").bare
+    assert shown is not None and shown.status == 400 and b"localhost" not in shown.body and b"audit log says why" in shown.body
+    assert page_reasons(file) == ["", "The code is not the one that the program shows."]
+    assert page_reasons(file_of_the_other) == ["localhost: it answered 200 with something else than the JSON that belongs there"]
+
+
+def page_reasons(file: Path) -> list[str]:
+    """Why pages refused, as the log says it; "" for those that did not."""
+    answers = [entry["response"] for entry in map(json.loads, file.read_text().splitlines()) if entry["type"] == "response"]
+    return [answer["data"].get("reason", "") for answer in answers if "http_raw_body" in answer.get("data", {})]
 
 
 def test_a_client_that_polls_gets_the_token_once_the_user_typed_its_code(provider: Provider) -> None:

@@ -263,7 +263,10 @@ class RowText(msgspec.Struct, frozen=True):
 
 
 class Bare(msgspec.Struct, frozen=True):
-    """An answer without an envelope: sys/health, PEM files, metrics, documents; or `size` bytes of a file, sent in pieces."""
+    """An answer without an envelope: sys/health, PEM files, metrics, documents; or `size` bytes of a file, sent in pieces.
+
+    `reason` is for the audit log: why an answer refuses that somebody reads in a browser.
+    """
 
     body: bytes
     content_type: str = "application/json"
@@ -271,6 +274,7 @@ class Bare(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     file: BinaryIO | None = None
     size: int = 0
+    reason: str = ""
 
     def __repr__(self) -> str:
         return f"Bare({self.status}, {self.content_type}, {self.size or len(self.body)} bytes)"

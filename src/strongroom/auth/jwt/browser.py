@@ -36,6 +36,7 @@ from strongroom.core.request import Bare, Response
 from strongroom.core.token.parameters import check_peer
 from strongroom.crypto.errors import InvalidToken
 from strongroom.errors import InvalidRequest, StrongroomError, UnsupportedOperation
+from strongroom.outbound.errors import OutboundError, Untold
 
 POLL_INTERVAL: Final = 5
 """Seconds between polls where the role does not say."""
@@ -225,8 +226,11 @@ def _page(step: Callable[[], Bare]) -> Response:
     """What a browser is shown of a step: it has no other way to learn of an error."""
     try:
         return Response(bare=step())
+    except OutboundError as error:
+        told = Untold(error)
+        return Response(bare=page.failed(" ".join(told.messages), told.reason))
     except StrongroomError as error:
-        return Response(bare=page.failed(" ".join(error.messages)))
+        return Response(bare=page.failed(" ".join(error.messages), error.reason))
 
 
 def _letters(code: str) -> bytes:

@@ -13,6 +13,8 @@ import hashlib
 from html import escape
 from typing import Final
 
+import msgspec
+
 from strongroom.core.request import Bare
 
 _STYLE: Final = "body{font:1rem/1.5 sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}input,button{font:inherit;padding:.4rem}"
@@ -41,9 +43,10 @@ def done() -> Bare:
     return _page("Signed in", "<p>Go back to the program that began this login; this window can be closed.</p>")
 
 
-def failed(sentence: str) -> Bare:
-    """The login came to nothing."""
-    return _page("Login failed", f"<p>{escape(sentence)}</p><p>Begin anew in the program that you came from.</p>", 400)
+def failed(sentence: str, reason: str = "") -> Bare:
+    """The login came to nothing; why, the audit log says as well, and what is not for whoever looks at the page."""
+    page = _page("Login failed", f"<p>{escape(sentence)}</p><p>Begin anew in the program that you came from.</p>", 400)
+    return msgspec.structs.replace(page, reason=reason or sentence)
 
 
 def confirm(state: str, ticket: str) -> Bare:

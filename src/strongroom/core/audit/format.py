@@ -274,11 +274,12 @@ class Formatter:
         )
 
     def _bare(self, bare: Bare) -> bytes:
-        return b'"http_status_code":%d,"http_content_type":%b,"http_raw_body":%b' % (
+        members = b'"http_status_code":%d,"http_content_type":%b,"http_raw_body":%b' % (
             bare.status,
             name_text(bare.content_type),
             self.mask.quoted(bare.body),
         )
+        return b'%b,"reason":%b' % (members, name_text(bare.reason)) if bare.reason else members
 
     # --- both ---
 
