@@ -515,6 +515,24 @@ def test_a_device_that_one_worker_added_every_worker_writes_to(tmp_path: Path) -
         assert all(f"secret/data/both-{number}" in written for number in range(CONNECTIONS))
 
 
+def test_a_worker_whose_audit_file_cannot_be_opened_stays_sealed_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is answered unrecorded, by none of them."""
+    with several(tmp_path, monkeypatch, "impatient") as (server, _):
+        server.terminate()
+        theirs = server.audit.with_name("audit.worker-1.log")
+        kept = theirs.rename(tmp_path / "kept")
+        theirs.mkdir()
+        server.start()
+        clients = connected(server)
+        assert {client.read("secret/config").status for client in clients} == {200, 503}
+        assert "a worker could not open the store" in server.output()
+        theirs.rmdir()
+        kept.rename(theirs)
+        until(lambda: {client.read("secret/config").status for client in clients} == {200})
+        server.terminate()
+        assert offline.verify(server).intact
+
+
 def test_logs_move_away_and_nothing_is_lost(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         clients = connected(server)

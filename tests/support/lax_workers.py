@@ -4,7 +4,7 @@
 what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
 before the commit. `unsynced`: the disk fails one of them. `stubborn`: one
 that is ordered to seal does not. `impatient`: a silent worker is
-ended after seconds instead of a minute.
+ended after seconds instead of a minute, and one that could not open is told again at once.
 """
 
 from __future__ import annotations
@@ -47,8 +47,13 @@ def _stubborn() -> None:
     put(keyholder, ORDER_SECONDS=1.0)
 
 
+def _impatient() -> None:
+    put(supervisor, HANG_SECONDS=2.5)
+    put(keyholder, RETRY_SECONDS=0.5)
+
+
 WAYS = {
-    "impatient": lambda: put(supervisor, HANG_SECONDS=2.5),
+    "impatient": _impatient,
     "deaf": lambda: put(Committed, share=lambda self, newest: None),
     "forgetful": lambda: put(Committed, heard=lambda self, feed: self.stand(feed.gsn)),
     "selfish": lambda: put(Member, seal=lambda self: None),
