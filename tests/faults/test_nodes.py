@@ -17,7 +17,7 @@ from tests.conftest import PROFILE
 from tests.support.http import Client, Reply
 from tests.support.load import under_load
 from tests.support.nodes import node, nodes
-from tests.support.pgproxy import Judge, proxy
+from tests.support.pgproxy import Judge, Link, proxy
 from tests.support.postgres import Postgres, fresh_database, postgres
 from tests.support.server import Server
 
@@ -30,6 +30,12 @@ CARELESS = ("-m", "tests.support.stale_node")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     url = fresh_database()
     with nodes(tmp_path_factory.mktemp("pair"), [url, url]) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    with postgres() as made:
         yield made
 
 
@@ -136,6 +142,25 @@ def test_nodes_of_several_workers_are_all_level(tmp_path: Path) -> None:
         for turn in range(40):
             assert clients[turn % 8].write("secret/data/x", {"data": {"turn": turn}}).status == 200
             assert [client.read("secret/data/x").data["data"] for client in clients] == [{"turn": turn}] * 8
+
+
+def test_a_walk_over_many_rows_on_a_node_that_knows_none_takes_few_round_trips(database: Postgres, tmp_path: Path) -> None:
+    questions: list[bytes] = []
+
+    def judge(_link: Link, _number: int, frame: bytes) -> str:
+        questions.append(frame[:1])
+        return "pass"
+
+    database.database("walked")
+    with proxy(database.port) as between, nodes(tmp_path, [database.at("walked", between.port)]) as [server]:
+        client = server.client()
+        for _ in range(300):
+            assert client.write("auth/token/create", {"policies": ["default"]}).status == 200
+        server.terminate()
+        server.start()
+        between.judge = judge
+        assert len(server.client().ask("LIST", "auth/token/accessors").data["keys"]) == 301
+        assert questions.count(b"E") < 150, "a question for each token would be 300"
 
 
 # -- who is there ---------------------------------------------------------------------------------------------------------
@@ -248,12 +273,6 @@ def _write_with(database: Postgres, name: str, tmp_path: Path, judge: Judge, **o
         finally:
             first.close()
             truth.close()
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Postgres]:
-    with postgres() as made:
-        yield made
 
 
 def test_a_swallowed_answer_to_commit_is_found_out(database: Postgres, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from strongroom.core.request import Rerun
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import StorageUnusable, Unavailable
+from strongroom.server.ahead import ahead
 from strongroom.server.committer import Committer, quiet
 from strongroom.server.dispatch import Dispatch
 from strongroom.server.http import Exchange
@@ -179,7 +180,8 @@ class Fetching:
             return
         work.remembered[MISSED] = (times + 1, wanted | missing.wanted)
         self.held += 1
-        self._follower.after(partial(self._again, work), missing.wanted)
+        asked = Wanted(missing.wanted.keys, missing.wanted.ranges | ahead(missing.wanted, wanted))
+        self._follower.after(partial(self._again, work), asked)
 
     def _again(self, work: Work) -> None:
         self.held -= 1
