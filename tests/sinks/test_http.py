@@ -114,13 +114,21 @@ def test_a_collector_that_does_not_answer_is_a_failure_in_time(collector: Collec
         {"uri": "ftp://127.0.0.1/"},
         {"uri": "https://user:pass@127.0.0.1/"},
         {"uri": "https://127.0.0.1/", "headers": "X-Source: a"},
-        {"uri": "https://127.0.0.1/", "headers": '{"Authorization": "Bearer x"}'},
-        {"uri": "https://127.0.0.1/", "headers": '{"cookie": "x"}'},
+        {"uri": "https://127.0.0.1/", "headers": '{"Host": "elsewhere"}'},
+        {"uri": "https://127.0.0.1/", "headers": '{"content-LENGTH": "1"}'},
+        {"uri": "https://127.0.0.1/", "headers": '{"Authorization": "Bearer x"}', "bearer_token_file": "/etc/token"},
     ],
 )
 def test_what_cannot_be_is_refused(given: Mapping[str, str]) -> None:
     with pytest.raises(InvalidRequest):
         sinks.make("http", given)
+
+
+def test_a_credential_may_stand_where_openbao_has_it(collector: Collector, authority: Authority) -> None:
+    sink = sinks.make("http", options(collector, authority, headers='{"Authorization": ["Bearer x"]}'))
+    sink.write(BLOCK)
+    assert collector.posts[0][1]["authorization"] == "Bearer x"
+    assert "Bearer" not in repr(sink)
 
 
 def test_in_the_clear_it_speaks_to_this_host_only() -> None:

@@ -3,8 +3,8 @@
 Rules of this file:
 - The collector took the lines if it says 2xx, and only then. Anything else, a redirect too, is a failure of the device.
 - https verifies the collector's certificate, against `ca_file` where it is named; http is for this host only.
-- A credential does not stand in options, which `GET sys/audit` shows: it is read from `bearer_token_file` at each POST, so that it may be
-  replaced under the running server.
+- A credential is best read from `bearer_token_file`, which is read at each POST, so that it may be replaced under the running server. One
+  in `headers`, where OpenBao has it, is taken too: `GET sys/audit` does not show these.
 - Each POST is a connection of its own, some milliseconds with TLS: this device is for hundreds of writes a second, not for thousands.
 """
 
@@ -26,7 +26,7 @@ from strongroom.outbound.url import parse_url
 LINES: Final = "application/x-ndjson"
 ANSWER: Final = 16 << 10
 """Bytes of an answer; only its status counts."""
-_OWN: Final = frozenset(("authorization", "cookie", "proxy-authorization", "host", "content-length", "content-type", "transfer-encoding"))
+_OWN: Final = frozenset(("host", "content-length", "content-type", "transfer-encoding"))
 
 
 class Collector:
@@ -79,7 +79,10 @@ def make(options: Mapping[str, str], _slot: int, directory: str, outbound: Outbo
     where = parse_url(uri, plaintext=True)
     if where.scheme != "https" and not _is_here(where.host):
         raise InvalidRequest("uri begins with https://; http:// is for a collector on this host")
-    return Collector(uri, _headers(options.get("headers", "")), options.get("ca_file", ""), options.get("bearer_token_file", ""), outbound)
+    headers, token_file = _headers(options.get("headers", "")), options.get("bearer_token_file", "")
+    if token_file and any(name.lower() == "authorization" for name in headers):
+        raise InvalidRequest("bearer_token_file and an Authorization header are two credentials; keep one")
+    return Collector(uri, headers, options.get("ca_file", ""), token_file, outbound)
 
 
 def _is_here(host: str) -> bool:
@@ -97,5 +100,5 @@ def _headers(text: str) -> dict[str, str]:
         raise InvalidRequest('headers is a JSON object such as {"X-Source": "strongroom"}') from None
     found = {name: value if isinstance(value, str) else ", ".join(value) for name, value in given.items()}
     if owned := sorted(name for name in found if name.lower() in _OWN):
-        raise InvalidRequest(f"{', '.join(owned)} cannot be set here; a credential is read from bearer_token_file")
+        raise InvalidRequest(f"{', '.join(owned)} cannot be set here")
     return found

@@ -151,11 +151,15 @@ class AuditRoutes(Routes):
         self.call.transaction.view(areas.AUDIT).put("headers", HeadersEntry(found))
 
 
+HIDDEN = frozenset(("headers",))
+"""Options that may carry a credential, of a device of the configuration."""
+
+
 def _shown(entry: DeviceEntry) -> dict[str, Any]:
     return {
         "type": entry.kind,
         "description": entry.description,
-        "options": entry.options,
+        "options": {name: "(not shown)" if name in HIDDEN else value for name, value in entry.options.items()},
         "local": entry.local,
         "path": entry.path,
     }
