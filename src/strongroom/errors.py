@@ -71,6 +71,15 @@ class UnsupportedOperation(StrongroomError):
         super().__init__(message)
 
 
+class StateNotPresent(StrongroomError):
+    """The caller has seen a newer state than the store has: it was restored, or a failover lost commits. Vault's clients try again."""
+
+    status = 412
+
+    def __init__(self, message: str = "required index state not present") -> None:
+        super().__init__(message)
+
+
 class TooLarge(StrongroomError):
     """The body, a header or a staged change is over its limit."""
 

@@ -27,3 +27,8 @@ SYS_MOUNT = _area(32)
 IDENTITY_MOUNT = _area(33)
 CUBBYHOLE_MOUNT = _area(34)
 TOKEN_MOUNT = _area(35)
+
+
+def own(area: bytes) -> bool:
+    """Whether an area is one of these, not a mount that somebody made."""
+    return not any(area[:15])

@@ -15,6 +15,7 @@ class Cluster:
 
     `reachable`: whether the store answered when it was asked last. `standby_codes`: the configuration wants all nodes but one to call
     themselves standbys, for load balancers that send everything to one; they serve all the same.
+    `age`: where reads may be old, how long ago this node was level with the primary. `nearby`: where a standby is read from, if it answers.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,8 @@ class Cluster:
         self.nodes: tuple[Node, ...] = ()
         self.standby_codes = False
         self.reachable: Callable[[], bool] = lambda: True
+        self.age: Callable[[], float] | None = None
+        self.nearby: Callable[[], bool] | None = None
 
     @property
     def shared(self) -> bool:

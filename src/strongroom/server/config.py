@@ -64,6 +64,8 @@ class Store(msgspec.Struct, frozen=True):
     kind: str = "sqlite"
     path: str = ""
     connection_url: Annotated[str, "address of the database; VAULT_PG_CONNECTION_URL in the environment stands in for it"] = ""
+    read_url: Annotated[str, "address of a standby nearby, that secrets are read from where the database is far away"] = ""
+    max_staleness: Annotated[Seconds, "how old the state may be that a read is answered from without asking the database"] = Seconds(0)
     standby_codes: Annotated[bool, "all nodes but one call themselves standbys in sys/health and sys/leader"] = False
 
     def __repr__(self) -> str:
@@ -161,6 +163,9 @@ _LOCKOUT = compile_fields(UserLockout)
 _SNAPSHOTS = compile_fields(Snapshots)
 
 STANZAS = frozenset(("listener", "storage", "backend", "seal", "audit", "outbound", "snapshots", "telemetry", "user_lockout"))
+
+LONGEST_STALENESS = 60
+"""Seconds. Nobody who revokes a token expects it to read for longer."""
 
 STORES = {"file": "sqlite", "raft": "sqlite", "sqlite": "sqlite", "inmem": "inmem", "postgresql": "postgresql"}
 """Vault's names for a store, and which of ours it is."""
@@ -296,6 +301,10 @@ def _storage(reader: Reader, body: hcl.Body) -> Store:
     store: Store = read(where, _STORE, reader.overridden("storage", names, members))
     if label in ("file", "raft"):
         reader.warn(f"{where}: the embedded store is used, in that directory")
+    if STORES[label] != "postgresql" and (store.read_url or store.max_staleness):
+        raise blocks[0].error(f"{where}: read_url and max_staleness are for postgresql; this store is read where it is")
+    if not 0 <= store.max_staleness <= LONGEST_STALENESS:
+        raise blocks[0].error(f"{where}: max_staleness is at most {LONGEST_STALENESS}s: for so long a revoked token may still read")
     url = store.connection_url
     if STORES[label] == "postgresql":
         url = url or reader.environment.get("VAULT_PG_CONNECTION_URL", "") or reader.environment.get("BAO_PG_CONNECTION_URL", "")

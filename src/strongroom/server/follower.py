@@ -13,18 +13,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from queue import SimpleQueue
 from threading import Thread
+from typing import Protocol
 
 from strongroom.core.core import Core
 from strongroom.core.mirror import Aside, Mirror, Missing
 from strongroom.core.request import Rerun
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work
-from strongroom.errors import StorageUnusable, Unavailable
+from strongroom.errors import StorageUnusable, StrongroomError, Unavailable
 from strongroom.server.ahead import ahead
 from strongroom.server.committer import Committer, quiet
-from strongroom.server.dispatch import Dispatch
 from strongroom.server.http import Exchange
 from strongroom.storage.api import Fetched, Wanted
 
@@ -54,6 +55,7 @@ class Follower:
         self._wanted = Wanted()
         self._under_way = self._planned = False
         self._sent = 0.0
+        self._level = -inf
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._idle: asyncio.TimerHandle | None = None
         self.questions = 0
@@ -62,6 +64,11 @@ class Follower:
     def error(self) -> StorageUnusable | None:
         """Why the last question was not answered."""
         return self.aside.error
+
+    @property
+    def age(self) -> float:
+        """Seconds since the worker was level with the database for certain."""
+        return self._loop.time() - self._level
 
     def start(self) -> None:
         """Ask from now on, now and then also without a reason."""
@@ -122,12 +129,16 @@ class Follower:
             self._report(error, None)
             self.aside.error = StorageUnusable(UNKNOWN)
         for action in actions:
-            try:
-                action()
-            except BaseException as error:  # noqa: BLE001  one of them must not keep the others waiting
-                self._report(error, None)
+            self.guarded(action)
         if self._actions:
             self._plan()
+
+    def guarded(self, action: Callable[[], None]) -> None:
+        """Do something; a failure must not keep others waiting."""
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001  see above
+            self._report(error, None)
 
     def _take(self, answer: Fetched | StorageUnusable) -> None:
         if isinstance(answer, StorageUnusable):
@@ -136,6 +147,7 @@ class Follower:
             self.aside.error = answer
         else:
             self.aside.error = None
+            self._level = self._sent
             self.mirror.take(answer)
 
     def _ask_idly(self) -> None:
@@ -144,10 +156,17 @@ class Follower:
             self.after(lambda: None)
 
 
+class Entrance(Protocol):
+    """What an exchange enters behind the gate."""
+
+    def __call__(self, exchange: Exchange) -> None: ...
+    def refuse(self, exchange: Exchange, error: StrongroomError) -> None: ...
+
+
 class Gate:
     """Stands before the dispatch: an exchange passes once the worker is level with the database as of its arrival."""
 
-    def __init__(self, follower: Follower, dispatch: Dispatch) -> None:
+    def __init__(self, follower: Follower, dispatch: Entrance) -> None:
         self._follower = follower
         self._dispatch = dispatch
 
@@ -164,12 +183,13 @@ class Gate:
 
 
 class Fetching:
-    """Works whose call missed something, until it is here."""
+    """Works whose call missed something, until it is here; `ask` gets it, from the database or a copy of it."""
 
-    def __init__(self, core: Core, committer: Committer, follower: Follower) -> None:
+    def __init__(self, core: Core, committer: Committer, follower: Follower, ask: Callable[[Callable[[], None], Wanted], None]) -> None:
         self._core = core
         self._committer = committer
         self._follower = follower
+        self._ask = ask
         self.held = 0
 
     def take(self, work: Work, missing: Missing) -> None:
@@ -181,7 +201,7 @@ class Fetching:
         work.remembered[MISSED] = (times + 1, wanted | missing.wanted)
         self.held += 1
         asked = Wanted(missing.wanted.keys, missing.wanted.ranges | ahead(missing.wanted, wanted))
-        self._follower.after(partial(self._again, work), asked)
+        self._ask(partial(self._again, work), asked)
 
     def _again(self, work: Work) -> None:
         self.held -= 1

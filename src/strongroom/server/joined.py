@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from strongroom.core.mirror import Aside
 from strongroom.errors import StorageUnsafe, StorageUnusable
-from strongroom.server.follower import Fetching, Follower, Gate
+from strongroom.server.consistency import Consistency
+from strongroom.server.follower import Fetching, Follower
 from strongroom.server.heartbeat import Heartbeat
+from strongroom.server.nearby import Nearby
 from strongroom.storage.api import Node
 
 if TYPE_CHECKING:
@@ -27,12 +29,19 @@ class Joined:
         assert isinstance(core.storage, Aside)
         self._remote, self._log = core.storage.remote, worker.log
         self.follower = Follower(core, worker.loop, worker.log.report)
-        self.gate = Gate(self.follower, worker.dispatch)
-        fetching = Fetching(core, worker.committer, self.follower)
+        replica = self._remote.replica
+        self.nearby = Nearby(replica, self.follower, worker.loop, worker.log.report) if replica is not None else None
+        max_staleness = float(worker.config.storage.max_staleness)
+        self.gate = Consistency(core, self.follower, worker.dispatch, max_staleness).take
+        fetching = Fetching(core, worker.committer, self.follower, (self.nearby or self.follower).after)
         worker.committer.fetch = fetching.take
         worker.committer.fetching = lambda: fetching.held
         self.heartbeat = Heartbeat(core, self.follower, worker.loop, partial(_describe, worker))
         core.cluster.standby_codes = worker.config.storage.standby_codes
+        if max_staleness:
+            core.cluster.age = lambda: self.follower.age
+        if self.nearby is not None:
+            core.cluster.nearby = lambda: self.nearby is not None and self.nearby.reachable
 
     def examine(self) -> None:
         """Say at start what of the database is worth changing. Raises StorageUnsafe; a database that is away is waited for."""
@@ -47,11 +56,15 @@ class Joined:
     def start(self) -> None:
         """Follow the others, and tell them of this one."""
         self.follower.start()
+        if self.nearby is not None:
+            self.nearby.start()
         self.heartbeat.start()
 
     def stop(self) -> None:
         """Leave."""
         self.heartbeat.stop()
+        if self.nearby is not None:
+            self.nearby.stop()
         self.follower.stop()
 
 

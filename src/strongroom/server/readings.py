@@ -25,6 +25,7 @@ def show(worker: Worker) -> None:
     """Bind the numbers of a worker to their names."""
     _show_core(worker)
     _show_store(worker)
+    _show_nodes(worker)
     _show_connections(worker)
     _show_process(worker)
     _show_workers(worker)
@@ -54,6 +55,20 @@ def _show_store(worker: Worker) -> None:
     metrics.gauge("strongroom_store_rows", "Rows in the store.", lambda: core.barrier.index().count)
     metrics.gauge("strongroom_cached_rows", "Sealed rows in memory.", lambda: len(core.committed.cache.rows), own=True)
     metrics.counter("strongroom_storage_tampered", "Reads that met a row which is not what was written.", lambda: worker.log.tampered)
+
+
+def _show_nodes(worker: Worker) -> None:
+    metrics, joined = worker.metrics_of, worker.joined
+    if joined is None:
+        return
+    follower, nearby = joined.follower, joined.nearby
+    metrics.counter("strongroom_database_questions", "Questions to the database.", lambda: follower.questions)
+    metrics.gauge("strongroom_database_reachable", "1 while the database answers.", lambda: follower.error is None)
+    metrics.gauge("strongroom_database_age_seconds", "Since this node was level with the database.", lambda: min(follower.age, 1e9))
+    if nearby is not None:
+        metrics.gauge("strongroom_standby_reachable", "1 while the standby answers.", lambda: nearby.reachable)
+        metrics.counter("strongroom_standby_answered", "Wishes that the standby fulfilled.", lambda: nearby.answered)
+        metrics.counter("strongroom_standby_passed_on", "Wishes that the primary was asked for instead.", lambda: nearby.passed_on)
 
 
 def _show_connections(worker: Worker) -> None:

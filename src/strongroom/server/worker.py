@@ -91,7 +91,7 @@ def open_storage(store: Store, newest: Newest | None = None) -> Storage:
         raise ConfigError(f"storage {store.kind!r} needs an extra: pip install 'strongroom[postgres]'") from None
     if not store.connection_url:
         raise ConfigError('storage "postgresql" needs a connection_url, such as postgres://strongroom@db.example.com/strongroom')
-    return PostgresStorage(store.connection_url)
+    return PostgresStorage(store.connection_url, read_url=store.read_url)
 
 
 def settings_of(config: Config, *, dev: bool = False) -> Settings:

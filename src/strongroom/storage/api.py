@@ -199,10 +199,7 @@ class Replica(Protocol):
     """A copy of a store on another machine that is nearer, and follows it some way behind."""
 
     def fetch(self, gsn: int, wanted: Wanted) -> Fetched:
-        """What of the wanted is certain to be as the store had it at commit `gsn`, or at an earlier one that `feed.gsn` names.
-
-        The feed says nothing of later commits, and `wanted` is what is certain. Raises StorageUnusable.
-        """
+        """What of the wanted is certain to be as the store had it at commit `gsn`: `wanted` of the answer. Raises StorageUnusable."""
         ...
 
     def close(self) -> None:

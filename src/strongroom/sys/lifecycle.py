@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Annotated, Any
 
 import msgspec
@@ -210,10 +211,22 @@ def _health(core: Core, request: Request) -> Response:
         "server_time_utc": core.clock.now() // SECOND,
         "version": core.settings.reported_version,
     }
+    members |= _freshness(core)
     if not sealed:
         members["cluster_name"] = core.settings.cluster_name
         members["cluster_id"] = core.barrier.keys.installation.cluster_id
     return bare(members, codes[_state(core, initialised, standby and str(request.data.get("standbyok", "")) not in _TRUE)])
+
+
+def _freshness(core: Core) -> dict[str, Any]:
+    """How old reads of this node may be just now, under Vault's name for that, and whether its standby answers; nothing elsewhere."""
+    age, nearby = core.cluster.age, core.cluster.nearby
+    members: dict[str, Any] = {}
+    if age is not None and isfinite(age()):
+        members["replication_primary_canary_age_ms"] = round(age() * 1_000)
+    if nearby is not None:
+        members["read_standby"] = "reachable" if nearby() else "unreachable"
+    return members
 
 
 def _state(core: Core, initialised: bool, standby: bool) -> str:

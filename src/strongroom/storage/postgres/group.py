@@ -19,6 +19,7 @@ from strongroom.errors import OutcomeUnknown, StorageUnusable
 from strongroom.storage import walk
 from strongroom.storage.api import Fetched
 from strongroom.storage.postgres import schema
+from strongroom.storage.postgres.history import Change, Commit
 from strongroom.storage.postgres.link import Link, unusable
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class PostgresGroup:
             self._store.release(failed=failed)
         if failed:
             raise OutcomeUnknown(self.id)
+        self._store.history.note(Change(Commit(self.gsn, self.id), tuple(self._staged)))
         self._store.note(self.gsn, self.id)
 
     def _send(self) -> None:

@@ -1,4 +1,4 @@
-"""Which commits the database has had lately, by number and id, and what a question about them is answered with.
+"""Which commits the database has had lately, what they changed, and what a question about them is answered with.
 
 Rules of this file:
 - The same number with the same id is the same commit, and everything before it is the same as well: each commit follows the one before.
@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from typing import NamedTuple
 
 from strongroom.errors import StorageUnusable
@@ -15,8 +16,8 @@ from strongroom.storage import walk
 from strongroom.storage.api import Feed
 from strongroom.storage.postgres import schema
 
-REMEMBERED = 4_096
-"""Commits: what a standby may lie behind and still be known, at 300 a second for a dozen seconds."""
+REMEMBERED = 2_048
+"""Commits that a standby may lie behind and still be of use: some seconds' worth, a megabyte or two."""
 
 
 class Commit(NamedTuple):
@@ -27,10 +28,10 @@ class Commit(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A commit and the rows that it changed."""
+    """A commit and the rows that it changed; None where that was not spelled out."""
 
     commit: Commit
-    keys: list[bytes]
+    keys: Collection[bytes] | None
 
 
 class Answer(NamedTuple):
@@ -54,31 +55,43 @@ def answer(since: int, rows: list[tuple[int, int, int, bytes, bytes]]) -> Answer
     if len(groups) > schema.FEED_LIMIT or len(groups) != gsn - since:
         return Answer(Feed(gsn, None), min_epoch, Commit(gsn, group_id), (), found)
     try:
-        changes = tuple(Change(Commit(row[1], row[3]), walk.unpack(row[4])) for row in groups)
+        changed = [walk.unpack(row[4]) for row in groups]
     except ValueError:
         raise StorageUnusable("the list of changes is damaged; restore the database from a backup") from None
-    keys = frozenset(key for change in changes for key in change.keys)
-    return Answer(Feed(gsn, keys), min_epoch, Commit(gsn, group_id), changes, found)
+    changes = tuple(Change(Commit(row[1], row[3]), keys) for row, keys in zip(groups, changed, strict=True))
+    return Answer(Feed(gsn, frozenset().union(*changed)), min_epoch, Commit(gsn, group_id), changes, found)
 
 
 class History:
-    """Ids of the last commits; for several threads."""
+    """The last commits; for several threads."""
 
     def __init__(self) -> None:
-        self._ids: dict[int, bytes] = {}
+        self._changes: dict[int, Change] = {}
         self._taking = threading.Lock()
 
     def take(self, told: Answer) -> None:
         """The primary said this."""
-        self.note(*(change.commit for change in told.changes), told.newest)
+        if told.changes or told.newest.gsn not in self._changes:
+            self.note(*(told.changes or (Change(told.newest, None),)))
 
-    def note(self, *commits: Commit) -> None:
-        """The primary has these."""
+    def note(self, *changes: Change) -> None:
+        """The primary has these commits."""
         with self._taking:
-            self._ids.update(commits)
-            while len(self._ids) > REMEMBERED:
-                del self._ids[next(iter(self._ids))]
+            self._changes.update((change.commit.gsn, change) for change in changes)
+            while len(self._changes) > REMEMBERED:
+                del self._changes[next(iter(self._changes))]
 
     def knows(self, commit: Commit) -> bool:
         """Whether this is one of the primary's, for certain."""
-        return commit.id != b"" and self._ids.get(commit.gsn) == commit.id
+        known = self._changes.get(commit.gsn)
+        return known is not None and commit.id != b"" and known.commit.id == commit.id
+
+    def between(self, gsn: int, later: int) -> set[bytes] | None:
+        """Rows that changed after one commit, up to a later one; None where that is not known."""
+        keys: set[bytes] = set()
+        for number in range(gsn + 1, later + 1):
+            change = self._changes.get(number)
+            if change is None or change.keys is None:
+                return None
+            keys.update(change.keys)
+        return keys

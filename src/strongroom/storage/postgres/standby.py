@@ -3,8 +3,8 @@
 Rules of this file:
 - It decides nothing. It is of use for rows only that are certain to be the primary's at a commit that the primary told of. So it may
   lag, stop, be promoted, or belong to another history altogether.
-- It is certain in two cases. It stands at a commit that we know by its id: then its rows are those of that commit. Or it is ahead of what
-  we have heard, has our last commit with the id that we know, and says that a row did not change since.
+- It is certain in two cases. It stands at a commit that we know by its id, and the primary told us that a row did not change since. Or it
+  is ahead of what we have heard, has our last commit with the id that we know, and says that a row did not change since.
 - What takes longer than a moment is not waited for: the primary is there to be asked.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -67,7 +68,7 @@ class Standby:
         """See `storage.api.Replica`."""
         try:
             link = self._line.get()
-            with snapshot(link):
+            with snapshot(link) if wanted.ranges else nullcontext():
                 found = answer(gsn - 1, link.ask(schema.FETCH, {"since": gsn - 1, "keys": list(wanted.keys)}).fetchall())
                 scans, below = read_ranges(link, wanted)
         except psycopg.Error as error:
@@ -79,14 +80,18 @@ class Standby:
         return self._certain(gsn, found, Fetched(wanted, found.feed, found.rows, scans, below))
 
     def _certain(self, gsn: int, found: Answer, fetched: Fetched) -> Fetched:
-        """What is certain of what was found."""
-        at = found.newest.gsn
-        if at <= gsn and self._history.knows(found.newest):
-            return fetched._replace(feed=Feed(at, frozenset()))
-        if at > gsn and found.changes and self._history.knows(found.changes[0].commit):
-            later = {key for change in found.changes[1:] for key in change.keys}
-            return fetched._replace(feed=Feed(gsn, frozenset()), wanted=fetched.wanted.untouched(later))
-        return fetched._replace(feed=Feed(min(at, gsn), frozenset()), wanted=Wanted())
+        """What is certain of what was found: what did not change between the commit that the standby is at, and ours."""
+        between = self._between(gsn, found)
+        certain = Wanted() if between is None else fetched.wanted.untouched(between)
+        return fetched._replace(feed=Feed(gsn, frozenset()), wanted=certain)
+
+    def _between(self, gsn: int, found: Answer) -> set[bytes] | None:
+        at = found.newest
+        if at.gsn <= gsn:
+            return self._history.between(at.gsn, gsn) if self._history.knows(at) else None
+        if found.changes and self._history.knows(found.changes[0].commit):
+            return {key for change in found.changes[1:] for key in change.keys or ()}
+        return None
 
     def close(self) -> None:
         """Let go of the connection."""

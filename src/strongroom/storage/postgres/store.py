@@ -25,15 +25,15 @@ from strongroom.errors import StorageUnusable
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node, Scan, Wanted
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.group import PostgresGroup
-from strongroom.storage.postgres.history import Answer, Commit, History, answer
+from strongroom.storage.postgres.history import Answer, History, answer
 from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, each_alone, unusable
 from strongroom.storage.postgres.reading import read_children, read_ranges, snapshot
 from strongroom.storage.postgres.standby import Standby
 from strongroom.storage.postgres.whole import PostgresInstant, read_scan, replace
 from strongroom.storage.whole import Rows
 
-OUTCOME_SECONDS = 8.0
-"""How long a lost commit is looked for: a standby may be taking over meanwhile."""
+OUTCOME_SECONDS = 2.0
+"""How long a lost commit is looked for: with the wait before it, and the last try, its request is answered within ten seconds."""
 OUTCOME_PAUSE = 0.2
 LIVE_SECONDS = 12.0
 """A node that was not heard of for so long is not listed."""
@@ -59,8 +59,8 @@ class PostgresStorage:
 
     def __init__(self, url: str, *, read_url: str = "", now: Callable[[], float] = time.monotonic) -> None:
         self._url = url
-        self._history = History()
-        self.replica = Standby(read_url, self._history, now) if read_url else None
+        self.history = History()
+        self.replica = Standby(read_url, self.history, now) if read_url else None
         self._reader = Line(self._connect, now)
         self._writer = Line(self._connect, now)
         self._reading = threading.Lock()
@@ -289,12 +289,11 @@ class PostgresStorage:
 
     def _told(self, found: Answer) -> None:
         """The database said this."""
-        self._history.take(found)
+        self.history.take(found)
         self.note(*found.newest)
 
     def note(self, gsn: int, group_id: bytes) -> None:
         """A commit was seen, or made."""
-        self._history.note(Commit(gsn, group_id))
         with self._noting:
             if gsn > self._seen.gsn:
                 self._seen = self._seen._replace(gsn=gsn, group_id=group_id)
