@@ -106,3 +106,14 @@ def test_a_sealed_store_takes_no_large_body() -> None:
     assert large(head)
     room.core.barrier.seal()
     assert not large(head)
+
+
+def test_the_token_is_what_keeps_strangers_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the table above: were tokens not looked at, a stranger's body would be read."""
+    room = Strongroom()
+    room.write("sys/auth/cert", {"type": "cert"})
+    large = LargeBodies(room.core)
+    head = Head(b"POST", f"/v1/{LIST}".encode(), {b"x-vault-token": b"none"}, 2 << 20)
+    assert not large(head)
+    monkeypatch.setattr(room.core.tokens, "find", lambda *_: None)
+    assert large(head)
