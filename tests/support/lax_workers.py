@@ -15,6 +15,7 @@ import time
 
 from strongroom.core.committed import Committed
 from strongroom.core.group import GroupRun
+from strongroom.server import worker
 from strongroom.server.committer import Committer
 from strongroom.server.serve import run
 from strongroom.server.worker import Worker
@@ -50,6 +51,7 @@ def _stubborn() -> None:
 def _impatient() -> None:
     put(supervisor, HANG_SECONDS=2.5)
     put(keyholder, RETRY_SECONDS=0.5)
+    put(worker, OPENING_SECONDS=0.5)
 
 
 WAYS = {
