@@ -63,9 +63,9 @@ SWITCH_SECONDS = 0.0005
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
-GARBAGE = (100_000, 20, 50)
+GARBAGE = (100_000, 20, 10)
 """Objects made beyond those freed before the collector looks at the young ones; the default of 700 is reached several times in a group of
-writes. It looks at all, cached rows too, after 20 × 50 such looks: hardly anything here makes cycles."""
+writes. It looks at all, cached rows too, after 20 × 10 such looks: hardly anything here makes cycles."""
 
 
 def parser() -> argparse.ArgumentParser:
