@@ -115,3 +115,24 @@ def test_the_clock_goes_forward() -> None:
     first, second = clock.monotonic(), clock.monotonic()
     assert second >= first
     assert clock.now() > 1_767_225_600 * SECOND
+
+
+def test_the_wall_clock_is_followed_forward_and_never_back() -> None:
+    wall, steady = 1_000 * SECOND, 5 * SECOND
+    clock = SystemClock(lambda: wall, lambda: steady)
+    assert (clock.now(), clock.set_back()) == (1_000 * SECOND, 0)
+    wall, steady = 900 * SECOND, 6 * SECOND
+    assert clock.now() == 1_001 * SECOND - SECOND // 2_000
+    assert clock.set_back() == 101 * SECOND - SECOND // 2_000
+    wall, steady = 900 * SECOND + 999_994 * SECOND, 1_000_000 * SECOND
+    assert clock.set_back() == 0, "a clock that was set back is met in the end"
+    wall, steady = 2_000_000 * SECOND, 1_000_001 * SECOND
+    assert (clock.now(), clock.set_back()) == (2_000_000 * SECOND, 0)
+
+
+def test_a_pause_between_two_looks_is_not_a_clock_that_was_set_forward() -> None:
+    moments = iter(range(1, 100))
+    clock = SystemClock(lambda: 1_000 + next(moments), lambda: next(moments))
+    told = [clock.now() for _ in range(20)]
+    assert told == sorted(told)
+    assert told[-1] <= 1_000 + 40

@@ -3,6 +3,8 @@
 Rules of this file:
 - Wall-clock instants are integers: nanoseconds since the Unix epoch, UTC. 0 means "never" or "unset" in stored records.
 - Waiting and measuring use `monotonic`, in seconds.
+- While a process runs its wall clock only goes forward: whoever sets the machine's clock back revives no token, and prolongs none by more
+  than a part in `SLOWING`. Set forward it is followed at once. A restart takes the machine's time as it is (docs/decisions/110).
 - Nothing else in the package reads a clock; `testing.FakeClock` replaces this one.
 """
 
@@ -10,11 +12,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
 SECOND = 1_000_000_000
+SLOWING = 2_000
+"""A clock that was set back is met by going slower by so small a part, as NTP does: an hour's token gains two seconds at most."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -32,10 +37,26 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks. `wall` and `steady` tell nanoseconds, as `time.time_ns` and `time.monotonic_ns` do."""
 
-    now = staticmethod(time.time_ns)
     monotonic = staticmethod(time.monotonic)
+
+    def __init__(self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = time.monotonic_ns) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._ahead = self._last = 0
+
+    def now(self) -> int:
+        wall = self._wall()
+        steady = self._steady()  # read last: being put to sleep in between must not look like a clock that was set forward
+        least = self._ahead - (steady - self._last) // SLOWING
+        self._last = steady
+        self._ahead = max(wall - steady, least)
+        return steady + self._ahead
+
+    def set_back(self) -> int:
+        """By how many nanoseconds the machine's clock is behind this one: it was set back since the process started."""
+        return self.now() - self._wall()
 
 
 def rfc3339(ns: int) -> str:
