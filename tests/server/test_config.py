@@ -141,6 +141,20 @@ def test_a_directory_is_one_configuration(tmp_path: Path) -> None:
         load_config([tmp_path], {})
 
 
+@pytest.mark.parametrize(
+    ("stanza", "said"),
+    [
+        ('storage "postgresql" { max_staleness = "61s" }', "at most 60s"),
+        ('storage "postgresql" { max_staleness = "-1s" }', "max_staleness"),
+        ('storage "sqlite" { path = "x" max_staleness = "1s" }', "are for postgresql"),
+        ('storage "sqlite" { path = "x" read_url = "postgres://db/x" }', "are for postgresql"),
+    ],
+)
+def test_staleness_has_a_bound_and_wants_a_store_that_can_be_far_away(stanza: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_config(stanza)
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "latin.hcl").write_bytes(b'api_addr = "\xe9"')
     for path in (tmp_path / "missing.hcl", tmp_path / "latin.hcl"):

@@ -109,3 +109,10 @@ def test_switched_off_it_is_off_at_once_on_standing_connections(root: Client) ->
     assert said(root.read("secret/data/one", Origin=PAGE))
     assert root.ask("DELETE", "sys/config/cors").status == 204
     assert said(root.read("secret/data/one", Origin=PAGE)) == []
+
+
+def test_a_file_reaches_a_page_that_was_let_in(root: Client) -> None:
+    let_in(root, PAGE)
+    reply = root.read("sys/storage/raft/snapshot", Origin=PAGE)
+    assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, PAGE)
+    assert len(reply.body) == int(reply.headers["content-length"])

@@ -14,11 +14,11 @@ import base64
 import binascii
 import math
 from collections.abc import Callable
-from typing import BinaryIO
 
 from strongroom.core.core import Core
 from strongroom.crypto.errors import InvalidSignature
 from strongroom.errors import InvalidRequest, StateNotPresent, StrongroomError
+from strongroom.server.annotated import AnnotatedExchange
 from strongroom.server.dispatch import Dispatch
 from strongroom.server.follower import Follower, Gate
 from strongroom.server.http import Exchange
@@ -35,32 +35,16 @@ MAX_INDEXES = 4
 PURPOSE = "it takes what an answer of this server had in X-Vault-Index"
 
 
-class IndexedExchange(Exchange, kw_only=True):
+class IndexedExchange(AnnotatedExchange, kw_only=True):
     """An exchange whose answer says how new it is. `needed` is the commit that it may not be older than, `age` its age in seconds."""
 
-    inner: Exchange
     line: Callable[[], bytes]
     needed: int = 0
     age: float = 0.0
 
-    def answer(self, data: bytes, close: bool = False) -> None:
-        """Send a complete message, with these lines in its head."""
-        self.inner.answer(self._with_lines(data), close)
-
-    def stream(self, head: bytes, file: BinaryIO, size: int) -> None:
-        """Send a head with these lines, and a file."""
-        self.inner.stream(self._with_lines(head), file, size)
-
-    def _with_lines(self, data: bytes) -> bytes:
-        lines = self.line()
-        if self.age:
-            lines += b"Age: %d\r\n" % math.ceil(self.age)
-        return data.replace(b"\r\n", b"\r\n" + lines, 1)
-
-    @property
-    def gone(self) -> bool:
-        """True once nobody would read an answer."""
-        return self.inner.gone
+    def added(self) -> bytes:
+        """The index of the state that is here now, and the age where it may be old."""
+        return self.line() + (b"Age: %d\r\n" % math.ceil(self.age) if self.age else b"")
 
 
 class Indexes:

@@ -13,6 +13,7 @@ from typing import Final
 from strongroom.core.core import Core
 from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
 from strongroom.errors import StrongroomError
+from strongroom.server.annotated import AnnotatedExchange
 from strongroom.server.http import Exchange, errors_body, header, render
 
 METHODS: Final = ("DELETE", "GET", "OPTIONS", "POST", "PUT", "PATCH", "LIST", "SCAN")
@@ -20,20 +21,14 @@ MAX_AGE: Final = "300"
 """Seconds for which a browser may keep the answer to a preflight: how long a page goes on asking after it was switched off."""
 
 
-class AllowedExchange(Exchange, kw_only=True):
-    """An exchange whose answer may be read by a page of another origin: `lines` are added to its head."""
+class AllowedExchange(AnnotatedExchange, kw_only=True):
+    """An exchange whose answer may be read by a page of another origin."""
 
-    inner: Exchange
     lines: bytes
 
-    def answer(self, data: bytes, close: bool = False) -> None:
-        """Send a complete message, with these lines in its head."""
-        self.inner.answer(data.replace(b"\r\n", b"\r\n" + self.lines, 1), close)
-
-    @property
-    def gone(self) -> bool:
-        """True once nobody would read an answer."""
-        return self.inner.gone
+    def added(self) -> bytes:
+        """For which origin the answer is."""
+        return self.lines
 
 
 class CrossOrigin:
