@@ -279,7 +279,9 @@ def test_no_bytes_do_more_than_be_refused(small: Small, data: st.DataObject) -> 
         pass
 
 
-_ANYTHING = st.recursive(st.none() | st.booleans() | st.integers(-9, 1 << 63) | st.binary(max_size=40) | st.text(max_size=9), st.lists)
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 1 << 63) | st.binary(max_size=40) | st.text(max_size=9), st.lists, max_leaves=5
+)
 
 
 @given(st.dictionaries(st.sampled_from(layout.Header.__struct_fields__), _ANYTHING), st.binary(max_size=40))
