@@ -16,12 +16,12 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.destinations import check_destination
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
-from strongroom.core.fields import Names, Seconds
+from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.lockout import canonical_name, unlock
 from strongroom.core.logins import end_logins
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.request import Alias, Response
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, check_peer, granted, shown
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, check_peer, granted, shown, with_policies
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.outbound.radius import ACCEPT, MAX_VALUE, Server, ask
 from strongroom.outbound.url import checked_host
@@ -204,17 +204,16 @@ class Radius(Engine, kind="radius", family="auth"):
         return self._welcome(config, name, user.policies if user is not None else config.unregistered_user_policies)
 
     def _welcome(self, config: Config, name: str, policies: tuple[str, ...]) -> Response:
-        mount = self.mount.path
-        parameters = msgspec.structs.replace(config.token, policies=tuple(sorted({*config.token.policies, *policies})))
+        parameters = with_policies(config.token, policies)
         alias = Alias(name, {"username": name, "policies": ",".join(policies)})
-        shown_as = f"{mount.removeprefix('auth/')[:-1]}-{name}"
-        grant = granted(parameters, self.call, alias, shown_as, {"username": name}, rests_on=(f"user/{name}",))
-        return Response(grant=msgspec.structs.replace(grant, path=f"{mount}login/{name}", renewable=False))
+        path, rests_on = f"login/{name}", (f"user/{name}",)
+        grant = granted(parameters, self.call, alias, name, {"username": name}, rests_on=rests_on, path=path)
+        return Response(grant=msgspec.structs.replace(grant, renewable=False))
 
 
 def changed_config(before: Config, body: ConfigBody) -> Config:
     """The configuration after a write. Raises InvalidRequest."""
-    fields = {name: value for name in _OWN if (value := getattr(body, name)) is not UNSET}
+    fields = given(body, _OWN)
     if "unregistered_user_policies" in fields:
         fields["unregistered_user_policies"] = assignable_policies(fields["unregistered_user_policies"])
     after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))

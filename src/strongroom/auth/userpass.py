@@ -119,9 +119,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         user = self._user(canonical_name(name))
         if user is None:
             raise NotFound
-        members = shown(user.token)
-        old = {"policies": user.token.policies, "ttl": user.token.ttl, "max_ttl": user.token.max_ttl, "bound_cidrs": user.token.bound_cidrs}
-        return Response(data=members | {field: value for field, value in old.items() if value})
+        return Response(data=shown(user.token, ("policies", "ttl", "max_ttl", "bound_cidrs")))
 
     def user_exists(self, name: str) -> bool:
         """Whether a write to the user changes it rather than makes it."""
@@ -228,10 +226,8 @@ class Userpass(Engine, kind="userpass", family="auth"):
             fresh = self.call.once("hash", body.password, fn=lambda: hash_password(body.password))
             self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=fresh))
         alias = Alias(name, {"username": name})
-        mount = self.mount.path
-        shown_as = f"{mount.removeprefix('auth/')[:-1]}-{name}"
-        grant = granted(user.token, self.call, alias, shown_as, {"username": name}, rests_on=(f"user/{name}",))
-        return Response(grant=msgspec.structs.replace(grant, path=f"{mount}login/{name}"))
+        path, rests_on = f"login/{name}", (f"user/{name}",)
+        return Response(grant=granted(user.token, self.call, alias, name, {"username": name}, rests_on=rests_on, path=path))
 
     def _matches(self, hashed: str, password: str) -> bool:
         """Whether the password belongs to the hash; worked out on the pool."""

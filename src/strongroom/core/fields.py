@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -228,6 +228,11 @@ def compile_fields(struct: type[msgspec.Struct]) -> Fields:
     required = tuple(field.name for field in table if field.required)
     mutable = tuple(name for name, value in values.items() if isinstance(value, dict | list))
     return Fields(struct, table, frozenset(by_name), by_name, required, values, mutable)
+
+
+def given(body: msgspec.Struct, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """The fields of a body that were sent, all or those named: what a write changes."""
+    return {name: value for name in (names or body.__struct_fields__) if (value := getattr(body, name)) is not msgspec.UNSET}
 
 
 def _plain(default: Any) -> Any:

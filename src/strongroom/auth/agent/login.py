@@ -74,9 +74,8 @@ class Agents(Roles, Enrolments, Administration, kind="agent", family="auth"):
 
     def _granted(self, name: str, agent: Agent, role: Role) -> Grant:
         alias = Alias(agent.id, {**agent.metadata, "agent": name, "role": agent.role})
-        shown_as = f"{self.mount.path.removeprefix('auth/')[:-1]}-{name}"
         internal = {"agent": name, "id": agent.id}
-        return granted(role.token, self.call, alias, shown_as, internal, rests_on=(f"agent/{name}", f"role/{agent.role}"))
+        return granted(role.token, self.call, alias, name, internal, rests_on=(f"agent/{name}", f"role/{agent.role}"))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The agent must still be the one that logged in, and its role have the same policies."""

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.auth.agent.keys import KINDS
 from strongroom.clock import rfc3339
-from strongroom.core.fields import Names, Seconds, Texts
+from strongroom.core.fields import Names, Seconds, Texts, given
 from strongroom.core.names import role_name
 from strongroom.core.token.creation import MAX_META, MAX_META_TEXT
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
@@ -113,7 +113,7 @@ def agent_name(text: str) -> str:
 
 def changed_role(before: Role, body: RoleBody) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields: dict[str, Any] = {name: value for name in _OWN if (value := getattr(body, name)) is not UNSET}
+    fields = given(body, _OWN)
     if "key_types" in fields:
         fields["key_types"] = _key_types(fields["key_types"])
     if "enrol_bound_cidrs" in fields:

@@ -79,8 +79,7 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
         check_peer(parameters, self.call.request.peer)
         metadata = {**found.metadata, "role_name": name} if found is not None else {"role_name": name}
         internal = {"role": name, "key": role.key.hex()}
-        shown_as = self.mount.path.removeprefix("auth/")[:-1]
-        return granted(parameters, self.call, Alias(role_id, metadata), shown_as, internal, rests_on=(f"role/{name}",))
+        return granted(parameters, self.call, Alias(role_id, metadata), "", internal, rests_on=(f"role/{name}",))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still be the one that was logged in to; its policies at login stay."""

@@ -21,7 +21,7 @@ from strongroom.auth.aws.tags import Denied, DeniedJob, Tags
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
-from strongroom.core.fields import Seconds
+from strongroom.core.fields import Seconds, given
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
 
@@ -194,10 +194,10 @@ class Lists(Tags):
         return Response(data=msgspec.structs.asdict(found))
 
     def _set_tidying(self, name: str, body: TidyingBody) -> None:
-        given = {field: value for field in Tidying.__struct_fields__ if (value := getattr(body, field)) is not UNSET}
-        if given.get("safety_buffer", 0) < 0:
+        sent = given(body)
+        if sent.get("safety_buffer", 0) < 0:
             raise InvalidRequest("'safety_buffer' cannot be negative")
-        self.store.put(f"tidy/{name}", msgspec.structs.replace(self._tidying(name) or Tidying(BUFFERS[name]), **given))
+        self.store.put(f"tidy/{name}", msgspec.structs.replace(self._tidying(name) or Tidying(BUFFERS[name]), **sent))
 
     # -- the access list ----------------------------------------------------------------------------------------
 

@@ -86,8 +86,7 @@ class Aws(Lists, kind="aws", family="auth"):
         aliases = {"role_id": role.role_id, "unique_id": unique_id, "canonical_arn": principal.canonical, "full_arn": caller.arn}
         alias = Alias(aliases[identity.iam_alias], {field: available[field] for field in identity.iam_metadata})
         internal = {"role": name, "unique_id": unique_id, "canonical_arn": principal.canonical, "full_arn": full}
-        shown_as = f"{self.mount.path.removeprefix('auth/')[:-1]}-{principal.name}"
-        grant = granted(role.token, self.call, alias, shown_as, internal, rests_on=(f"role/{name}",))
+        grant = granted(role.token, self.call, alias, principal.name, internal, rests_on=(f"role/{name}",))
         return msgspec.structs.replace(grant, metadata={"role_id": role.role_id, **alias.metadata})
 
     def renew_login(self, grant: Grant) -> Grant:

@@ -18,7 +18,7 @@ from strongroom.auth.aws.arn import Principal, check_bound, parse_arn
 from strongroom.auth.aws.services import Iam, Known
 from strongroom.auth.aws.settings import REGION, Settings
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
-from strongroom.core.fields import Names
+from strongroom.core.fields import Names, given
 from strongroom.core.glob import fits_any
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
@@ -134,8 +134,7 @@ class Roles(Settings):
         if found is None:
             raise NotFound
         members = {name: value for name, value in msgspec.structs.asdict(found).items() if name != "token"}
-        old = {name: value for name in _OLD if (value := getattr(found.token, name))}
-        return Response(data=members | shown(found.token) | old)
+        return Response(data=members | shown(found.token, _OLD))
 
     def role_exists(self, role: str) -> bool:
         """Whether a write to the role changes it rather than makes it."""
@@ -146,12 +145,12 @@ class Roles(Settings):
         """Create a role, or change what is given of one."""
         name = role_name(role)
         before = self.role(name)
-        given = {field: value for field in _FIELDS if (value := getattr(body, field)) is not UNSET}
-        _check_change(before, given)
+        sent = given(body, _FIELDS)
+        _check_change(before, sent)
         start = before or Role(role_id=uuid4_text())
-        after = msgspec.structs.replace(start, **given, token=changed(start.token, body))
-        _check(after, given)
-        self.store.put(f"role/{name}", self._resolved(after, "bound_iam_principal_arn" in given))
+        after = msgspec.structs.replace(start, **sent, token=changed(start.token, body))
+        _check(after, sent)
+        self.store.put(f"role/{name}", self._resolved(after, "bound_iam_principal_arn" in sent))
         warnings = tuple(self._warnings(after.token))
         return Response(warnings=warnings) if warnings else None
 

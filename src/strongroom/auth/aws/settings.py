@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.auth.aws.arn import check_role
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, write
-from strongroom.core.fields import Names
+from strongroom.core.fields import Names, given
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.outbound.url import parse_url
@@ -135,7 +135,7 @@ class Settings(Engine):
     @write("config/client", body=ClientBody, exists="client_exists")
     def write_client(self, body: ClientBody) -> None:
         """Say how AWS is asked; what is not given stays."""
-        client = msgspec.structs.replace(self.client(), **_given(body))
+        client = msgspec.structs.replace(self.client(), **given(body))
         _check_client(client)
         self.store.put("config/client", client)
 
@@ -158,14 +158,14 @@ class Settings(Engine):
     @write("config/identity", body=IdentityBody)
     def write_identity(self, body: IdentityBody) -> None:
         """Say what names an alias; what is not given stays."""
-        given = _given(body)
+        sent = given(body)
         for name, allowed in _ALIASES.items():
-            if name in given and given[name] not in allowed:
+            if name in sent and sent[name] not in allowed:
                 raise InvalidRequest(f"{name} is not in the set of allowed values: {', '.join(allowed)}")
         for name, fields in _METADATA.items():
-            if name in given:
-                given[name] = _metadata(name, given[name], fields)
-        self.store.put("config/identity", msgspec.structs.replace(self.identity(), **given))
+            if name in sent:
+                sent[name] = _metadata(name, sent[name], fields)
+        self.store.put("config/identity", msgspec.structs.replace(self.identity(), **sent))
 
     def identity(self) -> Identity:
         """What names an alias."""
@@ -197,7 +197,7 @@ class Settings(Engine):
         before = self.assumed(account_id)
         if before is None and body.sts_role is UNSET:
             raise InvalidRequest("missing sts role")
-        found = msgspec.structs.replace(before or Assumed(sts_role=""), **_given(body))
+        found = msgspec.structs.replace(before or Assumed(sts_role=""), **given(body))
         if not found.sts_role:
             raise InvalidRequest("sts role cannot be empty")
         check_role(found.sts_role)
@@ -211,10 +211,6 @@ class Settings(Engine):
     def assumed(self, account_id: str) -> Assumed | None:
         """The role for an account."""
         return self.store.settings(f"sts/{account_id}", Assumed)
-
-
-def _given(body: msgspec.Struct) -> dict[str, object]:
-    return {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
 
 
 def _account(text: str) -> str:

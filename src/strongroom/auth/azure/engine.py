@@ -156,8 +156,7 @@ class Azure(Engine, kind="azure", family="auth"):
         if isinstance(claims.get("appid"), str):
             metadata["app_id"] = claims["appid"]
         alias = Alias(who, {**metadata, "role": name})
-        mount = self.mount.path.removeprefix("auth/")[:-1]
-        return granted(role.token, self.call, alias, f"{mount}-{who}", {"role": name}, rests_on=(f"role/{name}",))
+        return granted(role.token, self.call, alias, who, {"role": name}, rests_on=(f"role/{name}",))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist; its policies at login stay."""

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.auth.azure.resource import Resource
-from strongroom.core.fields import Names, Seconds
+from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
@@ -106,7 +106,7 @@ _BY_RESOURCE: Final = {
 
 def changed_config(before: Config | None, body: ConfigBody) -> Config:
     """The configuration after a write. Raises InvalidRequest."""
-    fields = {name: value for name in Config.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+    fields = given(body, Config.__struct_fields__)
     after = msgspec.structs.replace(before or Config(), **fields)
     for name in ("tenant_id", "resource"):
         if not getattr(after, name):
@@ -122,7 +122,7 @@ def changed_config(before: Config | None, body: ConfigBody) -> Config:
 
 def changed_role(before: Role | None, body: RoleBody) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields = {name: value for name in BOUNDS if (value := getattr(body, name)) is not UNSET}
+    fields = given(body, BOUNDS)
     start = before or Role()
     after = msgspec.structs.replace(start, **fields, token=changed(start.token, body))
     if not any(getattr(after, name) for name in BOUNDS):
@@ -136,9 +136,7 @@ def changed_role(before: Role | None, body: RoleBody) -> Role:
 
 def shown_role(role: Role) -> dict[str, Any]:
     """The members of a read."""
-    members = {name: getattr(role, name) for name in BOUNDS} | shown(role.token)
-    old = {name: getattr(role.token, name) for name in ("policies", "ttl", "max_ttl", "period", "num_uses")}
-    return members | {name: value for name, value in old.items() if value}
+    return {name: getattr(role, name) for name in BOUNDS} | shown(role.token, ("policies", "ttl", "max_ttl", "period", "num_uses"))
 
 
 def check_role(role: Role, claims: Mapping[str, Any], resource: Resource | None) -> None:

@@ -61,9 +61,8 @@ class Cert(Responders, kind="cert", family="auth"):
             raise InvalidRequest("the certificate has no common name, which would be the alias; issue one that has")
         metadata = {"cert_name": name} | metadata_of(subject) | extension_metadata(subject, role)
         alias = Alias(subject.common_name, metadata if self.settings().enable_identity_alias_metadata else {})
-        display_name = f"{self.mount.path.removeprefix('auth/')[:-1]}-{role.display_name}"
         internal = {"cert_name": name, "fingerprint": sha256(self._leaf()).hexdigest()}
-        grant = granted(role.token, self.call, alias, display_name, internal, rests_on=(f"role/{name}",))
+        grant = granted(role.token, self.call, alias, role.display_name, internal, rests_on=(f"role/{name}",))
         return Response(grant=msgspec.structs.replace(grant, metadata=metadata))
 
     def renew_login(self, grant: Grant) -> Grant:

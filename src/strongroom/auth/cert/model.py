@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.fields import Names, Seconds
+from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.crypto.x509 import Anchors, Untrusted, anchors, check_purpose, load_pem
 from strongroom.errors import InvalidRequest
@@ -134,7 +134,7 @@ def trusted(pem: str) -> Anchors:
 def changed_role(name: str, before: Role | None, body: RoleBody) -> Role:
     """A role after a write. Raises InvalidRequest."""
     start = before or Role(certificate="", display_name=name)
-    fields = {each: value for each in _OWN if (value := getattr(body, each)) is not UNSET}
+    fields = given(body, _OWN)
     ocsp = {each: value for each in Ocsp.__struct_fields__ if (value := getattr(body, f"ocsp_{each}")) is not UNSET}
     if body.lease is not UNSET and body.ttl is UNSET and body.token_ttl is UNSET:
         body = msgspec.structs.replace(body, ttl=body.lease)
@@ -185,9 +185,7 @@ def shown_role(role: Role) -> dict[str, Any]:
     """The members of a read."""
     members: dict[str, Any] = {name: getattr(role, name) for name in _OWN}
     members |= {f"ocsp_{name}": getattr(role.ocsp, name) for name in Ocsp.__struct_fields__}
-    token = role.token
-    old = {"policies": token.policies, "ttl": token.ttl, "max_ttl": token.max_ttl, "period": token.period, "bound_cidrs": token.bound_cidrs}
-    return members | shown(token) | {name: value for name, value in old.items() if value}
+    return members | shown(role.token, ("policies", "ttl", "max_ttl", "period", "bound_cidrs"))
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------------------
@@ -195,7 +193,7 @@ def shown_role(role: Role) -> dict[str, Any]:
 
 def changed_settings(before: Settings, body: SettingsBody) -> Settings:
     """A mount's settings after a write. Raises InvalidRequest."""
-    after = msgspec.structs.replace(before, **{name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET})
+    after = msgspec.structs.replace(before, **given(body))
     if not 2 <= after.ocsp_cache_size <= MAX_CACHE:
         raise InvalidRequest(f"invalid cache size, must be >= 2 and <= {MAX_CACHE}")
     return after

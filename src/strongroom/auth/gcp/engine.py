@@ -198,9 +198,8 @@ class Gcp(Engine, kind="gcp", family="auth"):
     def _granted(self, name: str, role: Role, config: Config, account: Account, machine: Machine | None) -> Grant:
         who = subject_name(tokens.alias_name(config, role, account, machine))
         alias = Alias(who, tokens.metadata(config, name, account, machine))
-        mount = self.mount.path.removeprefix("auth/")[:-1]
         shown_as = machine.instance_name if machine is not None else account.email or account.unique_id
-        return granted(role.token, self.call, alias, f"{mount}-{shown_as}", {"role": name}, rests_on=(f"role/{name}",))
+        return granted(role.token, self.call, alias, shown_as, {"role": name}, rests_on=(f"role/{name}",))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist, with the same policies."""

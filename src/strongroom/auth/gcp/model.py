@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.fields import Names, Seconds, Texts
+from strongroom.core.fields import Names, Seconds, Texts, given
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
@@ -198,7 +198,7 @@ def changed_role(before: Role | None, body: RoleBody, role_id: str) -> tuple[Rol
 
 def _sent(body: RoleBody) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Fields as they were sent, by their new names, and what to say of old ones."""
-    fields = {name: value for name in (*_LISTS, *_IAM, "bound_labels", "add_group_aliases") if (value := getattr(body, name)) is not UNSET}
+    fields = given(body, (*_LISTS, *_IAM, "bound_labels", "add_group_aliases"))
     warned = []
     for old, new in _OLD.items():
         value = getattr(body, old)
@@ -260,5 +260,4 @@ def shown_role(role: Role) -> dict[str, Any]:
     members = {name: getattr(role, name) for name in ("role_id", "type", "add_group_aliases", *own)}
     bounds = {name: value for name in ("bound_service_accounts", "bound_projects") if (value := getattr(role, name))}
     members = {name: value for name, value in members.items() if value not in ((), {})}
-    old = {name: getattr(role.token, name) for name in ("policies", "ttl", "max_ttl", "period")}
-    return members | bounds | shown(role.token) | {name: value for name, value in old.items() if value}
+    return members | bounds | shown(role.token, ("policies", "ttl", "max_ttl", "period"))

@@ -20,7 +20,7 @@ from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.request import Alias, Grant, Response
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, check_peer, granted, renewed, shown
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, check_peer, granted, renewed, shown, with_policies
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.outbound.errors import OutboundError
 
@@ -79,8 +79,7 @@ class GitHub(Engine, kind="github", family="auth"):
         if config is None:
             raise NotFound
         members = {"organization": config.organization, "organization_id": config.organization_id, "base_url": config.base_url}
-        old = {"ttl": config.token.ttl, "max_ttl": config.token.max_ttl}
-        return Response(data=members | shown(config.token) | {name: value for name, value in old.items() if value})
+        return Response(data=members | shown(config.token, ("ttl", "max_ttl")))
 
     @write("config", body=ConfigBody, exists="is_configured")
     def write_config(self, body: ConfigBody) -> None:
@@ -155,10 +154,9 @@ class GitHub(Engine, kind="github", family="auth"):
         member = self._member(config, body.token)
         name = subject_name(member.login)
         alias = Alias(name, {"username": name, "org": member.organization})
-        shown_as = f"{self.mount.path.removeprefix('auth/')[:-1]}-{name}"
         mapped = self._mapped(member)
         internal = {"token": body.token, "base_url": config.base_url}
-        grant = granted(_parameters(config, mapped), self.call, alias, shown_as, internal, rests_on=tuple(mapped))
+        grant = granted(_parameters(config, mapped), self.call, alias, name, internal, rests_on=tuple(mapped))
         return Response(grant=grant, warnings=_warnings(config, member))
 
     def renew_login(self, grant: Grant) -> Grant:
@@ -189,8 +187,7 @@ class GitHub(Engine, kind="github", family="auth"):
 
 def _parameters(config: Config, mapped: dict[str, tuple[str, ...]]) -> TokenParameters:
     """The configured parameters, with the policies of what a member is here."""
-    policies = {policy for found in mapped.values() for policy in found}.union(config.token.policies)
-    return msgspec.structs.replace(config.token, policies=tuple(sorted(policies)))
+    return with_policies(config.token, *mapped.values())
 
 
 def _rows(kind: str) -> str:

@@ -19,7 +19,7 @@ from strongroom.auth.jwt.login import Login, LoginBody
 from strongroom.auth.jwt.roles import MAX_LEEWAY, leeway
 from strongroom.clock import SECOND
 from strongroom.core.engine import ListBody, delete, keys_response, list_, login, patch, read, write
-from strongroom.core.fields import Names, Seconds
+from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
 from strongroom.core.request import Alias, Grant, Response
@@ -88,7 +88,7 @@ class Cel(Login):
         return self._store_cel(name, role, body)
 
     def _store_cel(self, name: str, start: CelRole, body: CelRoleBody) -> Response:
-        fields = {field: value for field in _PLAIN if (value := getattr(body, field)) is not UNSET}
+        fields = given(body, _PLAIN)
         role = msgspec.structs.replace(start, **fields)
         if max(role.clock_skew_leeway, role.expiration_leeway, role.not_before_leeway) > MAX_LEEWAY:
             raise InvalidRequest(f"a leeway has at most {MAX_LEEWAY} seconds")
@@ -121,9 +121,8 @@ class Cel(Login):
         result = self.call.once("cel", body.jwt, role.program, fn=lambda: conditions.evaluated(role.program, claims, now))
         who, metadata, parameters = conditions.decided(name, result, role.message)
         check_peer(parameters, self.call.request.peer)
-        mount = self.mount.path.removeprefix("auth/")[:-1]
         alias = Alias(who, {**metadata, "role": name})
-        return Response(grant=granted(parameters, self.call, alias, f"{mount}-{who}", {"cel": name}, rests_on=(f"cel/{name}",)))
+        return Response(grant=granted(parameters, self.call, alias, who, {"cel": name}, rests_on=(f"cel/{name}",)))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist. What a program granted stays: without the token it cannot be asked again."""

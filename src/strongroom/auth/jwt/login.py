@@ -58,9 +58,8 @@ class Login(Store):
 
     def granted_to(self, name: str, role: Role, who: Identity) -> Grant:
         """What a login under a role hands out."""
-        mount = self.mount.path.removeprefix("auth/")[:-1]
         alias = Alias(who.name, who.metadata)
-        return granted(role.token, self.call, alias, f"{mount}-{who.name}", {"role": name}, rests_on=(f"role/{name}",))
+        return granted(role.token, self.call, alias, who.name, {"role": name}, rests_on=(f"role/{name}",))
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist; its policies at login stay."""

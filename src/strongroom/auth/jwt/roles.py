@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.auth.jwt import redirects
 from strongroom.auth.jwt.claims import Bound, Scalar, check_mappings
-from strongroom.core.fields import Names, Seconds, Texts
+from strongroom.core.fields import Names, Seconds, Texts, given
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.crypto.claims import Leeway
 from strongroom.errors import InvalidRequest
@@ -94,6 +94,7 @@ _PLAIN: Final = (
     "expiration_leeway",
     "not_before_leeway",
 )
+_OLD: Final = ("policies", "ttl", "max_ttl", "period", "num_uses", "bound_cidrs")
 _CHOICES: Final = {
     "role_type": ("jwt", "oidc"),
     "bound_claims_type": ("string", "glob"),
@@ -119,7 +120,7 @@ def _meant(stored: int, default: int) -> int:
 
 def changed_role(before: Role | None, body: RoleBody) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields = {name: value for name in (*_PLAIN, *_LISTS, *_CHOICES) if (value := getattr(body, name)) is not UNSET}
+    fields = given(body, (*_PLAIN, *_LISTS, *_CHOICES))
     for name, allowed in _CHOICES.items():
         if name in fields:
             fields[name] = fields[name] or allowed[-1 if name == "role_type" else 0]
@@ -198,10 +199,9 @@ def warnings(role: Role, max_ttl: int) -> tuple[str, ...]:
 
 def shown_role(role: Role) -> dict[str, Any]:
     """The members of a read."""
-    members = {name: getattr(role, name) for name in Role.__struct_fields__ if name != "token"} | shown(role.token)
+    members = {name: getattr(role, name) for name in Role.__struct_fields__ if name != "token"} | shown(role.token, _OLD)
     for name in (*_LISTS, "bound_claims", "claim_mappings"):
         members[name] = members[name] or None
     if not role.poll_interval:
         del members["poll_interval"]
-    old = {name: getattr(role.token, name) for name in ("policies", "ttl", "max_ttl", "period", "num_uses", "bound_cidrs")}
-    return members | {name: value for name, value in old.items() if value}
+    return members

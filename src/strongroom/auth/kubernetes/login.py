@@ -104,8 +104,7 @@ class Kubernetes(Configured, Roles, kind="kubernetes", family="auth"):
             "service_account_secret_name": found.secret,
         }
         alias = Alias(f"{found.namespace}/{found.name}" if role.alias_name_source == BY_NAME else found.uid, extra | metadata)
-        shown_as = f"{self.mount.path.removeprefix('auth/')[:-1]}-{found.namespace}-{found.name}"
-        grant = granted(role.token, self.call, alias, shown_as, {"role": name}, rests_on=(f"role/{name}",))
+        grant = granted(role.token, self.call, alias, f"{found.namespace}-{found.name}", {"role": name}, rests_on=(f"role/{name}",))
         return msgspec.structs.replace(grant, metadata=metadata | {"role": name})
 
     def renew_login(self, grant: Grant) -> Grant:

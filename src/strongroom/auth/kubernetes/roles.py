@@ -113,8 +113,7 @@ class Roles(Engine):
 
 def _shown(role: Role) -> dict[str, Any]:
     members = {sent: getattr(role, stored) for stored, sent in _FIELDS.items() if stored != "audience" or role.audience}
-    old = {name: value for name in _OLD if (value := getattr(role.token, name))}
-    return members | shown(role.token) | old
+    return members | shown(role.token, _OLD)
 
 
 def _check(role: Role) -> None:

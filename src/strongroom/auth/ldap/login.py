@@ -11,7 +11,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Final
 
@@ -23,7 +22,7 @@ from strongroom.auth.ldap.mappings import Mappings
 from strongroom.core.engine import login, read, write
 from strongroom.core.lockout import Lockout, canonical_name
 from strongroom.core.request import Alias, Grant, Response
-from strongroom.core.token.parameters import TokenParameters, check_peer, granted, renewed
+from strongroom.core.token.parameters import check_peer, granted, renewed, with_policies
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.addresses import Reach
 
@@ -98,7 +97,7 @@ class Ldap(Mappings, kind="ldap", family="auth"):
         if person.alias != grant.internal.get("alias"):
             raise InvalidRequest("the name belongs to another entry of the directory now, not renewing")
         mapped = self.mapped(_names(name, person), person.groups, exact=config.case_sensitive_names)
-        return renewed(_parameters(config, mapped), grant)
+        return renewed(with_policies(config.token, *mapped.values()), grant)
 
     def _asked(self, config: Config, name: str, password: str = "") -> Person:
         """What the directory says of a name, with a password or without. Raises Refused and DirectoryError."""
@@ -108,15 +107,14 @@ class Ldap(Mappings, kind="ldap", family="auth"):
         return self.call.outside("ldap look-up", config, name, fn=lambda: directory.look_up(name))
 
     def _welcome(self, config: Config, name: str, person: Person) -> Response:
-        mount = self.mount.path
-        shown = f"{mount.removeprefix('auth/')[:-1]}-{name}"
         alias = Alias(person.alias, {"username": name})
         internal = {"username": name, "alias": person.alias}
         mapped = self.mapped(_names(name, person), person.groups, exact=config.case_sensitive_names)
-        grant = granted(_parameters(config, mapped), self.call, alias, shown, internal, rests_on=tuple(mapped))
+        parameters = with_policies(config.token, *mapped.values())
+        grant = granted(parameters, self.call, alias, name, internal, rests_on=tuple(mapped), path=f"login/{name}")
         nothing = f'no LDAP groups found in groupDN "{config.groupdn}"; only policies from locally-defined groups available'
         said = () if person.groups else (nothing,)
-        return Response(grant=msgspec.structs.replace(grant, path=f"{mount}login/{name}"), warnings=said)
+        return Response(grant=grant, warnings=said)
 
     def _configured(self) -> Config:
         config = self.config()
@@ -141,12 +139,6 @@ def _names(typed: str, person: Person) -> tuple[str, ...]:
     with suppress(InvalidRequest):
         return tuple(sorted({typed, canonical_name(person.known_as or typed)}))
     return (typed,)
-
-
-def _parameters(config: Config, mapped: Mapping[str, tuple[str, ...]]) -> TokenParameters:
-    """What a token is made by: the mount's parameters, with the policies of everything that is mapped to the person."""
-    policies = {*config.token.policies, *(policy for policies in mapped.values() for policy in policies)}
-    return msgspec.structs.replace(config.token, policies=tuple(sorted(policies)))
 
 
 def _check_password(password: str) -> None:

@@ -88,8 +88,8 @@ def _given(new: str | UnsetType, old: str | UnsetType, before: str) -> str:
 def shown_config(config: Config) -> dict[str, Any]:
     """What a read answers."""
     names = {"org_name": config.org_name, "organization": config.org_name, "bypass_okta_mfa": config.bypass_okta_mfa}
-    optional = {"base_url": config.base_url, "ttl": config.token.ttl, "max_ttl": config.token.max_ttl}
-    return names | shown(config.token) | {name: value for name, value in optional.items() if value}
+    address = {"base_url": config.base_url} if config.base_url else {}
+    return names | address | shown(config.token, ("ttl", "max_ttl"))
 
 
 def warnings(config: Config) -> tuple[str, ...]:

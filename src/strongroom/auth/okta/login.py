@@ -20,7 +20,7 @@ from strongroom.core.engine import login, read, write
 from strongroom.core.lockout import canonical_name
 from strongroom.core.names import subject_name
 from strongroom.core.request import Alias, Grant, Response
-from strongroom.core.token.parameters import TokenParameters, check_peer, granted, renewed
+from strongroom.core.token.parameters import check_peer, granted, renewed, with_policies
 from strongroom.errors import InvalidRequest, NotFound
 
 MAX_PASSWORD: Final = 1_024
@@ -99,13 +99,11 @@ class Okta(Mappings, kind="okta", family="auth"):
 
     def _welcome(self, config: Config, name: str, alias: str, person: Person) -> Response:
         mapped = self.mapped({name, alias}, person.groups)
-        parameters = _parameters(config, mapped)
-        mount = self.mount.path
+        parameters = with_policies(config.token, *mapped.values())
         metadata = {"username": alias, "policies": ",".join(parameters.policies)}
         internal = {"id": person.id, "username": name, "alias": alias}
-        shown_as = f"{mount.removeprefix('auth/')[:-1]}-{alias}"
-        grant = granted(parameters, self.call, Alias(alias, metadata), shown_as, internal, rests_on=tuple(mapped))
-        return Response(grant=msgspec.structs.replace(grant, path=f"{mount}login/{name}"), warnings=person.warnings)
+        grant = granted(parameters, self.call, Alias(alias, metadata), alias, internal, rests_on=tuple(mapped), path=f"login/{name}")
+        return Response(grant=grant, warnings=person.warnings)
 
     def renew_login(self, grant: Grant) -> Grant:
         """Okta must still know the person as active, in groups that come to the same policies."""
@@ -120,13 +118,8 @@ class Okta(Mappings, kind="okta", family="auth"):
             raise InvalidRequest("Okta does not know the user as active any more, not renewing") from None
         if _alias_name(person, "") != alias:
             raise InvalidRequest("the user has another name at Okta now, not renewing; log in again")
-        return renewed(_parameters(config, self.mapped({name, alias}, person.groups)), grant)
-
-
-def _parameters(config: Config, mapped: dict[str, tuple[str, ...]]) -> TokenParameters:
-    """The configured parameters, with the policies of what somebody is here."""
-    policies = {policy for found in mapped.values() for policy in found}.union(config.token.policies)
-    return msgspec.structs.replace(config.token, policies=tuple(sorted(policies)))
+        mapped = self.mapped({name, alias}, person.groups)
+        return renewed(with_policies(config.token, *mapped.values()), grant)
 
 
 def _alias_name(person: Person, fallback: str) -> str:

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -103,9 +104,15 @@ def _check(parameters: TokenParameters) -> None:
         raise InvalidRequest("'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens")
 
 
-def shown(parameters: TokenParameters) -> dict[str, Any]:
-    """The `token_*` members of a read."""
-    return {f"token_{name}": getattr(parameters, name) for name in TokenParameters.__struct_fields__}
+def shown(parameters: TokenParameters, old: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The `token_*` members of a read, and those of `old` that are set, by their old names: each method of Vault has its own of these."""
+    members = {f"token_{name}": getattr(parameters, name) for name in TokenParameters.__struct_fields__}
+    return members | {name: value for name in old if (value := getattr(parameters, name))}
+
+
+def with_policies(parameters: TokenParameters, *policies: Iterable[str]) -> TokenParameters:
+    """The parameters of somebody who gets all these policies, too."""
+    return msgspec.structs.replace(parameters, policies=tuple(sorted({*parameters.policies}.union(*policies))))
 
 
 def is_here(parameters: TokenParameters, peer: Peer) -> bool:
@@ -123,22 +130,25 @@ def granted(
     parameters: TokenParameters,
     call: Call,
     alias: Alias | None,
-    display_name: str,
+    shown_as: str,
     internal: dict[str, str] | None = None,
     rests_on: tuple[str, ...] = (),
+    path: str = "",
 ) -> Grant:
     """What a login under these parameters hands out; the alias's metadata goes on the token.
 
+    `shown_as` stands in its display name behind the mount's. `path` is the login's, below the mount, where it is not as it was asked.
     `rests_on` names what the token ends with: whoever deletes a user or role calls `end_logins` (core/logins.py) with that name.
     """
-    address = call.request.peer.address
+    assert call.mount is not None
+    address, mount = call.request.peer.address, call.mount.path
     if parameters.strictly_bind_ip and not address:
         raise InvalidRequest("this login binds its token to the caller's address, and a unix socket has none; log in over TCP")
     networks = (address,) if parameters.strictly_bind_ip else parameters.bound_cidrs
     return Grant(
         policies=parameters.policies,
         no_default_policy=parameters.no_default_policy,
-        display_name=display_name,
+        display_name="-".join(filter(None, (mount.removeprefix("auth/")[:-1], shown_as))),
         metadata=alias.metadata if alias is not None else {},
         alias=alias,
         ttl=parameters.ttl,
@@ -150,6 +160,7 @@ def granted(
         token_type=parameters.type,
         internal=internal or {},
         rests_on=rests_on,
+        path=path and mount + path,
     )
 
 
