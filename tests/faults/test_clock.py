@@ -11,6 +11,8 @@ import pytest
 
 from strongroom.clock import SECOND, SystemClock
 from tests.support.http import Client
+from tests.support.nodes import nodes
+from tests.support.postgres import fresh_database
 from tests.support.server import Server, serving
 
 ENTRY = ("-m", "tests.support.clock_server")
@@ -34,6 +36,13 @@ class Machine:
         made = self.client.write("auth/token/create", {"policies": ["default"], "ttl": TTL, **fields})
         assert made.status == 200, made
         return str(made.json["auth"]["client_token"])
+
+    def until_it_says(self, text: str) -> None:
+        """Read the server's log until a line has this in it."""
+        end = time.monotonic() + 10
+        while text not in self.server.output():
+            assert time.monotonic() < end, self.server.output()
+            time.sleep(0.05)
 
     def takes(self, token: str) -> bool:
         return self.client.read("auth/token/lookup-self", token=token).status == 200
@@ -94,6 +103,17 @@ def test_control_by_the_wall_clock_alone_a_token_outlives_its_time(tmp_path: Pat
         token = made.token()
         made.clocks(TTL + 1 - HOUR, TTL + 1)
         assert made.takes(token)
+
+
+@pytest.mark.fault("F9")
+def test_a_clock_that_was_set_back_and_nodes_that_are_apart_are_told_of(tmp_path: Path) -> None:
+    with nodes(tmp_path, [fresh_database()], entry=ENTRY) as (server,), server.client() as client:
+        made = Machine(server, client)
+        made.clocks(-HOUR)
+        made.until_it_says("the machine's clock was set back")
+        assert "not the database's" not in server.output()
+        made.clocks(HOUR)
+        made.until_it_says("this node's clock is not the database's")
 
 
 @pytest.mark.fault("F9")

@@ -313,6 +313,28 @@ def test_a_node_cut_off_from_the_database_answers_nothing_from_memory(database: 
             assert client.read("sys/health").status == 200
 
 
+def test_a_node_on_a_database_that_may_lose_answers_does_not_start(tmp_path: Path) -> None:
+    with postgres(fsync="off") as unsafe:
+        server = node(tmp_path, unsafe.url)
+        server.spawn()
+        assert server.process is not None
+        assert server.process.wait(20) != 0
+        assert "fsync = off" in server.output()
+        assert "Traceback" not in server.output()
+
+
+def test_a_node_that_starts_before_its_database_serves_once_that_is_there(tmp_path: Path) -> None:
+    with postgres() as late:
+        url = late.database("late")
+        with nodes(tmp_path, [url]) as [server]:
+            server.terminate()
+            late.stop()
+            server.start(503)
+            assert server.client().read("secret/data/x").status == 503
+            late.start()
+            until(lambda: server.client().read("sys/health").status == 200, 5)
+
+
 def test_nodes_restarted_one_after_the_other_fail_nobody_who_tries_twice(tmp_path: Path) -> None:
     url = fresh_database()
     with nodes(tmp_path, [url, url]) as pair:

@@ -17,6 +17,8 @@ from strongroom.storage.api import Node
 
 BEAT_SECONDS = 3.0
 """A node that missed four of them is left out (storage/postgres/store.py)."""
+PROMPT_SECONDS = 0.5
+"""An answer that took longer says too little about what time it is."""
 
 
 class Heartbeat:
@@ -27,6 +29,8 @@ class Heartbeat:
         self._core, self._follower, self._loop, self._describe = core, follower, loop, describe
         self._remote = core.storage.remote
         self._first = True
+        self.told_time: Callable[[float], None] = lambda _seconds: None
+        """Hears what time it is by the database."""
         self._next: asyncio.TimerHandle | None = None
         core.cluster.me = describe()
         core.cluster.reachable = lambda: follower.error is None
@@ -43,14 +47,18 @@ class Heartbeat:
     def _say(self, node: Node, first: bool) -> None:
         """On the follower's thread."""
         with suppress(StorageUnusable):
+            began = self._core.clock.monotonic()
             nodes = tuple(self._remote.beat(node, first=first))
+            prompt = self._core.clock.monotonic() - began < PROMPT_SECONDS
             self._first = False
-            self._loop.call_soon_threadsafe(self._heard, nodes)
+            self._loop.call_soon_threadsafe(self._heard, nodes, prompt)
 
-    def _heard(self, nodes: tuple[Node, ...]) -> None:
+    def _heard(self, nodes: tuple[Node, ...], prompt: bool) -> None:
         cluster = self._core.cluster
         cluster.nodes = nodes
         cluster.me = next((node for node in nodes if cluster.me is not None and node.id == cluster.me.id), cluster.me)
+        if prompt and cluster.me is not None and cluster.me in nodes:
+            self.told_time(cluster.me.seen)
 
     def stop(self) -> None:
         """Take the row away: this node ends."""

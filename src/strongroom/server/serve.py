@@ -37,6 +37,7 @@ from strongroom.server.config import Config, Listener, Store, load_config, parse
 from strongroom.server.hardening import harden
 from strongroom.server.listeners import open_sockets
 from strongroom.server.logs import Log
+from strongroom.server.timekeeping import Timekeeping
 from strongroom.server.worker import Worker, open_storage, settings_of
 from strongroom.server.workers.board import MAX_SLOTS
 from strongroom.server.workers.member import Member
@@ -194,11 +195,14 @@ async def _serve(plan: Plan, siblings: Member | None = None, sockets: Sequence[s
     config, log = plan.config, plan.log
     listeners = _listeners(config)
     storage = open_storage(config.storage, siblings.newest if siblings is not None else None)
-    worker = Worker(config, SystemClock(), log, storage, settings_of(config, dev=plan.dev), siblings)
+    clock = SystemClock()
+    worker = Worker(config, clock, log, storage, settings_of(config, dev=plan.dev), siblings)
     worker.reread = plan.reread
+    loop, timekeeping = asyncio.get_running_loop(), Timekeeping(clock, log)
     if worker.joined is not None:
         worker.joined.examine()
-    loop = asyncio.get_running_loop()
+        worker.joined.heartbeat.told_time = timekeeping.compare
+    timekeeping.start(loop)
     if siblings is None:
         for number in STOPPING:
             loop.add_signal_handler(number, lambda: _stop(worker))
