@@ -34,12 +34,13 @@ from strongroom.core.sealing.unsealing import open_with_root, try_open
 from strongroom.core.snapshots.taking import Snapshotting
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
-from strongroom.crypto.signatures import DualSigner, DualVerifier
+from strongroom.crypto.signatures import DualVerifier
 from strongroom.errors import ConfigError, StorageTampered, StorageUnusable, StrongroomError
 from strongroom.outbound.addresses import allow_list
 from strongroom.outbound.client import Outbound
 from strongroom.outbound.dialer import Dialer
 from strongroom.server.anchors import newest_anchor
+from strongroom.server.checkpoints import Checkpoints
 from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
 from strongroom.server.connections import Connections
@@ -73,8 +74,6 @@ OPENING_SECONDS = 5.0
 """How long a worker that is about to be opened by another takes no requests."""
 RETIRE_SECONDS = 2.0
 """How long the connections of a sealed worker may take to end; its place is empty meanwhile."""
-OTHERS_SECONDS = 5.0
-"""How long the last checkpoint waits for the others to end. Their own limit is that of draining."""
 
 
 def open_storage(store: Store, newest: Newest | None = None) -> Storage:
@@ -156,7 +155,7 @@ class Worker:
         self._opened = asyncio.Event()
         self._ordered = self._retired = self.failed = False
         self._opening: asyncio.TimerHandle | None = None
-        self._signer: DualSigner | None = None
+        self._checkpoints = Checkpoints(broker, self.siblings, self.loop, log, self._post)
         self._root = bytearray()
         show(self)
 
@@ -191,7 +190,7 @@ class Worker:
             await asyncio.wait_for(self.connections.drain(seconds), seconds + 5)
         await self.committer.idle()
         if not self.core.barrier.sealed:
-            await self._last_lines()
+            await self._checkpoints.end(stopping=True)
         self.scheduler.stop()
         if self._ticking is not None:
             self._ticking.cancel()
@@ -218,8 +217,7 @@ class Worker:
         self._wait_no_more()  # opened by key holders meanwhile; once they seal it again, it stays sealed
         if not self.core.audit.enabled:
             self.log.warning("no audit device is enabled: requests are not recorded")
-        self._signer = DualSigner.from_bytes(self.core.barrier.keys.keyring.stable.signing)
-        self._publish(self._signer.public())
+        self._publish(self._checkpoints.open(self.core.barrier.keys.keyring.stable.signing))
         self.scheduler.start()
         self.log.info("unsealed")
         self._opened.set()
@@ -365,7 +363,7 @@ class Worker:
         try:
             await self.committer.idle()
             if not self.core.barrier.sealed:
-                await self._last_lines()
+                await self._checkpoints.end(stopping=False)
         finally:
             self.scheduler.stop()
             self.core.barrier.seal()
@@ -406,7 +404,7 @@ class Worker:
         """What was made of the keys goes with them, and the tokens of whoever was connected."""
         self._repeats.forget()
         self.connections.heads.forget()
-        self._signer = None
+        self._checkpoints.close()
         wipe(self._root)
         self._root = bytearray()
         self._opened.clear()
@@ -426,13 +424,11 @@ class Worker:
             self._keep_up()
             self._post()
             self._end_without_store()
-        if not self.siblings.leads:
-            return
         if self.core.barrier.sealed:
             if self.siblings.shared and self._opening is None:
                 self.open_by_itself()  # the worker that would have done it has ended
-        elif self.core.audit.checkpoint_due():
-            self._spawn(self._checkpoint(final=False))
+        elif self._checkpoints.due:
+            self._spawn(self._checkpoints.write())
 
     def _keep_up(self) -> None:
         """An idle worker hears of what others committed all the same: of a new root key before the way to it ends, of audit devices."""
@@ -454,27 +450,3 @@ class Worker:
         counts, gauges = self.metrics_of.post()
         heads = self.core.audit.seen() or self.siblings.before().heads
         self.siblings.post(Post(self.core.sealing.boot, heads, counts, gauges))
-
-    async def _last_lines(self) -> None:
-        """Nothing follows: tell the lead where the streams end or, being the lead, sign a checkpoint over all of them."""
-        if not self.siblings.leads:
-            self._post()
-            return
-        until = self.loop.time() + OTHERS_SECONDS
-        while self.stopping.is_set() and not self.siblings.last and self.loop.time() < until:  # noqa: ASYNC110  another process tells
-            await asyncio.sleep(0.02)
-        await self._last_checkpoint()
-
-    async def _checkpoint(self, *, final: bool) -> None:
-        if self._signer is None or not self.core.audit.enabled:
-            return
-        draft = self.core.audit.draft(final)
-        signature = await self.loop.run_in_executor(None, partial(draft.sign, self._signer))
-        self.core.audit.append(draft, signature)
-        self.core.audit.flush()
-
-    async def _last_checkpoint(self) -> None:
-        try:
-            await self._checkpoint(final=True)
-        except StrongroomError as error:
-            self.log.error("the last audit checkpoint was not written", reason="; ".join(error.messages))
