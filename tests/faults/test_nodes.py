@@ -215,7 +215,7 @@ def until(holds: Callable[[], object], seconds: float = 15) -> None:
 def test_a_killed_node_loses_nothing_and_the_other_serves_on(tmp_path: Path) -> None:
     url = fresh_database()
     with nodes(tmp_path, [url, url]) as (one, other):
-        with under_load(one, 3) as lost, under_load(other, 3) as going:
+        with under_load(one, 2) as lost, under_load(other, 2) as going:
             time.sleep(0.7)
             one.kill()
             made = sum(len(load.kept) for load in going)
@@ -233,7 +233,7 @@ def test_a_database_that_crashes_under_load_loses_nothing_that_was_answered(tmp_
     with postgres() as database:
         url = database.database("crashing")
         with nodes(tmp_path, [url, url]) as (one, other):
-            with under_load(one, 3) as first, under_load(other, 3) as second:
+            with under_load(one, 2) as first, under_load(other, 2) as second:
                 for _ in range(10 if PROFILE == "long" else 2):
                     time.sleep(0.7)
                     database.crash()

@@ -59,6 +59,8 @@ class Follower:
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._idle: asyncio.TimerHandle | None = None
         self.questions = 0
+        self.recovered: Callable[[], None] = lambda: None
+        """Called when the database answers again."""
 
     @property
     def error(self) -> StorageUnusable | None:
@@ -146,9 +148,11 @@ class Follower:
                 self._report(answer, None)
             self.aside.error = answer
         else:
-            self.aside.error = None
+            back, self.aside.error = self.aside.error is not None, None
             self._level = self._sent
             self.mirror.take(answer)
+            if back:
+                self.recovered()
 
     def _ask_idly(self) -> None:
         self._idle = self._loop.call_later(IDLE_SECONDS, self._ask_idly)

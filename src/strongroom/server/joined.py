@@ -29,6 +29,7 @@ class Joined:
         assert isinstance(core.storage, Aside)
         self._remote, self._log = core.storage.remote, worker.log
         self.follower = Follower(core, worker.loop, worker.log.report)
+        self.follower.recovered = worker.open_now
         replica = self._remote.replica
         self.nearby = Nearby(replica, self.follower, worker.loop, worker.log.report) if replica is not None else None
         max_staleness = float(worker.config.storage.max_staleness)

@@ -338,6 +338,11 @@ class Worker:
         self._wait_no_more()
         self._opening = self.loop.call_later(RETRY_SECONDS, self.open_by_itself)
 
+    def open_now(self) -> None:
+        """What the next try waits for may just have come."""
+        if self._opening is not None:
+            self.open_by_itself()
+
     def _wait_no_more(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
