@@ -86,8 +86,11 @@ def test_a_configuration_is_read_back_and_the_secret_is_not_even_kept() -> None:
         ({"resource": RESOURCE}, "tenant_id is required"),
         ({"tenant_id": TENANT}, "resource is required"),
         ({"tenant_id": "../common", "resource": RESOURCE}, "tenant_id is an id or a domain"),
+        ({"tenant_id": "..", "resource": RESOURCE}, "tenant_id is an id or a domain"),
+        ({"tenant_id": TENANT, "resource": RESOURCE, "authority_url": "http://a.example"}, "a URL here begins with https://"),
+        ({"tenant_id": TENANT, "resource": RESOURCE, "authority_url": "https://a.example/?x="}, "'authority_url' is a URL with a query"),
         ({"tenant_id": TENANT, "resource": RESOURCE, "environment": "AzureMoon"}, "there is no such environment"),
-        ({"tenant_id": TENANT, "resource": RESOURCE, "authority_ca_pem": "x"}, "authority_ca_pem holds no certificate"),
+        ({"tenant_id": TENANT, "resource": RESOURCE, "authority_ca_pem": "x"}, "could not parse CA PEM value successfully"),
     ],
 )
 def test_a_configuration_that_cannot_be_right_is_not_stored(fields: dict[str, Any], text: str) -> None:

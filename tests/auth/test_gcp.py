@@ -94,6 +94,9 @@ def test_a_configuration_is_read_back_and_the_private_key_is_not_even_kept() -> 
     ("fields", "text"),
     [
         ({"credentials": "{"}, "credentials are a service account's JSON"),
+        ({"google_certs_endpoint": "file:///etc/passwd"}, "a URL is https://"),
+        ({"google_certs_ca_pem": "-----BEGIN CERTIFICATE-----"}, "could not parse CA PEM value successfully"),
+        ({"custom_endpoint": {"api": "http://a.example"}}, "a URL here begins with https://"),
         ({"iam_alias": "email"}, "invalid IAM alias type: must be one of: role_id, unique_id"),
         ({"gce_alias": "name"}, "invalid GCE alias type: must be one of: instance_id, role_id"),
         ({"iam_metadata": "zone"}, "iam_metadata has names that are none"),

@@ -18,6 +18,9 @@ from strongroom.errors import InvalidRequest
 MAX_CONTEXTS = 64
 """Contexts kept: reading the system's roots takes some 10 ms."""
 
+MAX_PEM = 64 * 1024
+"""Characters of a bundle of roots: some twenty of them."""
+
 Versions = tuple[ssl.TLSVersion, ssl.TLSVersion]
 ANY_VERSION: Versions = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.MAXIMUM_SUPPORTED)
 """Least and most. Below 1.2 nothing is spoken (RFC 8996)."""
@@ -36,6 +39,16 @@ class ClientCertificate(NamedTuple):
 def tls_context(ca_pem: str = "", certificate: ClientCertificate | None = None, versions: Versions = ANY_VERSION) -> ssl.SSLContext:
     """A context that verifies. Raises InvalidRequest for PEM that is none."""
     return _context(ca_pem, versions) if certificate is None else _with_certificate(_fresh(ca_pem, versions), certificate)
+
+
+def check_authorities(pem: str, field: str) -> None:
+    """What a configuration's field has in place of the system's roots can be used; nothing is nothing. Raises InvalidRequest."""
+    if len(pem) > MAX_PEM:
+        raise InvalidRequest(f"could not parse CA PEM value successfully: '{field}' has more than {MAX_PEM} characters")
+    try:
+        tls_context(pem)
+    except InvalidRequest:
+        raise InvalidRequest(f"could not parse CA PEM value successfully: '{field}' is not a certificate in PEM, nor several") from None
 
 
 @lru_cache(maxsize=MAX_CONTEXTS)

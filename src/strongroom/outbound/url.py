@@ -56,6 +56,13 @@ def parse_url(text: str, *, plaintext: bool = False) -> Url:
     return Url(scheme, checked_host(written), port, authority, target if target.startswith("/") else "/" + target)
 
 
+def base_url(text: str, field: str) -> str:
+    """A URL that paths are put behind, as a configuration's field says it; without a slash at its end. Raises InvalidRequest."""
+    if "?" in parse_url(text).target:
+        raise InvalidRequest(f"'{field}' is a URL with a query, and takes https://host[:port]/path")
+    return text.rstrip("/")
+
+
 def checked_host(text: str) -> str:
     """A host without brackets, in lower case. Raises InvalidRequest."""
     try:

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -19,6 +20,8 @@ from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
+from strongroom.outbound.tls import check_authorities
+from strongroom.outbound.url import base_url
 
 ENVIRONMENTS: Final = {
     "AzurePublicCloud": "https://login.microsoftonline.com",
@@ -27,6 +30,8 @@ ENVIRONMENTS: Final = {
     "AzureGermanCloud": "https://login.microsoftonline.de",
 }
 """Where each cloud describes its tenants."""
+
+_TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?", re.ASCII)
 
 MAX_BOUND: Final = 256
 """Values of one bound."""
@@ -111,12 +116,13 @@ def changed_config(before: Config | None, body: ConfigBody) -> Config:
     for name in ("tenant_id", "resource"):
         if not getattr(after, name):
             raise InvalidRequest(f"{name} is required")
-    if not all(letter.isalnum() or letter in ".-" for letter in after.tenant_id) or not after.tenant_id.isascii():
+    if not _TENANT.fullmatch(after.tenant_id):
         raise InvalidRequest("tenant_id is an id or a domain")
     if after.environment and after.environment not in ENVIRONMENTS:
         raise InvalidRequest(f"there is no such environment; it may be {', '.join(ENVIRONMENTS)}")
-    if after.authority_ca_pem and "-----BEGIN CERTIFICATE-----" not in after.authority_ca_pem:
-        raise InvalidRequest("authority_ca_pem holds no certificate")
+    if after.authority_url:
+        base_url(after.authority_url, "authority_url")
+    check_authorities(after.authority_ca_pem, "authority_ca_pem")
     return after
 
 

@@ -17,6 +17,8 @@ from strongroom.core.fields import Names, Seconds, Texts, given
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
+from strongroom.outbound.tls import check_authorities
+from strongroom.outbound.url import base_url, parse_url
 
 GOOGLE_KEYS: Final = "https://www.googleapis.com/oauth2/v3/certs"
 GOOGLE_API: Final = "https://www.googleapis.com"
@@ -107,7 +109,12 @@ def changed_config(before: Config | None, body: ConfigBody) -> Config:
         fields["google_certs_endpoint"] = GOOGLE_KEYS
     if not {"api", "iam", "crm", "compute"}.issuperset(fields.get("custom_endpoint", ())):
         raise InvalidRequest("custom_endpoint may have api, iam, crm and compute")
-    return msgspec.structs.replace(before or Config(), **fields)
+    after = msgspec.structs.replace(before or Config(), **fields)
+    parse_url(after.google_certs_endpoint)
+    for name, url in after.custom_endpoint.items():
+        base_url(url, f"custom_endpoint.{name}")
+    check_authorities(after.google_certs_ca_pem, "google_certs_ca_pem")
+    return after
 
 
 def _named(text: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from strongroom.errors import InvalidRequest
 from strongroom.outbound.addresses import Reach
 from strongroom.outbound.client import TIMEOUT, Outbound
 from strongroom.outbound.errors import BadAnswer, Unreachable
-from strongroom.outbound.url import parse_url
+from strongroom.outbound.url import base_url, parse_url
 from strongroom.outbound.wire import Answer
 
 BASE_URL: Final = "https://api.github.com/"
@@ -62,10 +62,7 @@ class Member(msgspec.Struct, frozen=True):
 
 def checked_base_url(text: str) -> str:
     """An API's address with its closing slash. Raises InvalidRequest."""
-    url = text if text.endswith("/") else text + "/"
-    if parse_url(url).target.count("?"):
-        raise InvalidRequest("base_url is the address of an API, such as https://github.example.com/api/v3/")
-    return url
+    return base_url(text, "base_url") + "/"
 
 
 def checked_organization(text: str) -> str:

@@ -24,15 +24,13 @@ from strongroom.crypto.errors import UnusableKey
 from strongroom.crypto.jwk import ALGORITHMS, MAX_KEYS, Key, from_pem
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
+from strongroom.outbound.tls import MAX_PEM, check_authorities
 
 PROVIDERS: Final = ("azure", "ibmisam", "secureauth")
 """Providers whose claims are read like everybody's, but for secureauth's groups: one text with commas."""
 
 UNBUILT: Final = ("gsuite", "kubernetes", "okta")
 """Providers that Vault asks for groups or keys beside the token, which this server does not."""
-
-MAX_PEM: Final = 64 * 1024
-"""Characters of one PEM: a bundle of some twenty authorities."""
 
 
 class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +116,7 @@ def changed_config(before: Config | None, body: ConfigBody, *, has_secret: bool)
     _check_response(body)
     _check_provider(body.provider_config)
     for name in ("oidc_discovery_ca_pem", "jwks_ca_pem"):
-        _check_pem(getattr(body, name))
+        check_authorities(getattr(body, name), name)
     plain = {name: getattr(body, name) for name in Config.__struct_fields__ if name not in ("jwks_pairs", "namespace_in_state")}
     kept = before.namespace_in_state if before is not None else True
     plain["default_role"] = role_name(body.default_role) if body.default_role else ""
@@ -175,11 +173,6 @@ def _check_provider(config: dict[str, Any]) -> None:
         raise InvalidRequest("invalid provider_config: 'provider' is azure, ibmisam or secureauth, other members are texts or numbers")
 
 
-def _check_pem(text: str) -> None:
-    if text and (len(text) > MAX_PEM or "-----BEGIN CERTIFICATE-----" not in text):
-        raise InvalidRequest("could not parse CA PEM value successfully: it holds no certificate")
-
-
 def _pairs(sent: list[Any]) -> tuple[Pair, ...]:
     if len(sent) > MAX_KEYS:
         raise InvalidRequest(f"'jwks_pairs' has at most {MAX_KEYS} members")
@@ -188,7 +181,7 @@ def _pairs(sent: list[Any]) -> tuple[Pair, ...]:
     except msgspec.ValidationError:
         raise InvalidRequest("'jwks_pairs' is a list of objects with jwks_url and, if wanted, jwks_ca_pem") from None
     for pair in pairs:
-        _check_pem(pair.jwks_ca_pem)
+        check_authorities(pair.jwks_ca_pem, "jwks_ca_pem")
     return pairs
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from cryptography import x509
 
 from strongroom.core.engine import Engine, read, write
 from strongroom.core.fields import Names
@@ -22,7 +21,8 @@ from strongroom.core.request import Response
 from strongroom.crypto import jwk, jws
 from strongroom.crypto.errors import InvalidToken, UnusableKey
 from strongroom.errors import InvalidRequest, NotFound
-from strongroom.outbound.url import parse_url
+from strongroom.outbound.tls import check_authorities
+from strongroom.outbound.url import base_url
 
 LOCAL: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds `ca.crt` and `token` (Kubernetes documentation, "Accessing the API from within a pod")."""
@@ -131,7 +131,7 @@ class Configured(Engine):
         local_ca = "" if config.disable_local_ca_jwt or self.mount.namespace else _local("ca.crt")
         ca_pem = config.ca_cert or local_ca
         vouched = local_ca and ca_pem.split() == local_ca.split()
-        return Access(base_url(config.host), ca_pem, config.reviewer_jwt or (_local("token") if vouched else ""))
+        return Access(_url(config.host), ca_pem, config.reviewer_jwt or (_local("token") if vouched else ""))
 
 
 def _local(name: str) -> str:
@@ -142,13 +142,9 @@ def _local(name: str) -> str:
         return ""
 
 
-def base_url(host: str) -> str:
-    """The API server's URL without a slash at its end. Raises InvalidRequest."""
-    url = (host if "://" in host else f"https://{host}").rstrip("/")
-    if "?" in url:
-        raise InvalidRequest("'kubernetes_host' is a URL with a query, and takes host[:port] or https://host[:port]/path")
-    parse_url(url)
-    return url
+def _url(host: str) -> str:
+    """The API server's. Raises InvalidRequest."""
+    return base_url(host if "://" in host else f"https://{host}", "kubernetes_host")
 
 
 def public_keys(config: Config) -> tuple[jwk.Key, ...]:
@@ -160,13 +156,9 @@ def public_keys(config: Config) -> tuple[jwk.Key, ...]:
 
 
 def _check(config: Config) -> None:
-    base_url(config.host)
+    _url(config.host)
     public_keys(config)
-    if config.ca_cert:
-        try:
-            x509.load_pem_x509_certificates(config.ca_cert.encode())
-        except ValueError:
-            raise InvalidRequest("'kubernetes_ca_cert' is not a PEM certificate") from None
+    check_authorities(config.ca_cert, "kubernetes_ca_cert")
     if config.reviewer_jwt:
         try:
             jws.parse(config.reviewer_jwt)
