@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from strongroom.core.request import Mount, Operation
@@ -37,7 +38,7 @@ class Attacked:
             return view.row(ITEM + name)
         head = view.get(ITEM + name, Head)
         assert head is not None
-        return view.row(model.version_key(model.item_of(head).id, number))
+        return view.row(model.version_key(model.item_of(head), number))
 
     def put(self, key: bytes, record: bytes | None) -> None:
         """Change a row behind the server's back."""
@@ -176,3 +177,17 @@ def test_a_draft_is_invisible_to_vaults_clients() -> None:
 
 def test_reprs_show_sizes_only() -> None:
     assert "canary" not in repr([Head(b"canary", b"", 0, 1, b"canary"), Kept(b"canary")])
+
+
+def test_older_versions_of_many_secrets_lie_side_by_side_and_those_of_before_are_found() -> None:
+    """In the order of their writing: a commit that keeps many of them touches few pages."""
+    config, item = model.Config(), model.new_item(1_000_000_000)
+    for number in range(1, 4):
+        item = model.added(item, config, number * 1_000_000_000, b"data" if number > 1 else b"").item
+    other = model.added(model.added(model.new_item(0), config, 1_500_000_000, b"").item, config, 2_500_000_000, b"data").item
+    assert [model.version_key(item, 1)[:8], model.version_key(other, 1)[:8], model.version_key(item, 2)[:8]] == [
+        (milliseconds).to_bytes(8, "big") for milliseconds in (2_000, 2_500, 3_000)
+    ]
+    unplaced = msgspec.structs.replace(item.versions[1], after=-1)
+    older = msgspec.structs.replace(item, versions={**item.versions, 1: unplaced})
+    assert model.version_key(older, 1) == item.id + (1).to_bytes(8, "big")

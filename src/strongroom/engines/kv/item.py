@@ -1,7 +1,7 @@
 """The KV item: one secret with its versions, as every dialect sees it.
 
     Head   one row per secret:  data | metadata | ends | number | item
-    Kept   one row per older version that still has its data, under  item id 16 | number 8
+    Kept   one row per older version that still has its data, under  instant 8 | item id 16 | number 8
     item   the Item, encoded once more: a read of the current version skips it as one string of bytes
 
 Rules of this file:
@@ -9,6 +9,7 @@ Rules of this file:
 - `current` is what Vault and Azure call latest and AWS calls AWSCURRENT; `latest` is the highest number ever given. A version that was
   never current is a draft: it has a number, and only the dialect that made it shows it.
 - A version ends at an instant (Vault's deletion_time) and can be brought back; destroyed is for ever, its data is gone.
+- Rows of older versions lie in the order in which they were written: a commit of many fills a few pages of the store, not one page each.
 - Whoever has the item has the digest of every older version's data: a version that was taken away or put back is refused at the read.
 - Instants are ns since the epoch, 0 = never. New fields are added at the end with a default; none changes its meaning.
 """
@@ -30,6 +31,8 @@ from strongroom.types import format_duration
 
 DEFAULT_MAX_VERSIONS = 10
 """Versions kept where neither the key nor the mount says a number, as in Vault."""
+
+MILLISECOND = SECOND // 1_000
 
 MOST_VERSIONS = 10_000
 """Versions kept whatever a setting says: each costs about 60 bytes of the one row that every read opens."""
@@ -55,13 +58,15 @@ class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Version(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One version. `ends` is when it is deleted, or was; `digest` is that of its data once it has a row of its own."""
+    """One version. `ends` is when it is deleted, or was; `digest` is that of its data once it has a row of its own, and `after` how many
+    milliseconds after its making it got it (-1: before that was written down)."""
 
     created: int
     ends: int = 0
     destroyed: bool = False
     digest: bytes = b""
     labels: Labels | None = None
+    after: int = -1
 
 
 class Tombstone(msgspec.Struct, frozen=True):
@@ -164,14 +169,20 @@ def new_item(now: int) -> Item:
     return Item(created=now, updated=now, id=secrets.token_bytes(16))
 
 
-def version_key(item_id: bytes, number: int) -> bytes:
+def version_key(item: Item, number: int) -> bytes:
     """The digest key of an older version's row. The id is new for each item, so a name used again never meets old rows."""
-    return item_id + number.to_bytes(8, "big")
+    version = item.versions[number]
+    written = (version.created // MILLISECOND + version.after).to_bytes(8, "big") if version.after >= 0 else b""
+    return written + _named(item, number)
+
+
+def _named(item: Item, number: int) -> bytes:
+    return item.id + number.to_bytes(8, "big")
 
 
 def version_id(item: Item, number: int) -> str:
     """32 hex: a version's id in Azure and, with hyphens, in AWS, where the caller brought none."""
-    return hashlib.sha256(b"strongroom kv version" + version_key(item.id, number)).hexdigest()[:32]
+    return hashlib.sha256(b"strongroom kv version" + _named(item, number)).hexdigest()[:32]
 
 
 DIGEST_BYTES = 16
@@ -262,7 +273,9 @@ def added(item: Item, config: Config, now: int, replaced: bytes) -> Added:
     number = item.latest + 1
     versions = dict(item.versions)
     if replaced:
-        versions[item.current] = msgspec.structs.replace(versions[item.current], digest=digest(replaced))
+        before = versions[item.current]
+        waited = max(0, now // MILLISECOND - before.created // MILLISECOND)
+        versions[item.current] = Version(before.created, before.ends, before.destroyed, digest(replaced), before.labels, waited)
     versions[number] = Version(now, now + after * SECOND if after else 0)
     pruned = []
     last = number - _versions_kept(item, config)

@@ -133,7 +133,7 @@ class Metadata(KeyValue):
         if head is None:
             return
         item = model.item_of(head)
-        self.drop(item.id, [number for number, version in item.versions.items() if version.digest])
+        self.drop(item, [number for number, version in item.versions.items() if version.digest])
         self.remove(row)
 
     def _item(self, row: bytes) -> tuple[Head, Item]:

@@ -2,7 +2,7 @@
 
     item/<path>          Head       listed, read, one row per secret
     config               Config     the mount's settings
-    id | number          Kept       older versions, under opaque keys
+    instant | id | number  Kept     older versions, under opaque keys
 
 Rules of this file:
 - Every change of a secret goes through `save`, which writes its Head; older versions' rows are written once and then only deleted.
@@ -18,7 +18,7 @@ import msgspec
 
 from strongroom.core.engine import Engine, ListBody, paged
 from strongroom.core.transaction import entry_masks
-from strongroom.engines.kv.item import Head, version_key
+from strongroom.engines.kv.item import Head, Item, version_key
 from strongroom.errors import InvalidRequest
 
 ITEM = "item/"
@@ -32,10 +32,9 @@ decoded_head = msgspec.msgpack.Decoder(Head).decode
 
 
 class Leftovers(msgspec.Struct, frozen=True):
-    """Rows of an item's versions that are to be removed."""
+    """Rows of an item's versions that are to be removed, by their keys."""
 
-    id: bytes
-    numbers: list[int]
+    keys: list[bytes] = []
 
 
 class KeyValue(Engine):
@@ -71,17 +70,19 @@ class KeyValue(Engine):
         """Stage the removal of a secret's row."""
         self.call.transaction.put(row, None, charge=False)
 
-    def drop(self, item_id: bytes, numbers: Sequence[int]) -> None:
+    def drop(self, item: Item, numbers: Sequence[int]) -> None:
         """Stage the removal of older versions' rows: some here and now, the rest by a job."""
-        for number in numbers[:ROWS_AT_ONCE]:
-            self.store.delete(version_key(item_id, number))
-        if len(numbers) > ROWS_AT_ONCE:
-            self.store.at(self.call.transaction.now, "drop", Leftovers(item_id, list(numbers[ROWS_AT_ONCE:])))
+        self._drop([version_key(item, number) for number in numbers])
+
+    def _drop(self, keys: list[bytes]) -> None:
+        for key in keys[:ROWS_AT_ONCE]:
+            self.store.delete(key)
+        if len(keys) > ROWS_AT_ONCE:
+            self.store.at(self.call.transaction.now, "drop", Leftovers(keys[ROWS_AT_ONCE:]))
 
     def due(self, job: str, payload: bytes) -> None:
         """Go on removing the rows of versions that their item does not show any more."""
-        left = msgspec.msgpack.decode(payload, type=Leftovers)
-        self.drop(left.id, left.numbers)
+        self._drop(msgspec.msgpack.decode(payload, type=Leftovers).keys)
 
     # ---- names
 

@@ -127,7 +127,7 @@ class Versioned(Metadata, kind="kv", variant="2"):
             return item, number, b""
         if number == head.number:
             return item, number, head.data
-        return item, number, model.verified(item, number, self.store.get(model.version_key(item.id, number), Kept))
+        return item, number, model.verified(item, number, self.store.get(model.version_key(item, number), Kept))
 
     # ---- write
 
@@ -163,9 +163,9 @@ class Versioned(Metadata, kind="kv", variant="2"):
     def _add(self, row: bytes, item: Item, replaced: bytes, config: Config, data: bytes) -> Response:
         grown, pruned = model.added(item, config, self.call.transaction.now, replaced)
         if replaced and item.current not in pruned:
-            self.store.create(model.version_key(grown.id, item.current), Kept(replaced))
+            self.store.create(model.version_key(grown, item.current), Kept(replaced))
         if pruned:
-            self.drop(grown.id, [number for number in pruned if number != item.current and item.versions[number].digest])
+            self.drop(item, [number for number in pruned if number != item.current and item.versions[number].digest])
         head = model.head_of(grown, data)
         self.save(row, head)
         return Response(data=Json(head.metadata))
@@ -207,7 +207,7 @@ class Versioned(Metadata, kind="kv", variant="2"):
         if head is None:
             return
         item = model.item_of(head)
-        self.drop(item.id, [number for number in set(body.versions) if number in item.versions and item.versions[number].digest])
+        self.drop(item, [number for number in set(body.versions) if number in item.versions and item.versions[number].digest])
         self._update(row, head, item, model.destroyed(item, body.versions))
 
     def _chosen(self, row: bytes, body: VersionsBody) -> Head | None:
