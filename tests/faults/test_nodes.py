@@ -5,6 +5,9 @@ Rules of this file: every claim has a negative control, a node that is careless 
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +22,7 @@ from tests.support.load import under_load
 from tests.support.nodes import node, nodes
 from tests.support.pgproxy import Judge, Link, proxy
 from tests.support.postgres import Postgres, fresh_database, postgres
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 TURNS = 5_000 if PROFILE == "long" else 500
 STANDBYS = 'storage "postgresql" {{ connection_url = "{url}" standby_codes = true }}'
@@ -311,6 +314,33 @@ def test_a_node_cut_off_from_the_database_answers_nothing_from_memory(database: 
             until(lambda: client.read("secret/data/x").status == 200, 5)
             until(lambda: client.write("secret/data/x", {"data": {"turn": 3}}).status == 200, 5)
             assert client.read("sys/health").status == 200
+
+
+def _scrub(server: Server) -> tuple[int, str]:
+    words = [sys.executable, "-m", "strongroom", "operator", "scrub", f"-config={server.config}"]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+    return done.returncode, done.stdout
+
+
+def test_whoever_edits_the_database_is_found_at_the_read_and_by_a_scrub(database: Postgres, tmp_path: Path) -> None:
+    database.database("edited")
+    with nodes(tmp_path, [database.at("edited")]) as [server]:
+        client = server.client()
+        for number in range(5):
+            assert client.write(f"secret/data/edited/{number}", {"data": {"number": number}}).status == 200
+        assert _scrub(server)[0] == 0
+        longest = "(SELECT key FROM strongroom_entries ORDER BY length(key) DESC LIMIT 1)"
+        database.sql(f"UPDATE strongroom_entries SET value = set_byte(value, 40, get_byte(value, 40) # 1) WHERE key = {longest}", "edited")
+        server.terminate()
+        server.start()
+        replies = [server.client().read(f"secret/data/edited/{number}") for number in range(5)]
+        assert sorted(reply.status for reply in replies) == [200] * 4 + [500]
+        assert "storage_tampered" in next(reply.text for reply in replies if reply.status == 500)
+        assert _scrub(server)[0] == 2
+        database.sql(f"DELETE FROM strongroom_entries WHERE key = {longest}", "edited")
+        code, said = _scrub(server)
+        assert code == 2
+        assert "1 rows are missing" in said
 
 
 def test_a_node_on_a_database_that_may_lose_answers_does_not_start(tmp_path: Path) -> None:
