@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from strongroom.core.audit.broker import audit_hash
+from strongroom.core.audit.broker import Broker, audit_hash
 from strongroom.core.request import (
     NOTHING,
     Auth,
@@ -444,4 +445,44 @@ def test_the_first_device_keeps_serving_while_the_second_is_stuck() -> None:
         audit.flush()
     assert len(good.lines) == 3
     stuck.gate.set()
+    audit.close()
+
+
+def slow_ones(number: int) -> list[Slow]:
+    made = [Slow() for _ in range(number)]
+    for each, name in zip(made, "abcdefgh", strict=False):
+        each.place = name
+    return made
+
+
+def over(sinks: list[Slow]) -> Broker:
+    return broker(*(device(sink, uuid=UUID[:-1] + str(at), path=f"{sink.place}/") for at, sink in enumerate(sinks)))
+
+
+def test_devices_that_may_block_write_at_one_time() -> None:
+    """Each waits until all the others are writing, too: one after the other they would wait for ever."""
+    sinks = slow_ones(3)
+    audit = over(sinks)
+    together = threading.Barrier(3, timeout=5)
+    for sink in sinks:
+        sink.gate.wait = lambda _seconds: bool(together.wait()) or True  # type: ignore[method-assign,misc,assignment]
+    audit.request(call())
+    audit.flush()
+    assert [len(sink.lines) for sink in sinks] == [1, 1, 1]
+    assert audit.failures == 0
+    audit.close()
+
+
+def test_devices_that_are_stuck_together_cost_one_deadline_together() -> None:
+    sinks = slow_ones(5)
+    audit = over(sinks)
+    for sink in sinks:
+        sink.gate.clear()
+    audit.request(call())
+    began = time.monotonic()
+    with pytest.raises(AuditFailed):
+        audit.flush()
+    assert time.monotonic() - began < 2.5 * 0.2
+    for sink in sinks:
+        sink.gate.set()
     audit.close()

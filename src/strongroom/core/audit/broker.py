@@ -169,7 +169,12 @@ class Broker:
         `since`: what `lost` was before the caller's first line. Somebody else's flush may have lost that line meanwhile; it raises too.
         """
         time, self._tick = self._time(), b""
-        taken = [device.flush(time) for device in self.devices if device.lines]
+        waiting = [device for device in self.devices if device.lines]
+        if len(waiting) > 1:
+            begun = [device.begin(time) for device in waiting]
+            taken = [well and device.finish() for device, well in zip(waiting, begun, strict=True)]
+        else:
+            taken = [device.flush(time) for device in waiting]
         if taken and not any(taken):
             self.lost += 1
         elif since is None or since == self.lost:

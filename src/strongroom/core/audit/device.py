@@ -101,6 +101,7 @@ class Device:
         """Open the sink and write the head, which is the probe. Raises OSError."""
         self._owner = owner
         self._write([], time)
+        self._await()
 
     def reopen(self, time: bytes) -> bool:
         """Close and open again, as after logrotate; the chain goes on in a new stream."""
@@ -111,18 +112,33 @@ class Device:
 
     def flush(self, time: bytes) -> bool:
         """Write the buffered lines. False: the device did not take them in time."""
+        return self.begin(time) and (self._unsure is None or self.finish())
+
+    def begin(self, time: bytes) -> bool:
+        """Hand the buffered lines to the sink, so that several devices write at one time. False: it takes none now."""
         lines, self.lines = self.lines, []
         try:
             self._settle()
             self._write(lines, time)
         except OSError as failure:
-            self.failures += 1
-            self.last_failure = str(failure)
-            if self._unsure is None or self._unsure.lines is not lines:
-                self.missed += len(lines)
-                self._leave()
+            self._failed(failure)
+            self.missed += len(lines)
+            self._leave()
             return False
         return True
+
+    def finish(self) -> bool:
+        """Wait for what was handed over. False: the device did not take it in time; what becomes of it is asked later."""
+        try:
+            self._await()
+        except OSError as failure:
+            self._failed(failure)
+            return False
+        return True
+
+    def _failed(self, failure: OSError) -> None:
+        self.failures += 1
+        self.last_failure = str(failure)
 
     def close(self) -> None:
         """Let go of the sink and its thread. A call that is stuck keeps its file until it ends."""
@@ -166,13 +182,19 @@ class Device:
         block, seq, chain = stream.seal(bodies)
         if self.sink.inline:
             self.sink.write(block)
+            stream.accept(seq, chain)
+            self.missed = 0
         else:
-            outcome = self._worker.submit(partial(self.sink.write, block))
-            self._unsure = _Unsure(outcome, seq, chain, lines)
-            self._worker.wait(outcome)
+            self._unsure = _Unsure(self._worker.submit(partial(self.sink.write, block)), seq, chain, lines)
+
+    def _await(self) -> None:
+        """The block that is on its way arrives, or OSError."""
+        unsure, stream = self._unsure, self._stream
+        if unsure is not None and stream is not None:
+            self._worker.wait(unsure.outcome)
             self._unsure = None
-        stream.accept(seq, chain)
-        self.missed = 0
+            stream.accept(unsure.seq, unsure.chain)
+            self.missed = 0
 
     def _begin(self, time: bytes) -> bytes:
         """A new stream: the sink opened anew, and the head to write first."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, Final, Protocol, TypeVar
 
 from strongroom.errors import InvalidRequest
@@ -60,6 +61,7 @@ class Worker:
         self._deadline = deadline
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._last: Future[Any] | None = None
+        self._until = 0.0
         threading.Thread(target=self._work, name="audit", daemon=True).start()
 
     def _work(self) -> None:
@@ -72,6 +74,7 @@ class Worker:
             raise Late(self._last)
         outcome: Future[T] = Future()
         self._last = outcome
+        self._until = monotonic() + self._deadline
         self._calls.put(partial(_settle, outcome, action))
         return outcome
 
@@ -80,8 +83,8 @@ class Worker:
         return self.wait(self.submit(action))
 
     def wait(self, outcome: Future[T]) -> T:
-        """The outcome's result. Raises Late after the deadline."""
-        if not wait([outcome], self._deadline).done:
+        """The outcome's result. Raises Late at the deadline, which began when the action did."""
+        if not wait([outcome], max(0.0, self._until - monotonic())).done:
             raise Late(outcome)
         return outcome.result()
 
