@@ -31,6 +31,7 @@ def test_a_value_is_read_back_as_it_was_written(api: Api) -> None:
         ({"lease": 30}, 30),
         ({"ttl": "60", "lease": "9h"}, 60),
         ({"ttl": "soon"}, 2_764_800),
+        ({"ttl": 90.5}, 90),
         ({"a": "ttl"}, 2_764_800),
     ],
 )
@@ -73,3 +74,10 @@ def test_only_versions_1_and_2_exist(api: Api, version: str) -> None:
     mount = new_mount("x/", "kv", "secrets", options={"version": version})
     with pytest.raises(InvalidRequest, match="1 or 2"):
         api.room.transact(lambda call: api.core.engine_of(call, mount).check_mount())
+
+
+def test_a_number_that_no_double_holds_is_kept_and_read_beside_a_ttl(api: Api) -> None:
+    """It was stored, and then every read was the server's fault."""
+    api.post("plain/a", b'{"ttl":60,"far":1e399}')
+    reply = api.get("plain/a")
+    assert (reply.status, reply.body["lease_duration"]) == (200, 60)
