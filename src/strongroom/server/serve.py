@@ -42,6 +42,7 @@ from strongroom.server.worker import Worker, open_storage, settings_of
 from strongroom.server.workers.board import MAX_SLOTS
 from strongroom.server.workers.member import Member
 from strongroom.server.workers.supervisor import Supervisor
+from strongroom.storage.database import need_ours
 from strongroom.storage.directory import DirectoryLock, lock_directory
 from strongroom.storage.newest import Newest
 
@@ -128,6 +129,8 @@ def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | N
     _warn_of_open_keys(config, log)
     _harden(log, lock_memory=not dev)
     lock: DirectoryLock | None = lock_directory(Path(config.storage.path)) if config.storage.kind == "sqlite" else None
+    if lock is not None:
+        need_ours(Path(config.storage.path))
     sys.setswitchinterval(SWITCH_SECONDS)
     plan = Plan(config, log, ready, reread or (lambda: config), dev)
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from strongroom.errors import StorageUnusable
+from strongroom.errors import StorageUnsafe, StorageUnusable
 from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock, create_private, make_private, prepare, sync_directory
 
 FORMAT = 1
@@ -86,6 +86,18 @@ def open_database(directory: Path, settings: Mapping[str, int | str], vfs: str |
     return connection
 
 
+def need_ours(directory: Path) -> None:
+    """Look at a store before it is served, where there is one. Raises StorageUnsafe; trouble with the disk is left to who serves it."""
+    if not (directory / DATABASE).exists():
+        return
+    try:
+        open_database(directory, SETTINGS, None, reader=True).close(True)
+    except StorageUnsafe:
+        raise
+    except StorageUnusable:
+        pass
+
+
 def _in_directory(directory: Path, error: apsw.Error) -> StorageUnusable:
     return unusable(f"opened in {directory}", error)
 
@@ -103,10 +115,10 @@ def _recognise(connection: apsw.Connection, path: Path) -> bool:
     if not tables:
         return False
     if "store" not in tables:
-        raise StorageUnusable(f"{path} is a database of another program; name another directory")
+        raise StorageUnsafe(f"{path} is a database of another program; name another directory")
     found = connection.execute("SELECT format FROM store").get
     if not isinstance(found, int) or found > FORMAT:
-        raise StorageUnusable(
+        raise StorageUnsafe(
             f"{path} is in format {found}, this program reads up to {FORMAT}; nothing was changed",
             "use the newer strongroom that wrote it, or restore an older snapshot",
         )
