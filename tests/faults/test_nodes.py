@@ -360,7 +360,10 @@ def test_a_node_that_starts_before_its_database_serves_once_that_is_there(tmp_pa
             server.terminate()
             late.stop()
             server.start(503)
-            assert server.client().read("secret/data/x").status == 503
+            refused = server.client("").read("secret/data/x")
+            assert refused.status == 503
+            assert str(late.port) not in refused.text, "where the database is concerns no stranger"
+            assert any("the database does not answer" in line and str(late.port) in line for line in server.output().splitlines())
             late.start()
             until(lambda: server.client().read("sys/health").status == 200, 5)
 

@@ -59,8 +59,9 @@ class Follower:
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._idle: asyncio.TimerHandle | None = None
         self.questions = 0
+        self.lost: Callable[[StorageUnusable], None] = lambda _error: None
         self.recovered: Callable[[], None] = lambda: None
-        """Called when the database answers again."""
+        """Called when the database stops answering, and when it answers again."""
 
     @property
     def error(self) -> StorageUnusable | None:
@@ -145,7 +146,7 @@ class Follower:
     def _take(self, answer: Fetched | StorageUnusable) -> None:
         if isinstance(answer, StorageUnusable):
             if self.aside.error is None:
-                self._report(answer, None)
+                self.lost(answer)
             self.aside.error = answer
         else:
             back, self.aside.error = self.aside.error is not None, None

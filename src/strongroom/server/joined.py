@@ -29,7 +29,8 @@ class Joined:
         assert isinstance(core.storage, Aside)
         self._remote, self._log = core.storage.remote, worker.log
         self.follower = Follower(core, worker.loop, worker.log.report)
-        self.follower.recovered = worker.open_now
+        self.follower.lost = self._lost
+        self.follower.recovered = partial(self._recovered, worker)
         replica = self._remote.replica
         self.nearby = Nearby(replica, self.follower, worker.loop, worker.log.report) if replica is not None else None
         max_staleness = float(worker.config.storage.max_staleness)
@@ -52,7 +53,15 @@ class Joined:
         except StorageUnsafe:
             raise
         except StorageUnusable as error:
-            self._log.error("the database does not answer yet", reason="; ".join(error.messages))
+            self._lost(error)
+
+    def _lost(self, error: StorageUnusable) -> None:
+        """Everything that is known goes into the log; callers hear less."""
+        self._log.error("the database does not answer", reason="; ".join((*error.messages, *getattr(error, "__notes__", ()))))
+
+    def _recovered(self, worker: Worker) -> None:
+        self._log.info("the database answers again")
+        worker.open_now()
 
     def start(self) -> None:
         """Follow the others, and tell them of this one."""

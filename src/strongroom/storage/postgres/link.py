@@ -120,11 +120,24 @@ def each_alone(url: str) -> list[str]:
     return [make_conninfo(url, **{name: values[min(place, len(values) - 1)] for name, values in lists.items()}) for place in range(count)]
 
 
+HINTS: Mapping[str, str] = {
+    "28000": "it refuses the login; check user, password and pg_hba.conf",
+    "28P01": "it refuses the login; check user, password and pg_hba.conf",
+    "25006": "it is read-only; have it take writes, or name the primary",
+    "53100": "its disk is full; free some space there",
+    "53300": "it has no connection left; raise max_connections",
+    "57014": "it took too long",
+}
+"""SQLSTATE → what to do."""
+
+
 def unusable(doing: str, error: psycopg.Error) -> StorageUnusable:
-    """The typed form of a driver's error, which says one line of it."""
-    said = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
-    code = f" ({error.sqlstate})" if error.sqlstate else ""
-    return StorageUnusable(f"the database cannot be {doing}: {said}{code}; reads and writes resume by themselves once it can")
+    """The typed form of a driver's error. What the driver said names hosts and users: a note, for the log, not for callers."""
+    code = error.sqlstate or ""
+    made = StorageUnusable(f"the database cannot be {doing}: {HINTS.get(code, 'reads and writes resume by themselves once it can')}")
+    said = error.diag.message_primary or str(error).strip() or type(error).__name__
+    made.add_note(f"{said} ({code})" if code else said)
+    return made
 
 
 def connect(url: str) -> tuple[Link, Server]:
@@ -249,7 +262,7 @@ class Line:
         """The connection. Raises StorageUnusable, at once where the last try was just now."""
         if self._link is None:
             if self._failure is not None and self._now() < self._failure[0]:
-                raise type(self._failure[1])(*self._failure[1].messages)
+                raise _again(self._failure[1])
             try:
                 self._link = self._connect()
             except StorageUnusable as error:
@@ -264,6 +277,14 @@ class Line:
         link, self._link = self._link, None
         if link is not None:
             link.close()
+
+
+def _again(error: StorageUnusable) -> StorageUnusable:
+    """The same error, to be raised in another thread."""
+    made = type(error)(*error.messages)
+    for note in getattr(error, "__notes__", ()):
+        made.add_note(note)
+    return made
 
 
 FIRST_PAUSE = 0.05
