@@ -7,7 +7,9 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,10 +30,17 @@ class Collector(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
+        self.connections = 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     server: Collector
+    protocol_version = "HTTP/1.1"
+    timeout = 5
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -81,13 +90,15 @@ def test_a_block_is_one_post(collector: Collector, authority: Authority, tmp_pat
     assert (path, body) == ("/in", BLOCK)
     assert (headers["content-type"], headers["x-source"]) == ("application/x-ndjson", "a, b")
     assert (headers["authorization"], later["authorization"]) == ("Bearer first", "Bearer second")
+    assert collector.connections == 1
+    sink.close()
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 500, 503])
 def test_what_is_not_2xx_is_a_failure_and_no_redirect_is_followed(collector: Collector, authority: Authority, status: int) -> None:
     collector.status = status
-    with pytest.raises(OSError, match=str(status)):
-        sinks.make("http", options(collector, authority)).write(BLOCK)
+    with closing(sinks.make("http", options(collector, authority))) as sink, pytest.raises(OSError, match=str(status)):
+        sink.write(BLOCK)
     assert len(collector.posts) == 1
 
 
@@ -125,8 +136,8 @@ def test_what_cannot_be_is_refused(given: Mapping[str, str]) -> None:
 
 
 def test_a_credential_may_stand_where_openbao_has_it(collector: Collector, authority: Authority) -> None:
-    sink = sinks.make("http", options(collector, authority, headers='{"Authorization": ["Bearer x"]}'))
-    sink.write(BLOCK)
+    with closing(sinks.make("http", options(collector, authority, headers='{"Authorization": ["Bearer x"]}'))) as sink:
+        sink.write(BLOCK)
     assert collector.posts[0][1]["authorization"] == "Bearer x"
     assert "Bearer" not in repr(sink)
 

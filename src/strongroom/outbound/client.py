@@ -7,7 +7,8 @@ Rules of this file:
 - Every target goes through the dialer. The default reach is the narrow one; who says CONFIGURED says that an administrator named the host.
 - No redirect is followed, no proxy of the environment used, no cookie kept, and no header of a caller's request passed on: what is sent
   is what the engine wrote. A 302 is an answer like any other.
-- A connection serves one exchange. That costs a handshake and spares the questions of whose credentials it was last used with.
+- A connection serves one exchange. That costs a handshake and spares the questions of whose credentials it was last used with. Who has
+  one target and one credential may keep one (session.py).
 """
 
 from __future__ import annotations
@@ -74,10 +75,10 @@ class Outbound:
         connection = self.dial(where.host, where.port, reach=reach, timeout=deadline - monotonic())
         try:
             if context is not None:
-                connection = _secured(connection, context, where)
+                connection = secured(connection, context, where)
             return exchange(connection, where.host, method, request, deadline, limit)
         except OSError as error:
-            raise Unreachable(where.host, f"no answer ({_why(error)})") from None
+            raise unanswered(where.host, error) from None
         finally:
             connection.close()
 
@@ -111,8 +112,12 @@ def _authority(text: str) -> str:
     return text
 
 
-def _why(error: OSError) -> str:
+def unanswered(host: str, error: OSError) -> Unreachable:
     """An error of the connection in words of its own, without the library's source lines."""
+    return Unreachable(host, f"no answer ({_why(error)})")
+
+
+def _why(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "not in time"
     if isinstance(error, ssl.SSLError):
@@ -120,7 +125,7 @@ def _why(error: OSError) -> str:
     return error.strerror or "the connection failed"
 
 
-def _secured(connection: socket.socket, context: ssl.SSLContext, where: Url) -> ssl.SSLSocket:
+def secured(connection: socket.socket, context: ssl.SSLContext, where: Url) -> ssl.SSLSocket:
     """TLS over a connection that has its timeout. Raises Unreachable where the other side is not who it should be.
 
     An end that TLS did not announce is an error: somebody in between can cut a connection, not announce its end.

@@ -43,6 +43,8 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    closes: bool = True
+    """Whether nothing can follow over this connection."""
 
     def __repr__(self) -> str:
         return f"Answer({self.host}, {self.status}, {len(self.body)} bytes)"
@@ -56,11 +58,13 @@ class Answer(msgspec.Struct, frozen=True):
         return found
 
 
-def written(method: str, url: Url, headers: Mapping[str, str], body: bytes) -> bytes:
-    """A request's bytes. Raises InvalidRequest, which quotes no value."""
+def written(method: str, url: Url, headers: Mapping[str, str], body: bytes, *, keep: bool = False) -> bytes:
+    """A request's bytes; `keep`: others are to follow over this connection. Raises InvalidRequest, which quotes no value."""
     if not _METHOD.fullmatch(method):
         raise InvalidRequest("a method is a word in capitals")
-    lines = [f"{method} {url.target} HTTP/1.1", f"host: {url.authority}", "connection: close", "accept-encoding: identity"]
+    lines = [f"{method} {url.target} HTTP/1.1", f"host: {url.authority}", "accept-encoding: identity"]
+    if not keep:
+        lines.append("connection: close")
     if body or method in ("POST", "PUT", "PATCH"):
         lines.append(f"content-length: {len(body)}")
     for name, value in headers.items():
@@ -147,4 +151,4 @@ def exchange(connection: socket.socket, host: str, method: str, request: bytes, 
     for name, value in response.headers.items():
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Answer(host, response.status, headers, body)
+    return Answer(host, response.status, headers, body, bool(response.will_close))
