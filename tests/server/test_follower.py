@@ -94,9 +94,13 @@ def test_a_store_that_does_not_answer_is_told_to_all_and_its_return_once() -> No
     assert followed(test) == []
 
 
+def _fail() -> None:
+    raise ValueError
+
+
 def test_an_action_that_fails_keeps_nobody_waiting() -> None:
     async def test(_store: RemoteMemory, follower: Follower) -> None:
-        follower.after(lambda: int("x"))
+        follower.after(_fail)
         assert await asked(follower) == 1
 
     assert [type(error) for error in followed(test)] == [ValueError]
