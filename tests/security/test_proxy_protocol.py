@@ -142,6 +142,10 @@ def test_a_token_bound_to_an_address_is_not_to_be_had_by_a_spoofed_header(setup:
     token = bound_by_role(setup.server)
     claim = f"PROXY TCP4 {SPOOFED} 127.0.0.1 4711 8200\r\n".encode()
     assert ask(setup.server, setup.trusting, claim, token) == 403
+    with pytest.raises((OSError, IndexError, ValueError)):
+        ask(setup.server, setup.trusting, claim.replace(b"4711", b"04711"), token)
+    with setup.server.client() as root:
+        assert b"strongroom_proxy_headers_refused_total 1.0" in root.read("sys/metrics?format=prometheus").body
     assert ask(setup.server, setup.v1, b"", token) == 403
     assert ask(setup.server, setup.v1, b"", token, source=SPOOFED) == 200, "the address itself works"
     assert ask(setup.server, setup.naive, claim, token, tls=False) == 200, "the control: where everybody is believed, the claim is"

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from strongroom.server.connections import Connections
 from strongroom.server.http import Exchange, Handler, HttpProtocol, ListenerInfo
 from strongroom.server.limits import DEFAULT_LIMITS, Limits
-from strongroom.server.proxy_protocol import Trust, behind
+from strongroom.server.proxy_protocol import Proxied, Trust
 from strongroom.server.tls import TlsListener
 
 PLAIN = ListenerInfo()
@@ -56,8 +56,8 @@ class Served:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = listening.getsockname()[1]
         factory: Callable[[], asyncio.Protocol] = plain if tls is None else TlsListener(tls, limits, self.connections, plain)
-        if trust is not None:
-            factory = behind(trust, limits, self.connections, factory)
+        self.proxied = None if trust is None else Proxied(trust, limits, self.connections, factory)
+        factory = self.proxied or factory
         self.server = self.loop.run_until_complete(self.loop.create_server(factory, sock=listening))
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()

@@ -84,9 +84,10 @@ def test_a_second_header_is_not_one(served: tuple[str, Served]) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_malformed_header_ends_the_connection_without_a_word(served: tuple[str, Served], name: str) -> None:
-    before = served[1].requests
+    assert served[1].proxied is not None
+    before = served[1].requests, served[1].proxied.refused
     assert seen(served[1], PROXY, BAD[name] + GET) == ""
-    assert served[1].requests == before
+    assert (served[1].requests, served[1].proxied.refused) == (before[0], before[1] + 1)
     served[1].wait_until(lambda: not len(served[1].connections))
 
 

@@ -23,7 +23,7 @@ from strongroom.server.connections import Connections
 from strongroom.server.forwarded import Forwarding, parse_networks
 from strongroom.server.http import Handler, HttpProtocol, ListenerInfo
 from strongroom.server.limits import Limits
-from strongroom.server.proxy_protocol import behind, trust_of
+from strongroom.server.proxy_protocol import Proxied, trust_of
 from strongroom.server.tls import Handshakes, ListenerTls, TlsListener, make_context
 
 BACKLOG = 1_024
@@ -164,7 +164,8 @@ class Listening:
         self._tls = TlsListener(make_context(_tls(listener)), self._limits, connections, inner) if secure else None
         trust = trust_of(listener)
         factory = self._tls or inner
-        self._factory = factory if trust is None else behind(trust, self._limits, connections, factory)
+        self.proxied = None if trust is None else Proxied(trust, self._limits, connections, factory)
+        self._factory = self.proxied or factory
         self._server: asyncio.Server | None = None
 
     async def start(self, loop: asyncio.AbstractEventLoop) -> None:

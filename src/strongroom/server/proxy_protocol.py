@@ -56,13 +56,25 @@ def trust_of(listener: Listener) -> Trust | None:
         raise ConfigError("proxy_protocol_authorized_addrs takes addresses and networks such as 10.0.0.0/8") from None
 
 
+class Proxied:
+    """Makes the protocol of each connection that a proxy may pass on. `refused`: how many were hung up on for header or address."""
+
+    def __init__(self, trust: Trust, limits: Limits, connections: Connections, inner: Callable[[], asyncio.Protocol]) -> None:
+        self.trust, self.limits, self.connections = trust, limits, connections
+        self._inner = inner
+        self.refused = 0
+
+    def __call__(self) -> ProxiedProtocol:
+        return ProxiedProtocol(self, self._inner())
+
+
 class ProxiedProtocol(asyncio.Protocol):
     """A connection until its header is read; `inner` is what it becomes then."""
 
-    __slots__ = ("_address", "_buffer", "_connections", "_inner", "_limits", "_transport", "_trust", "deadline")
+    __slots__ = ("_address", "_buffer", "_connections", "_inner", "_listener", "_transport", "_trust", "deadline")
 
-    def __init__(self, trust: Trust, limits: Limits, connections: Connections, inner: asyncio.Protocol) -> None:
-        self._trust, self._limits, self._connections, self._inner = trust, limits, connections, inner
+    def __init__(self, listener: Proxied, inner: asyncio.Protocol) -> None:
+        self._listener, self._trust, self._connections, self._inner = listener, listener.trust, listener.connections, inner
         self._transport: asyncio.Transport | None = None
         self._address = ""
         self._buffer = b""
@@ -73,9 +85,11 @@ class ProxiedProtocol(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
         self._address = str(name[0]) if isinstance(name, tuple) else ""
-        self.deadline = self._connections.deadline(self._limits.handshake_seconds)
-        if not self._connections.add(self) or not self._trust.admits(self._address):
+        self.deadline = self._connections.deadline(self._listener.limits.handshake_seconds)
+        if not self._connections.add(self):
             self.abort()
+        elif not self._trust.admits(self._address):
+            self._refuse()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived: the header, or a piece of it."""
@@ -83,7 +97,7 @@ class ProxiedProtocol(asyncio.Protocol):
         try:
             header = read_header(self._buffer)
         except Malformed:
-            self.abort()
+            self._refuse()
             return
         if header is not None:
             self._hand_over(header.source if self._trust.trusts(self._address) else None, self._buffer[header.size :])
@@ -97,6 +111,11 @@ class ProxiedProtocol(asyncio.Protocol):
         inner.connection_made(transport if source is None else cast(asyncio.Transport, Relayed(transport, source)))
         if rest and not transport.is_closing():
             inner.data_received(rest)
+
+    def _refuse(self) -> None:
+        """Without a word: whoever it is does not speak HTTP yet."""
+        self._listener.refused += 1
+        self.abort()
 
     def connection_lost(self, _exception: Exception | None) -> None:
         """It ended before it said who it is."""
@@ -137,8 +156,3 @@ class Relayed:
     def get_extra_info(self, name: str, default: object = None) -> object:
         """As of the transport, save for whose it is."""
         return self._source if name == "peername" else self._transport.get_extra_info(name, default)
-
-
-def behind(trust: Trust, limits: Limits, connections: Connections, inner: Callable[[], asyncio.Protocol]) -> Callable[[], ProxiedProtocol]:
-    """Makes the protocol of each connection that a proxy may pass on."""
-    return lambda: ProxiedProtocol(trust, limits, connections, inner())

@@ -81,6 +81,11 @@ def _show_connections(worker: Worker) -> None:
     metrics.counter("strongroom_tls_handshakes", "TLS handshakes done.", lambda: handshakes("done"))
     metrics.counter("strongroom_tls_handshakes_post_quantum", "Of these, with a hybrid group.", lambda: handshakes("post_quantum"))
     metrics.counter("strongroom_tls_handshakes_failed", "TLS handshakes that failed.", lambda: handshakes("failed"))
+    metrics.counter(
+        "strongroom_proxy_headers_refused",
+        "Connections that ended for a malformed PROXY header, or because they came from elsewhere than a listed proxy.",
+        lambda: sum(each.proxied.refused for each in worker.listening if each.proxied is not None),
+    )
 
 
 def _show_process(worker: Worker) -> None:
