@@ -64,7 +64,7 @@ def read_crl(der: bytes) -> RevocationList:
         return RevocationList(spelled(found.issuer), key_id, serials, found.last_update_utc, found.next_update_utc)
     except UnusableCrl:
         raise
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:  # TypeError: odd strings in names
         raise UnusableCrl("it cannot be read") from error
 
 
