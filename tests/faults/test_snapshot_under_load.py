@@ -21,6 +21,8 @@ LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 SECRETS = 100_000 if LONG else 2_000
 FILLERS = 8
 VALUE = "v" * 200
+MEMORY = 64 << 20
+"""Bytes that snapshots may add, however large the store: pages, chunks, what is on its way to the client."""
 LONGEST_WAIT = 3.0
 """Seconds that a write may wait while a snapshot is taken, on a machine that does much else; usually it is some milliseconds."""
 
@@ -90,7 +92,9 @@ def test_snapshots_under_load(tmp_path: Path, workers: int) -> None:
             load.start()
         time.sleep(1.0)
         quiet = [wait for load in loads for _, wait, _ in load.answered]
+        memory = server.peak()
         snapshots = [take(server, loads, tmp_path / f"{number}.snap") for number in range(3)]
+        assert server.peak() - memory < MEMORY
         for load in loads:
             load.stop()
         assert not [name for load in loads for name in load.failed]

@@ -83,9 +83,7 @@ class Client:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
         status = int(lines[0].split(" ")[1])
         size = 0 if verb == "HEAD" else int(headers.get("content-length", "0"))
-        while len(self._buffer) < size:
-            self._more()
-        body, self._buffer = self._buffer[:size], self._buffer[size:]
+        body = self._exactly(size)
         if headers.get("connection") == "close":
             self.close()
         return Reply(status, headers, body)
@@ -96,12 +94,24 @@ class Client:
         head, _, self._buffer = self._buffer.partition(end)
         return head
 
+    def _exactly(self, size: int) -> bytes:
+        pieces, have = [self._buffer], len(self._buffer)
+        while have < size:
+            pieces.append(self._piece())
+            have += len(pieces[-1])
+        whole = b"".join(pieces)
+        self._buffer = whole[size:]
+        return whole[:size]
+
     def _more(self) -> None:
+        self._buffer += self._piece()
+
+    def _piece(self) -> bytes:
         assert self._socket is not None
         piece = self._socket.recv(65_536)
         if not piece:
             raise ConnectionError("the server closed the connection")
-        self._buffer += piece
+        return piece
 
     def close(self) -> None:
         if self._socket is not None:

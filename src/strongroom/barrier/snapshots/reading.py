@@ -105,7 +105,7 @@ class Snapshot:
             raise self.wrong(f"chunk {number} has a length that none has")
         return size
 
-    def _manifest(self, digest: str, chunks: int, size: int, verifier: DualVerifier | None) -> Manifest:
+    def _manifest(self, hashed: str, chunks: int, size: int, verifier: DualVerifier | None) -> Manifest:
         """Read what follows the chunks and hold it against what was read."""
         _, text = self._sized(MAX_MANIFEST, "manifest")
         signature = self._read(SIGNATURE_BYTES, "its signature is cut")
@@ -121,7 +121,7 @@ class Snapshot:
         said = (manifest.format, manifest.id, manifest.installation, manifest.gsn, manifest.created, manifest.chunks, manifest.size)
         if said != (FORMAT, header.id.hex(), installation.id.hex(), header.gsn, header.created, chunks, size):
             raise self.wrong("its manifest belongs to another snapshot")
-        if manifest.sha256 != digest:
+        if manifest.sha256 != hashed:
             raise self.wrong("it is not what its manifest says: bytes of it were changed")
         return manifest
 

@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -141,7 +142,7 @@ class Bucket:
             end = min(start + PART, taken.size) - 1
             answer = self._ask("GET", path, headers={"range": f"bytes={start}-{end}"}, accept=(200, 206))
             hashed.update(answer.body)
-        if hashed.digest() != digest(taken.file):
+        if not compare_digest(hashed.digest(), digest(taken.file)):
             raise _odd("what it gives back is not what was sent")
 
     # -- asking -------------------------------------------------------------------------------------------------

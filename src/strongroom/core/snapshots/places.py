@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from hmac import compare_digest
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -120,7 +121,7 @@ class Directory:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-            if digest(file) != digest(taken.file):
+            if not compare_digest(digest(file), digest(taken.file)):
                 raise StorageUnusable(f"what was written to {new} is not what is read from it; look at the disk")
         new.rename(path)
         sync_directory(self._path)
