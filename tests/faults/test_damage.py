@@ -29,11 +29,12 @@ TYPED = (StorageTampered, StorageUnusable, Sealed, Unavailable, InvalidRecord)
 class Vault(NamedTuple):
     """A stopped store, and what was written to it."""
 
-    directory: Path
     room: Strongroom
     root: bytes
     wanted: dict[str, object]
     rows: dict[bytes, bytes]
+    directory: Path = Path()
+    url: str = ""
 
     def pages(self) -> int:
         return (self.directory / DATABASE).stat().st_size // PAGE
@@ -41,10 +42,16 @@ class Vault(NamedTuple):
 
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
-    """Secrets, versions, policies and tokens in one database file, its log copied into it."""
+    """All of it in one database file, its log copied into it."""
     directory = tmp_path_factory.mktemp("vault") / "store"
     storage = SqliteStorage(directory)
-    room = Strongroom(storage=storage)
+    made = fill(Strongroom(storage=storage))
+    storage.close()
+    return made._replace(directory=directory)
+
+
+def fill(room: Strongroom) -> Vault:
+    """Secrets, versions, policies and tokens."""
     wanted: dict[str, object] = {}
     for number in range(SECRETS):
         path = f"secret/data/app-{number}"
@@ -55,10 +62,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
     for number in range(5):
         room.write(f"sys/policies/acl/p{number}", {"policy": f'path "secret/data/app-{number}" {{ capabilities = ["read"] }}'})
         room.create_token(f"p{number}", ttl="1h")
-    root = bytes(room.core.barrier.keys.root)
-    stored = rows(storage)
-    storage.close()
-    return Vault(directory, room, root, wanted, stored)
+    return Vault(room, bytes(room.core.barrier.keys.root), wanted, rows(room.storage))
 
 
 @contextmanager
