@@ -31,6 +31,8 @@ from strongroom.storage.walk import END
 from strongroom.storage.whole import Rows
 from strongroom.testing import Strongroom
 
+pytestmark = pytest.mark.fault("F19")
+
 NOW = 1_767_225_600_000_000_000
 
 

@@ -67,9 +67,7 @@ EXCLUDED: dict[str, str] = {
     **{
         f"SystemBackend.{name}": "there is no Raft here: several nodes share a PostgreSQL"
         for name in (
-            "create_or_update_raft_auto_snapshot_config", "delete_raft_auto_snapshot_config", "force_restore_raft_snapshot",
-            "join_raft_cluster", "list_raft_auto_snapshot_configs", "read_raft_auto_snapshot_config", "read_raft_auto_snapshot_status",
-            "read_raft_config", "remove_raft_node", "restore_raft_snapshot", "take_raft_snapshot",
+            "join_raft_cluster", "read_raft_config", "remove_raft_node",
         )
     },
     **{

@@ -23,8 +23,8 @@ SECRETS = 30
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Running]:
-    """A server of the test's own, with some secrets."""
-    with configured(tmp_path) as server:
+    """A server of the test's own, with some secrets; schedules may keep files below `backups`."""
+    with configured(tmp_path, {"STRONGROOM_SNAPSHOTS_DIRECTORY": str(tmp_path / "backups")}) as server:
         open_up(server)
         client = server.client()
         client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
@@ -104,6 +104,27 @@ def test_hvac_is_told_what_is_wrong_and_nothing_happens(own: Running) -> None:
             client.sys.force_restore_raft_snapshot(wrong)
     assert not client.sys.is_sealed()
     assert value(client, "0") == "before"
+
+
+def test_hvac_sets_a_schedule_and_follows_it(own: Running) -> None:
+    system = own.client().sys
+    place = own.directory / "backups" / "hourly"
+    settings = {"path_prefix": str(place), "file_prefix": "vault-snapshot", "local_max_space": 100_000_000}
+    assert system.create_or_update_raft_auto_snapshot_config("hourly", "1h", "local", retain=3, **settings).status_code == 204
+    assert system.list_raft_auto_snapshot_configs()["data"]["keys"] == ["hourly"]
+    assert system.read_raft_auto_snapshot_config("hourly")["data"]["interval"] == 3_600
+    end = time.monotonic() + 20
+    while not (status := system.read_raft_auto_snapshot_status("hourly")["data"])["last_snapshot_end"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert (status["consecutive_errors"], status["last_snapshot_error"]) == (0, "")
+    (path,) = place.glob("vault-snapshot-*.snap")
+    assert status["last_snapshot_url"] == path.as_uri()
+    with path.open("rb") as file:
+        assert Snapshot(file, "x").look(read_key(own.directory / "store" / "audit-key.pub")).gsn == status["snapshot_gsn"]
+    assert system.delete_raft_auto_snapshot_config("hourly").status_code == 204
+    with pytest.raises(hvac.exceptions.InvalidPath):
+        system.list_raft_auto_snapshot_configs()
 
 
 def test_the_command_line_does_both(own: Running) -> None:

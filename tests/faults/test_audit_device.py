@@ -7,9 +7,13 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support import offline
 from tests.support.collector import Collector
 from tests.support.server import serving
+
+pytestmark = pytest.mark.fault("F18")
 
 TWO = 'audit "file" "main" {{ file_path = "{0}/a/audit.log" }}\naudit "file" "second" {{ file_path = "{0}/b/audit.log" }}'
 

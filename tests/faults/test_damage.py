@@ -21,6 +21,8 @@ from strongroom.storage.directory import DATABASE
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.testing import Strongroom
 
+pytestmark = pytest.mark.fault("F20")
+
 PAGE = 4_096
 SECRETS = 25
 TYPED = (StorageTampered, StorageUnusable, Sealed, Unavailable, InvalidRecord)

@@ -101,6 +101,7 @@ def read_all(store: SqliteStorage) -> dict[bytes, bytes]:
     return dict(store.scan(b"", b"\xff", -1))
 
 
+@pytest.mark.fault("F4")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # SQLite goes on after some failures; apsw tells of each
 def test_no_single_failing_call_loses_an_acknowledged_commit(disk: FaultyDisk, tmp_path: Path) -> None:
     for number in count(1):
@@ -140,6 +141,7 @@ def _use_a_failing_disk(directory: Path, disk: FaultyDisk, fault: Fault) -> list
     return possible
 
 
+@pytest.mark.fault("F4")
 def test_after_a_failed_sync_the_store_refuses_everything(disk: FaultyDisk, tmp_path: Path) -> None:
     store = SqliteStorage(tmp_path / "data", vfs=disk.name)
     write(store, {KEYS[0]: b"1"})
@@ -161,6 +163,7 @@ def test_after_a_failed_sync_the_store_refuses_everything(disk: FaultyDisk, tmp_
     assert syncs == ["sync"]
 
 
+@pytest.mark.fault("F3")
 def test_a_full_disk_refuses_writes_and_recovers_by_itself(disk: FaultyDisk, tmp_path: Path) -> None:
     store = SqliteStorage(tmp_path / "data", vfs=disk.name)
     write(store, {KEYS[0]: b"1"})
@@ -204,6 +207,7 @@ def _tries(store: SqliteStorage, rows: dict[bytes, bytes]) -> tuple[Callable[[],
     )
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize(
     ("page", "rounds"),
     [(False, 150), (True, 30), pytest.param(False, 2_000, marks=pytest.mark.long), pytest.param(True, 200, marks=pytest.mark.long)],

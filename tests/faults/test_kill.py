@@ -17,6 +17,8 @@ from tests.support import offline
 from tests.support.http import Client, Reply
 from tests.support.server import Server, serving
 
+pytestmark = pytest.mark.fault("F1")
+
 CLIENTS = 4
 CARELESS = ("-m", "tests.support.careless_server")
 READY_SECONDS = 3.0

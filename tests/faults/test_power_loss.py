@@ -8,6 +8,8 @@ import pytest
 
 from strongroom.testing.powerloss import Careless, Delete, Disk, Sync, SyncNames, Truncate, Write, run
 
+pytestmark = pytest.mark.fault("F2")
+
 SHORT, LONG = 2_000, 20_000
 
 

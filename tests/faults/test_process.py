@@ -29,6 +29,7 @@ LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 # -- F30: SIGTERM ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F30")
 @pytest.mark.parametrize("restarts", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_a_server_that_is_told_to_stop_answers_what_it_took(tmp_path: Path, restarts: int) -> None:
     with serving(tmp_path) as (server, _):

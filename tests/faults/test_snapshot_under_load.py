@@ -17,6 +17,8 @@ from tests.support.offline import command
 from tests.support.postgres import fresh_database
 from tests.support.server import Server, serving
 
+pytestmark = pytest.mark.fault("F32")
+
 LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 SECRETS = 100_000 if LONG else 2_000
 FILLERS = 8

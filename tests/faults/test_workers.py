@@ -89,34 +89,40 @@ def revoked_accepted(server: Server, turns: int) -> int:
     return accepted
 
 
+@pytest.mark.fault("F11")
 def test_what_one_worker_wrote_every_worker_reads_and_lists(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         assert stale_reads(server, 100) == 0
         assert names_missed(server, 40) == 0
 
 
+@pytest.mark.fault("F11")
 def test_control_deaf_workers_read_and_list_what_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, "deaf") as (server, _):
         assert stale_reads(server, 10) > 0
         assert names_missed(server, 10) > 0
 
 
+@pytest.mark.fault("F11")
 def test_a_token_that_one_worker_revoked_every_worker_refuses(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         assert revoked_accepted(server, 40) == 0
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.long
 def test_a_token_that_one_worker_revoked_every_worker_refuses_5000_times(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         assert revoked_accepted(server, 5_000 // (CONNECTIONS - 1) + 1) == 0
 
 
+@pytest.mark.fault("F11")
 def test_control_deaf_workers_accept_revoked_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, "deaf") as (server, _):
         assert revoked_accepted(server, 5) > 0
 
 
+@pytest.mark.fault("F11")
 def test_reads_are_right_while_another_worker_commits_all_the_time(tmp_path: Path) -> None:
     """What a client was told it never sees undone: versions read over all workers only grow."""
     with several(tmp_path) as (server, root):
@@ -194,6 +200,7 @@ def test_control_workers_that_forget_nothing_lose_additions(tmp_path: Path, monk
 # -- F12: a worker dies --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F12")
 def test_a_killed_worker_takes_nothing_with_it_and_is_back_within_two_seconds(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         with under_load(server, 6) as loads:
@@ -220,6 +227,7 @@ def test_a_killed_worker_takes_nothing_with_it_and_is_back_within_two_seconds(tm
         assert scrubbed.clean, offline.texts(scrubbed)
 
 
+@pytest.mark.fault("F12")
 def test_control_a_worker_that_answers_before_it_commits_loses_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, "hasty") as (server, _):
         lost = 0
@@ -233,6 +241,7 @@ def test_control_a_worker_that_answers_before_it_commits_loses_writes(tmp_path: 
         assert lost > 0
 
 
+@pytest.mark.fault("F12")
 def test_a_slot_whose_worker_dies_again_and_again_is_given_up_and_said_to_be(tmp_path: Path) -> None:
     with several(tmp_path) as (server, root):
         first, stays = server.children()
@@ -257,6 +266,7 @@ def test_a_slot_whose_worker_dies_again_and_again_is_given_up_and_said_to_be(tmp
         assert root.write("secret/data/after", {"data": {}}).status == 200
 
 
+@pytest.mark.fault("F12")
 def test_a_worker_whose_disk_failed_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, "unsynced") as (server, _):
         until(lambda: "the store has ended" in server.output())
@@ -265,6 +275,7 @@ def test_a_worker_whose_disk_failed_it_is_replaced(tmp_path: Path, monkeypatch: 
         assert "a worker died" in server.output()
 
 
+@pytest.mark.fault("F12")
 def test_a_worker_that_hangs_is_ended_and_others_write_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether or not it holds the store's lock: while it does, nobody writes."""
     with several(tmp_path, monkeypatch, "impatient") as (server, _):
@@ -282,6 +293,7 @@ def test_a_worker_that_hangs_is_ended_and_others_write_again(tmp_path: Path, mon
         assert server.output().count("a worker does nothing any more") == 1, "who serves is left alone"
 
 
+@pytest.mark.fault("F12")
 def test_a_stop_that_everybody_is_told_drains_all_the_same(tmp_path: Path) -> None:
     """Ctrl-C in a terminal, or systemd, signals the whole group, and the supervisor passes it on."""
     with several(tmp_path) as (server, root):
@@ -294,6 +306,7 @@ def test_a_stop_that_everybody_is_told_drains_all_the_same(tmp_path: Path) -> No
         assert report.intact and report.last is not None and report.last.final, offline.texts(report)
 
 
+@pytest.mark.fault("F12")
 def test_a_reload_that_comes_at_once_ends_nobody(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         server.terminate()
@@ -305,6 +318,7 @@ def test_a_reload_that_comes_at_once_ends_nobody(tmp_path: Path) -> None:
         assert "worker died" not in server.output()
 
 
+@pytest.mark.fault("F12")
 def test_without_their_supervisor_workers_end(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         for _ in range(3):
@@ -549,6 +563,7 @@ def test_logs_move_away_and_nothing_is_lost(tmp_path: Path) -> None:
         assert offline.verify(server, *moved, *files).intact
 
 
+@pytest.mark.fault("F30")
 def test_stopping_finishes_what_is_open_and_takes_no_more(tmp_path: Path) -> None:
     with several(tmp_path) as (server, _):
         with under_load(server, 4) as loads:

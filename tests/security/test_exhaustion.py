@@ -117,6 +117,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 # -- T15.1, T15.2, F17 ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_each_hostile_body_is_refused_at_once(server: Server, kind: str) -> None:
     with server.client() as client:
@@ -129,6 +130,7 @@ def test_each_hostile_body_is_refused_at_once(server: Server, kind: str) -> None
             assert took < 1.0
 
 
+@pytest.mark.fault("F17")
 def test_five_hundred_hostile_bodies_on_fifty_connections_cost_little(server: Server) -> None:
     answers: list[int] = []
     bodies = list(HOSTILE.values())
@@ -147,6 +149,7 @@ def test_five_hundred_hostile_bodies_on_fifty_connections_cost_little(server: Se
     assert server.peak() - before <= GROWTH
 
 
+@pytest.mark.fault("F17")
 def test_without_limits_before_parsing_one_body_costs_more(tmp_path: Path) -> None:
     """The negative control: 6 MiB of empty objects, taken and parsed."""
     with serving(tmp_path, entry=LOOSE, listener="max_request_size = 16777216") as (server, client):
@@ -158,6 +161,7 @@ def test_without_limits_before_parsing_one_body_costs_more(tmp_path: Path) -> No
 # -- F16 ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F16")
 def test_a_gigabyte_is_refused_by_its_length(server: Server) -> None:
     before, began = server.resident(), time.monotonic()
     head = b"POST /v1/secret/data/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n"
@@ -167,6 +171,7 @@ def test_a_gigabyte_is_refused_by_its_length(server: Server) -> None:
     assert server.resident() - before < GROWTH
 
 
+@pytest.mark.fault("F16")
 def test_an_endless_body_in_chunks_is_cut(server: Server) -> None:
     before, began, sent = server.resident(), time.monotonic(), 0
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
@@ -225,6 +230,7 @@ SLOW = {
 }
 
 
+@pytest.mark.fault("F14")
 @pytest.mark.parametrize("how", SLOW)
 def test_slow_clients_are_cut_and_others_do_not_notice(server: Server, how: str) -> None:
     with good_client(server):
@@ -233,6 +239,7 @@ def test_slow_clients_are_cut_and_others_do_not_notice(server: Server, how: str)
     assert took < 8
 
 
+@pytest.mark.fault("F14")
 def test_without_a_deadline_a_dripping_connection_stands(live: Server) -> None:
     """The negative control: on a server with the usual ten seconds it is still there after three."""
     first, drip = SLOW["a head that never ends"]
@@ -245,6 +252,7 @@ def test_without_a_deadline_a_dripping_connection_stands(live: Server) -> None:
             time.sleep(0.25)
 
 
+@pytest.mark.fault("F14")
 def test_a_client_that_does_not_read_is_cut(server: Server) -> None:
     with server.client() as root:
         assert root.write("secret/data/large", {"data": {"text": "x" * 500_000}}).status == 200
@@ -273,6 +281,7 @@ def test_a_client_that_does_not_read_is_cut(server: Server) -> None:
 # -- F15 ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F15")
 def test_idle_connections_cost_little_and_are_closed(tmp_path: Path, server: Server) -> None:
     count = min(9_000 if LONG else 1_000, descriptors() - 200)
     before = server.resident()

@@ -9,12 +9,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from strongroom.core import areas
 from strongroom.storage.api import INDEX_KEY
 from tests.support import offline
 from tests.support.http import Client, Reply
 from tests.support.rows import Rows, edit_rows, read_rows, written_by
 from tests.support.server import Server, serving
+
+pytestmark = pytest.mark.fault("F21")
 
 UNBOUND = ("-m", "tests.support.unbound_server")
 STRONG = 'path "secret/*" { capabilities = ["read", "list", "update", "delete"] }'

@@ -149,6 +149,7 @@ def refused(audit: Broker) -> float:
     return time.monotonic() - begin
 
 
+@pytest.mark.fault("F18")
 def test_a_good_file_serves(tmp_path: Path) -> None:
     """Negative control for all below: the same calls, no fault."""
     audit = file_broker(tmp_path / "a")
@@ -156,6 +157,7 @@ def test_a_good_file_serves(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes().count(b"\n") == 3
 
 
+@pytest.mark.fault("F18")
 def test_a_full_disk_refuses_leaves_no_half_line_and_recovers_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a"
     audit = file_broker(path)
@@ -170,6 +172,7 @@ def test_a_full_disk_refuses_leaves_no_half_line_and_recovers_at_once(tmp_path: 
     assert report.lines == 6
 
 
+@pytest.mark.fault("F18")
 def test_dev_full_is_not_enabled_and_refuses_as_the_only_device() -> None:
     with pytest.raises(InvalidRequest, match="No space"):
         broker(device(File("/dev/full")))
@@ -178,6 +181,7 @@ def test_dev_full_is_not_enabled_and_refuses_as_the_only_device() -> None:
     audit.close()
 
 
+@pytest.mark.fault("F18")
 def test_with_one_of_two_devices_good_calls_are_served(tmp_path: Path) -> None:
     audit = broker(device(File(str(tmp_path / "a"))), device(File("/dev/full"), uuid="full", path="full/", skip_test="true"))
     exchange(audit)
@@ -185,6 +189,7 @@ def test_with_one_of_two_devices_good_calls_are_served(tmp_path: Path) -> None:
     audit.close()
 
 
+@pytest.mark.fault("F18")
 def test_a_deleted_file_is_made_anew_and_the_verifier_misses_it(tmp_path: Path) -> None:
     path = tmp_path / "a"
     audit = file_broker(path)
@@ -197,6 +202,7 @@ def test_a_deleted_file_is_made_anew_and_the_verifier_misses_it(tmp_path: Path) 
     assert "3 lines came before and is missing" in report.findings[0].what
 
 
+@pytest.mark.fault("F18")
 def test_a_removed_directory_refuses_until_it_is_back(tmp_path: Path) -> None:
     folder = tmp_path / "audit"
     folder.mkdir()
@@ -209,6 +215,7 @@ def test_a_removed_directory_refuses_until_it_is_back(tmp_path: Path) -> None:
     exchange(audit)
 
 
+@pytest.mark.fault("F18")
 def test_a_file_without_permission_refuses_until_it_has_it(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
@@ -244,6 +251,7 @@ def fifo(path: Path) -> int:
     return reader
 
 
+@pytest.mark.fault("F18")
 def test_a_blocked_pipe_costs_one_deadline_then_refuses_at_once_and_recovers(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     reader = fifo(path)
@@ -266,6 +274,7 @@ def test_a_blocked_pipe_costs_one_deadline_then_refuses_at_once_and_recovers(tmp
     audit.close()
 
 
+@pytest.mark.fault("F18")
 def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     begin = time.monotonic()
@@ -286,6 +295,7 @@ class Delayed(Discard):
         self.gate.wait(3)
 
 
+@pytest.mark.fault("F18")
 def test_a_device_that_needs_three_seconds_is_not_waited_for(tmp_path: Path) -> None:
     slow = Delayed()
     audit = broker(device(File(str(tmp_path / "a"))), device(slow, uuid="slow", path="slow/", skip_test="true"))
@@ -300,6 +310,7 @@ def test_a_device_that_needs_three_seconds_is_not_waited_for(tmp_path: Path) -> 
 # --- standard output ---
 
 
+@pytest.mark.fault("F18")
 def test_standard_output_takes_lines_and_stays_open() -> None:
     reader, writer = os.pipe()
     sink: Sink = Standard(writer)
@@ -335,6 +346,7 @@ def broken_lines(*, locked: bool) -> int:
     return sum(line not in (b"a" * 50_000, b"b" * 50_000) for line in lines)
 
 
+@pytest.mark.fault("F18")
 def test_workers_write_whole_lines_to_one_pipe() -> None:
     assert broken_lines(locked=True) == 0
     assert broken_lines(locked=False) > 0, "the control"

@@ -151,6 +151,7 @@ def test_what_an_address_says_comes_before_our_defaults() -> None:
 # -- fencing ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F6")
 def test_a_server_that_is_behind_is_refused_by_number(server: Postgres) -> None:
     made = opened(server.database("behind"))
     for _ in range(3):
@@ -161,6 +162,7 @@ def test_a_server_that_is_behind_is_refused_by_number(server: Postgres) -> None:
             attempt()
 
 
+@pytest.mark.fault("F6")
 def test_a_server_with_another_history_is_refused_though_it_is_ahead(server: Postgres) -> None:
     made, other = opened(server.database("forked")), opened(server.at("forked"))
     commit(made)
@@ -171,6 +173,7 @@ def test_a_server_with_another_history_is_refused_though_it_is_ahead(server: Pos
         made.changed(0)
 
 
+@pytest.mark.fault("F6")
 def test_a_standby_is_refused_and_a_promoted_one_taken_and_its_former_primary_refused() -> None:
     with postgres(wal_level="replica", hot_standby="on") as primary:
         address = primary.database("moved")
@@ -284,6 +287,7 @@ def _cut_at(number: int, action: str) -> object:
     return judge
 
 
+@pytest.mark.fault("F7")
 @pytest.mark.parametrize("action", ["cut", "swallow"])
 def test_a_commit_that_is_cut_anywhere_is_told_as_it_is(server: Postgres, action: str) -> None:
     server.database("cut")
@@ -315,6 +319,7 @@ def _tried(made: PostgresStorage, truth: PostgresStorage) -> str:
     return said
 
 
+@pytest.mark.fault("F7")
 def test_the_outcome_waits_for_a_commit_that_is_still_under_way(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever looked without the lock would say "not stored" of a group that is stored a moment later."""
     made, asker = opened(url), opened(url)
@@ -332,6 +337,7 @@ def test_the_outcome_waits_for_a_commit_that_is_still_under_way(url: str, monkey
     late.join()
 
 
+@pytest.mark.fault("F8")
 def test_a_black_hole_ends_in_an_error_and_passes(server: Postgres) -> None:
     server.database("hole")
     with proxy(server.port) as between:

@@ -235,21 +235,25 @@ def undetected(log: Log, folder: Path, seeds: range) -> list[tuple[int, str]]:
     return missed
 
 
+@pytest.mark.fault("F22")
 def test_every_one_of_1000_mutations_is_found(log: Log, tmp_path: Path) -> None:
     assert undetected(log, tmp_path, range(1_000)) == []
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.long
 def test_every_one_of_10000_more_mutations_is_found(log: Log, tmp_path: Path) -> None:
     assert undetected(log, tmp_path, range(1_000, 11_000)) == []
 
 
+@pytest.mark.fault("F22")
 def test_a_check_without_chains_would_miss_some(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: these mutations are not found by just anything."""
     monkeypatch.setattr("strongroom.core.audit.verify.chain_after", lambda _previous, line: links(line + b"\n").chain)
     assert {name for _, name in undetected(log, tmp_path, range(200))} >= {"flip"}
 
 
+@pytest.mark.fault("F22")
 def test_a_rewritten_log_is_found_by_the_signature_alone(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: without the checkpoints' view, a log that was chained anew passes."""
     files = {name: list(lines) for name, lines in log.files.items()}
@@ -265,6 +269,7 @@ def test_a_rewritten_log_is_found_by_the_signature_alone(log: Log, tmp_path: Pat
 # --- single cases ---
 
 
+@pytest.mark.fault("F22")
 def test_a_foreign_signature_or_half_of_one_is_found(tmp_path: Path) -> None:
     audit = broker(device(File(str(tmp_path / "a"))))
     exchange(audit)
@@ -273,6 +278,7 @@ def test_a_foreign_signature_or_half_of_one_is_found(tmp_path: Path) -> None:
     assert not verify([tmp_path / "a"], {"node": KEYS[0]}).intact
 
 
+@pytest.mark.fault("F22")
 def test_keys_may_be_given_by_node(tmp_path: Path) -> None:
     audit = broker(device(File(str(tmp_path / "a"))))
     exchange(audit)
@@ -281,6 +287,7 @@ def test_keys_may_be_given_by_node(tmp_path: Path) -> None:
     assert not verify([tmp_path / "a"], {"another": KEYS[0]}).intact
 
 
+@pytest.mark.fault("F22")
 def test_the_end_that_was_cut_off_with_its_checkpoint_is_found_from_outside(tmp_path: Path) -> None:
     audit = broker(device(File(str(tmp_path / "a"))))
     for _ in range(2):
@@ -292,12 +299,14 @@ def test_the_end_that_was_cut_off_with_its_checkpoint_is_found_from_outside(tmp_
     assert not verify([tmp_path / "a"], KEYS, expected=audit.last).intact
 
 
+@pytest.mark.fault("F22")
 def test_a_missing_file_is_found_unless_told_so(log: Log, tmp_path: Path) -> None:
     report = check(tmp_path, {"audit.log": log.files["audit.log"]}, log.last)
     assert any("is missing" in finding.what for finding in report.findings)
     assert verify([tmp_path / "audit.log"], KEYS, partial=True).intact
 
 
+@pytest.mark.fault("F22")
 def test_a_rotated_file_goes_on_in_the_next_one(tmp_path: Path) -> None:
     path, old = tmp_path / "a", tmp_path / "a.old"
     audit = broker(device(File(str(path))))
@@ -313,6 +322,7 @@ def test_a_rotated_file_goes_on_in_the_next_one(tmp_path: Path) -> None:
     assert verify([path], KEYS, partial=True).intact
 
 
+@pytest.mark.fault("F22")
 def test_a_restart_goes_on_behind_the_last_line_of_the_file(tmp_path: Path) -> None:
     for boot in ("one", "two"):
         audit = broker(device(File(str(tmp_path / "a"))), boot=boot)
@@ -322,6 +332,7 @@ def test_a_restart_goes_on_behind_the_last_line_of_the_file(tmp_path: Path) -> N
     assert (report.intact, report.streams, report.last) == (True, 2, None)
 
 
+@pytest.mark.fault("F22")
 def test_a_line_that_a_crash_left_unfinished_is_noted_and_not_accused(tmp_path: Path) -> None:
     path = tmp_path / "a"
     audit = broker(device(File(str(path))))
@@ -337,6 +348,7 @@ def test_a_line_that_a_crash_left_unfinished_is_noted_and_not_accused(tmp_path: 
     assert not verify([path], KEYS).intact
 
 
+@pytest.mark.fault("F22")
 def test_lines_that_a_device_missed_are_noted(tmp_path: Path) -> None:
     sink = Memory()
     audit = broker(device(sink))
@@ -352,6 +364,7 @@ def test_lines_that_a_device_missed_are_noted(tmp_path: Path) -> None:
     assert [note.what for note in report.notes] == ["the device missed 2 lines before this one"]
 
 
+@pytest.mark.fault("F22")
 def test_a_made_up_stream_is_found_once_two_checkpoints_do_not_know_it(tmp_path: Path) -> None:
     clock = FakeClock()
     audit = broker(device(File(str(tmp_path / "a"))), clock=clock)
@@ -365,11 +378,13 @@ def test_a_made_up_stream_is_found_once_two_checkpoints_do_not_know_it(tmp_path:
     assert [finding.file for finding in report.findings] == [str(tmp_path / "b")]
 
 
+@pytest.mark.fault("F22")
 def test_an_empty_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     assert not verify([tmp_path / "a"], KEYS).intact
 
 
+@pytest.mark.fault("F22")
 def test_the_chain_is_what_sha256sum_says(log: Log) -> None:
     head, line = log.files["audit.log"][:2]
     before = head.rsplit(b',"chain":"', 1)[1][:64]
@@ -380,6 +395,7 @@ def test_the_chain_is_what_sha256sum_says(log: Log) -> None:
 # --- when checkpoints are due ---
 
 
+@pytest.mark.fault("F22")
 def test_a_checkpoint_is_due_after_a_minute_or_1000_lines_but_not_twice_a_second(tmp_path: Path) -> None:
     clock = FakeClock()
     audit = broker(device(File(str(tmp_path / "a"))), clock=clock)
@@ -401,6 +417,7 @@ def test_a_checkpoint_is_due_after_a_minute_or_1000_lines_but_not_twice_a_second
     assert audit.checkpoint_due()
 
 
+@pytest.mark.fault("F22")
 def test_a_checkpoint_carries_the_stores_state(tmp_path: Path) -> None:
     audit = Broker(FakeClock(), "node", index=lambda: (42, "ab", 7))
     audit.enable(device(File(str(tmp_path / "a"))))
@@ -411,6 +428,7 @@ def test_a_checkpoint_carries_the_stores_state(tmp_path: Path) -> None:
     assert (last.gsn, last.sigma, last.count) == (42, "ab", 7)
 
 
+@pytest.mark.fault("F22")
 def test_a_line_moved_behind_the_head_of_the_next_stream_is_found(log: Log, tmp_path: Path) -> None:
     lines = list(log.files["audit.log"])
     at = max(number for number, line in enumerate(lines) if line.startswith(b'{"type":"stream"'))
@@ -418,6 +436,7 @@ def test_a_line_moved_behind_the_head_of_the_next_stream_is_found(log: Log, tmp_
     assert not check(tmp_path, {**log.files, "audit.log": lines}, log.last).intact
 
 
+@pytest.mark.fault("F22")
 def test_lines_of_other_workers_want_a_checkpoint_too() -> None:
     """The lead may be idle while the others write: their lines are covered within a minute, or once they are a thousand."""
     clock, heads = FakeClock(), list[Seen]()
