@@ -107,14 +107,14 @@ def test_hvac_is_told_what_is_wrong_and_nothing_happens(own: Running) -> None:
 
 
 def test_hvac_sets_a_schedule_and_follows_it(own: Running) -> None:
-    system = own.client().sys
+    client = own.client()
     place = own.directory / "backups" / "hourly"
     settings = {"path_prefix": str(place), "file_prefix": "vault-snapshot", "local_max_space": 100_000_000}
-    assert system.create_or_update_raft_auto_snapshot_config("hourly", "1h", "local", retain=3, **settings).status_code == 204
-    assert system.list_raft_auto_snapshot_configs()["data"]["keys"] == ["hourly"]
-    assert system.read_raft_auto_snapshot_config("hourly")["data"]["interval"] == 3_600
+    assert client.sys.create_or_update_raft_auto_snapshot_config("hourly", "1h", "local", retain=3, **settings).status_code == 204
+    assert client.sys.list_raft_auto_snapshot_configs()["data"]["keys"] == ["hourly"]
+    assert client.sys.read_raft_auto_snapshot_config("hourly")["data"]["interval"] == 3_600
     end = time.monotonic() + 20
-    while not (status := system.read_raft_auto_snapshot_status("hourly")["data"])["last_snapshot_end"]:
+    while not (status := client.sys.read_raft_auto_snapshot_status("hourly")["data"])["last_snapshot_end"]:
         assert time.monotonic() < end
         time.sleep(0.05)
     assert (status["consecutive_errors"], status["last_snapshot_error"]) == (0, "")
@@ -122,9 +122,9 @@ def test_hvac_sets_a_schedule_and_follows_it(own: Running) -> None:
     assert status["last_snapshot_url"] == path.as_uri()
     with path.open("rb") as file:
         assert Snapshot(file, "x").look(read_key(own.directory / "store" / "audit-key.pub")).gsn == status["snapshot_gsn"]
-    assert system.delete_raft_auto_snapshot_config("hourly").status_code == 204
+    assert client.sys.delete_raft_auto_snapshot_config("hourly").status_code == 204
     with pytest.raises(hvac.exceptions.InvalidPath):
-        system.list_raft_auto_snapshot_configs()
+        client.sys.list_raft_auto_snapshot_configs()
 
 
 def test_the_command_line_does_both(own: Running) -> None:
