@@ -53,12 +53,14 @@ def revoked_tokens_still_taken(one: Client, other: Client, turns: int) -> int:
     return taken
 
 
+@pytest.mark.fault("F11")
 def test_a_token_revoked_on_one_node_is_refused_by_the_other_in_the_next_request(pair: list[Server]) -> None:
     one, other = (each.client() for each in pair)
     assert revoked_tokens_still_taken(one, other, TURNS) == 0
     assert revoked_tokens_still_taken(other, one, 20) == 0
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("way", ["deaf", "early"])
 def test_a_node_that_does_not_ask_in_time_is_found(tmp_path: Path, way: str) -> None:
     url = fresh_database()
@@ -72,6 +74,7 @@ def test_a_node_that_does_not_ask_in_time_is_found(tmp_path: Path, way: str) -> 
             bad.close()
 
 
+@pytest.mark.fault("F11")
 def test_what_one_node_wrote_the_other_reads_and_lists(pair: list[Server]) -> None:
     clients = [each.client() for each in pair]
     for turn in range(100):
@@ -100,6 +103,7 @@ def test_a_mount_a_policy_and_a_changed_key_hold_on_the_other_node_at_once(pair:
     assert other.read("fresh/x").status == 404
 
 
+@pytest.mark.fault("F10")
 def test_a_counter_under_check_and_set_has_one_winner_each(pair: list[Server]) -> None:
     won: list[int] = []
 
@@ -215,6 +219,7 @@ def until(holds: Callable[[], object], seconds: float = 15) -> None:
 # -- what breaks ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F1")
 def test_a_killed_node_loses_nothing_and_the_other_serves_on(tmp_path: Path) -> None:
     url = fresh_database()
     with nodes(tmp_path, [url, url]) as (one, other):
@@ -278,22 +283,26 @@ def _write_with(database: Postgres, name: str, tmp_path: Path, judge: Judge, **o
             truth.close()
 
 
+@pytest.mark.fault("F7")
 def test_a_swallowed_answer_to_commit_is_found_out(database: Postgres, tmp_path: Path) -> None:
     answer, truth = _write_with(database, "swallowed", tmp_path, _at_first_commit("swallow"))
     assert (answer.status, truth.data["data"]) == (200, {"turn": 2})
 
 
+@pytest.mark.fault("F7")
 def test_a_commit_that_never_arrived_is_not_answered_as_success(database: Postgres, tmp_path: Path) -> None:
     answer, truth = _write_with(database, "dropped", tmp_path, _at_first_commit("cut"))
     assert (answer.status, truth.data["data"]) == (503, {"turn": 1})
     assert "outcome_unknown" in answer.text
 
 
+@pytest.mark.fault("F7")
 def test_a_node_that_takes_silence_for_success_is_found(database: Postgres, tmp_path: Path) -> None:
     answer, truth = _write_with(database, "trusted", tmp_path, _at_first_commit("cut"), entry=(*CARELESS, "trusting"))
     assert (answer.status, truth.data["data"]) == (200, {"turn": 1})
 
 
+@pytest.mark.fault("F27")
 def test_a_node_cut_off_from_the_database_answers_nothing_from_memory(database: Postgres, tmp_path: Path) -> None:
     database.database("alone")
     with proxy(database.port) as between:
@@ -322,6 +331,7 @@ def _scrub(server: Server) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.fault("F21")
 def test_whoever_edits_the_database_is_found_at_the_read_and_by_a_scrub(database: Postgres, tmp_path: Path) -> None:
     database.database("edited")
     with nodes(tmp_path, [database.at("edited")]) as [server]:
@@ -368,6 +378,7 @@ def test_a_node_that_starts_before_its_database_serves_once_that_is_there(tmp_pa
             until(lambda: server.client().read("sys/health").status == 200, 5)
 
 
+@pytest.mark.fault("F30")
 def test_nodes_restarted_one_after_the_other_fail_nobody_who_tries_twice(tmp_path: Path) -> None:
     url = fresh_database()
     with nodes(tmp_path, [url, url]) as pair:
