@@ -33,6 +33,8 @@ from strongroom.testing import Strongroom
 
 pytestmark = pytest.mark.fault("F19")
 
+pytestmark = pytest.mark.fault("F19")
+
 NOW = 1_767_225_600_000_000_000
 
 

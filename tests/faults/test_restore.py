@@ -31,6 +31,8 @@ from tests.support.postgres import fresh_database
 
 pytestmark = pytest.mark.fault("F19")
 
+pytestmark = pytest.mark.fault("F19")
+
 LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 SECRETS, SIZE = 60, 30_000
 """2 MiB: several chunks and, in SQLite, more than its cache, so that the log is written long before the commit."""
