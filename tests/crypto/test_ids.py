@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from strongroom.crypto import ids
 
+NOW = 1_790_000_000 * 10**9
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -110,7 +111,7 @@ def test_base62_digits_are_equally_likely() -> None:
 
 
 def test_tokens_have_prefix_secret_and_checksum() -> None:
-    for make, prefix in ((ids.service_token, "srs_"), (ids.recovery_token, "srr_")):
+    for make, prefix in ((lambda: ids.service_token(NOW), "srs_"), (ids.recovery_token, "srr_")):
         token = make()
         assert re.fullmatch(prefix + r"[0-9A-Za-z]{49}", token)
         assert len(token) == ids.TOKEN_LENGTH == 53
@@ -129,7 +130,7 @@ def test_checksum_is_crc_32_in_base62() -> None:
 
 @given(st.integers(0, 52), st.sampled_from(BASE62))
 def test_one_changed_character_is_noticed(place: int, digit: str) -> None:
-    token = ids.service_token()
+    token = ids.service_token(NOW)
     changed = token[:place] + digit + token[place + 1 :]
     expected = changed != token and changed.startswith(("srs_", "srr_"))
     assert ids.has_bad_checksum(changed) is expected
@@ -149,5 +150,15 @@ def test_characters_of_any_kind_in_our_shape_are_bad_and_do_not_raise(character:
 
 
 def test_accessors_are_24_digits() -> None:
-    assert re.fullmatch(r"[0-9A-Za-z]{24}", ids.accessor())
-    assert len({ids.accessor() for _ in range(1_000)}) == 1_000
+    assert re.fullmatch(r"[0-9A-Za-z]{24}", ids.accessor(NOW))
+    assert len({ids.accessor(NOW) for _ in range(1_000)}) == 1_000
+
+
+def test_what_is_made_later_begins_later_and_the_rest_is_random() -> None:
+    """Tokens and accessors of one commit begin alike, so they are stored side by side."""
+    moments = [NOW + milliseconds * 10**6 for milliseconds in (0, 0, 1, 62, 3_844, 1_000_000)]
+    begins = [ids.service_token(now)[4:8] for now in moments]
+    assert begins == sorted(begins)
+    assert begins == [ids.accessor(now)[:4] for now in moments]
+    assert begins[0] == begins[1] < begins[2]
+    assert len({ids.service_token(NOW)[8:] for _ in range(100)}) == 100

@@ -51,13 +51,17 @@ def boot_payload(record: bytes) -> bytes:
     return record[_HEADER.size :]
 
 
-class Installation(msgspec.Struct, frozen=True):
-    """Public facts about the store, readable while sealed."""
+class Installation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Public facts about the store, readable while sealed. Its encoding is authenticated: a new field has a default, which is left out.
+
+    `by_time`: tokens and accessors are stored in the order in which they were made.
+    """
 
     format: int
     id: bytes
     cluster_id: str
     created: int
+    by_time: bool = False
 
 
 class Epoch(msgspec.Struct, frozen=True):

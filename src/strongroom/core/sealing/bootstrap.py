@@ -21,7 +21,7 @@ from strongroom.crypto.ids import uuid4_text
 
 def new_installation(now: int) -> Installation:
     """The public header of a fresh store."""
-    return Installation(FORMAT, secrets.token_bytes(16), uuid4_text(), now)
+    return Installation(FORMAT, secrets.token_bytes(16), uuid4_text(), now, by_time=True)
 
 
 def install(core: Core, installation: Installation, root: bytes, boot: Mapping[bytes, bytes], token_id: str = "") -> Secret:

@@ -24,7 +24,7 @@ from strongroom.core.policy.policies import Policies
 from strongroom.core.request import Auth, Grant, Mount, Peer, Secret, Token, TokenEntry
 from strongroom.core.token.batch import MAX_TEXT, open_batch, seal_batch
 from strongroom.core.token.kept import KeptTokens
-from strongroom.core.token.rows import ROWS, AccessorEntry, DigestJob, Mark, accessor_row, child_row, token_key, token_row
+from strongroom.core.token.rows import ROWS, AccessorEntry, DigestJob, Mark, accessor_row, child_row, token_digest, token_key, token_row
 from strongroom.core.token.terms import check_token_id, granted_policies, inside, renewal_ttl, resolved_kind, ttl_of
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Transaction
@@ -65,7 +65,7 @@ class Tokens:
 
     def digest(self, transaction: Transaction, text: str) -> bytes:
         """The keyed hash under which a token is stored."""
-        return transaction.keys.tokens.digest(text.encode())
+        return token_digest(transaction, text)
 
     def authenticate(self, transaction: Transaction, credential: Secret, peer: Peer) -> Token:
         """The token behind a credential, if it may be used now and from there. Raises PermissionDenied."""
@@ -85,7 +85,7 @@ class Tokens:
             return self._batch(transaction, credential)
         digest = credential.digest
         if not digest:
-            digest = credential.digest = transaction.keys.tokens.digest(text.encode())
+            digest = credential.digest = token_digest(transaction, text)
         token = self.kept.get(digest)
         if token is None and has_bad_checksum(text):
             raise PermissionDenied
@@ -245,7 +245,7 @@ class Tokens:
         ttl = grant.explicit_max_ttl if root and not (grant.ttl or grant.period) else ttl_of(grant, self._mounts.ttls(mount), warn)
         entity = self._identities.login(transaction, grant.alias, mount) if grant.alias is not None and mount is not None else ""
         return TokenEntry(
-            accessor=accessor(),
+            accessor=accessor(transaction.now),
             policies=policies,
             path=path,
             display_name=grant.display_name or "token",
@@ -271,7 +271,7 @@ class Tokens:
 
     def _store(self, transaction: Transaction, entry: TokenEntry, token_id: str) -> Secret:
         """Stage a token's rows, past the View: this is the server's most frequent write."""
-        text = token_id or service_token()
+        text = token_id or service_token(transaction.now)
         digest = self.digest(transaction, text)
         if token_id:
             check_token_id(token_id)
