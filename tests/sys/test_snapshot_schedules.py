@@ -140,6 +140,7 @@ def test_a_place_that_fails_is_told_and_tried_again(room: Strongroom, tmp_path: 
     blocked.unlink()
     room.advance(10)
     assert (status(room)["consecutive_errors"], len(kept(tmp_path))) == (0, 1)
+    assert room.core.snapshots.failed >= 2
     room.advance(3_700)
     assert len(kept(tmp_path)) == 1, "one timer, not one for each try"
 

@@ -54,6 +54,8 @@ def _show_store(worker: Worker) -> None:
     metrics.counter("strongroom_commit_groups", "Groups committed.", lambda: worker.committer.groups)
     metrics.gauge("strongroom_store_rows", "Rows in the store.", lambda: core.barrier.index().count)
     metrics.gauge("strongroom_cached_rows", "Sealed rows in memory.", lambda: len(core.committed.cache.rows), own=True)
+    metrics.counter("strongroom_snapshots_taken", "Snapshots taken and read back.", lambda: core.snapshots.taken)
+    metrics.counter("strongroom_snapshots_failed", "Snapshots that could not be made, or kept.", lambda: core.snapshots.failed)
     metrics.counter("strongroom_storage_tampered", "Reads that met a row which is not what was written.", lambda: worker.log.tampered)
 
 

@@ -124,6 +124,9 @@ def run(core: Core, schedule: Schedule) -> Outcome:
     try:
         name = name_of(schedule.file_prefix, now)
         url = place.put(name, taken)
+    except BaseException:
+        core.snapshots.failed += 1
+        raise
     finally:
         taken.file.close()
     with suppress(StrongroomError, OSError):

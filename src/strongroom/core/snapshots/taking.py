@@ -51,6 +51,8 @@ class Taker:
 
     def __init__(self, settings: Snapshotting) -> None:
         self.settings = settings
+        self.taken = self.failed = 0
+        """Snapshots that were read back, and those that could not be made or kept."""
         self._turn = threading.Lock()
 
     def take(self, barrier: Barrier, now: int) -> Taken:
@@ -58,11 +60,17 @@ class Taker:
         if not self._turn.acquire(blocking=False):
             raise Unavailable("another snapshot is being taken; try again once it is done")
         try:
-            return self._take(barrier, now)
-        except OSError as error:
-            raise StorageUnusable(f"the snapshot cannot be written: {error.strerror}; it needs as much room as the store") from None
+            made = self._take(barrier, now)
+        except BaseException as error:
+            self.failed += 1
+            if isinstance(error, OSError):
+                text = f"the snapshot cannot be written: {error.strerror}; it needs as much room as the store"
+                raise StorageUnusable(text) from None
+            raise
         finally:
             self._turn.release()
+        self.taken += 1
+        return made
 
     def _take(self, barrier: Barrier, now: int) -> Taken:
         file = nameless(self.settings.spool)
