@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from strongroom.barrier.keyring import INSTALLATION_KEY
-from strongroom.core.mirror import MAX_RANGES, RECENT, Mirror, Missing, patiently
+from strongroom.core.mirror import MAX_RANGES, MISSED, PATIENCE, RECENT, Mirror, Missing, patiently
 from strongroom.errors import StorageUnusable
 from strongroom.storage.api import Below, Scan, Wanted
 from strongroom.testing.room import Strongroom
@@ -111,6 +113,26 @@ def test_without_knowing_what_changed_an_old_answer_would_be_believed(store: Rem
     mirror._recent.append((late.feed.gsn + 1, frozenset()))
     mirror.take(late)
     assert mirror.entry(A).record == b"1"
+
+
+def test_a_call_that_looks_at_names_it_makes_up_ends(store: RemoteMemory, mirror: Mirror) -> None:
+    """Each run looks at another one, which is not here either; without the lock it would miss for ever."""
+
+    def made_up() -> bytes | None:
+        return mirror.entry(AREA + os.urandom(8)).record
+
+    for turn in range(2 * PATIENCE):
+        group = store.begin_with(mirror.gsn, Wanted())
+        mirror.begun(group)
+        remembered = {MISSED: (turn, Wanted())}
+        if turn < PATIENCE:
+            with pytest.raises(Missing):
+                mirror.run(group, remembered, made_up)
+        else:
+            assert mirror.run(group, remembered, made_up) is None
+        group.abandon()
+    with pytest.raises(Missing):
+        made_up()
 
 
 def test_ranges_are_bounded(store: RemoteMemory, mirror: Mirror) -> None:

@@ -104,6 +104,14 @@ def test_a_mount_a_policy_and_a_changed_key_hold_on_the_other_node_at_once(pair:
 
 
 @pytest.mark.fault("F10")
+def test_a_call_that_must_not_take_an_id_which_is_taken_ends(pair: list[Server]) -> None:
+    client = pair[1].client()
+    assert client.write("sys/auth/approle", {"type": "approle"}).status == 204
+    assert client.write("auth/approle/role/one", {"policies": ["default"]}).status == 204
+    assert client.write("auth/approle/role/one/secret-id").status == 200
+    assert client.ask("DELETE", "sys/auth/approle").status == 204
+
+
 def test_a_counter_under_check_and_set_has_one_winner_each(pair: list[Server]) -> None:
     won: list[int] = []
 

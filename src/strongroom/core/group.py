@@ -51,7 +51,7 @@ class GroupRun:
     def admit(self, work: Work) -> Rerun | None:
         """Run a work as the next of the group; a Rerun is returned, and the work is then not part of it."""
         try:
-            staged = work.run(self.core, self.staged)
+            staged = self._run(work)
             if work.fault is not None:
                 self._report(work.fault, work.call)
             if work.recorded and work.call is not None:
@@ -65,6 +65,12 @@ class GroupRun:
             work.failed(InternalError())
         self.works.append(work)
         return None
+
+    def _run(self, work: Work) -> Staged:
+        committed = self.core.committed
+        if not isinstance(committed, Mirror):
+            return work.run(self.core, self.staged)
+        return committed.run(cast("RemoteGroup", self.group), work.remembered, lambda: work.run(self.core, self.staged))
 
     def lacking(self) -> list[bytes]:
         """Rows to be replaced that `read` has to bring before `apply`: on a store on another machine those that no call has read."""

@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -32,6 +32,13 @@ MAX_RANGES = 64
 """Lists and scans kept; a call needs a few, and they stand until a row in them changes."""
 RECENT = 256
 """Changes remembered, so that rows of a slightly older snapshot, such as a standby's, are known to stand; an older one is fetched again."""
+
+
+MISSED = object()
+"""Where a work remembers how often it missed something, and what."""
+PATIENCE = 16
+"""Misses of a call after which it reads what it misses under the lock, at once: a call that looks at names it makes up, such as a random
+id that must not be taken, would miss another one each time."""
 
 
 class Missing(Rerun):
@@ -65,6 +72,8 @@ class Mirror(Committed):
         self._aside = aside
         self._scans: dict[Scan, list[tuple[bytes, bytes]]] = {}
         self._below: dict[Below, list[Child]] = {}
+        self.direct: RemoteGroup | None = None
+        """The group that reads what a call misses under the lock, while one runs that lost its patience."""
         self.empty = False
         """Known to hold nothing: nobody has initialised it yet."""
         self._recent: deque[tuple[int, frozenset[bytes] | None]] = deque(maxlen=RECENT)
@@ -159,6 +168,15 @@ class Mirror(Committed):
 
     def share(self, newest: Newest) -> None:
         """Nothing: other processes are heard of as other nodes are."""
+
+    def run(self, group: RemoteGroup, remembered: Mapping[Any, Any], call: Callable[[], T]) -> T:
+        """Run a call under the lock; one that missed too much before reads the rest at once."""
+        if remembered.get(MISSED, (0,))[0] >= PATIENCE:
+            self.direct = group
+        try:
+            return call()
+        finally:
+            self.direct = None
 
     def begun(self, group: Group) -> None:
         """A group opened: nobody else commits now, and it brought what others did."""
@@ -291,6 +309,8 @@ class _Wishes:
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         if self._mirror.empty:
             return {}
+        if self._mirror.direct is not None:
+            return self._mirror.direct.more(keys)
         raise self._mirror.missing(keys)
 
     def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]:

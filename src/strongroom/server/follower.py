@@ -19,7 +19,7 @@ from threading import Thread
 from typing import Protocol
 
 from strongroom.core.core import Core
-from strongroom.core.mirror import Aside, Mirror, Missing
+from strongroom.core.mirror import MISSED, PATIENCE, Aside, Mirror, Missing
 from strongroom.core.request import Rerun
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work
@@ -35,10 +35,10 @@ IDLE_SECONDS = 1.0
 """A node that nobody asks hears of new keys, audit devices and timers after this long, and notices that the database is gone."""
 MAX_MISSES = 5_000
 """Round trips for one call."""
-MISSED = object()
-"""Where a work remembers what it missed, and how often."""
 ALWAYS = frozenset((b"/v1/sys/health", b"/v1/sys/seal-status", b"/v1/sys/leader"))
 """What load balancers and operators ask a node about itself."""
+METRICS = b"/v1/sys/metrics"
+"""Where the listener opens it: the alarm that the database is gone must not depend on it."""
 UNKNOWN = "the database could not be asked; the server's log says why"
 
 
@@ -181,10 +181,15 @@ class Gate:
 
     def _pass(self, exchange: Exchange) -> None:
         error = self._follower.error
-        if error is None or exchange.target.partition(b"?")[0] in ALWAYS:
+        if error is None or _always(exchange):
             self._dispatch(exchange)
         else:
             self._dispatch.refuse(exchange, error)
+
+
+def _always(exchange: Exchange) -> bool:
+    path = exchange.target.partition(b"?")[0]
+    return path in ALWAYS or (path == METRICS and "metrics" in exchange.peer.opened)
 
 
 class Fetching:
@@ -214,6 +219,8 @@ class Fetching:
             self._committer.refuse(work, self._follower.error)
         elif (work.audited and not self._core.commits(work.request)) or isinstance(work, Internal):
             self._committer.submit(work)
+        elif work.remembered[MISSED][0] >= PATIENCE:
+            self._enqueue(work)
         else:
             self._rehearse(work)
 
@@ -227,6 +234,9 @@ class Fetching:
                 return
             except (NeedsCommit, Rerun):
                 pass  # it is met again under the lock
+        self._enqueue(work)
+
+    def _enqueue(self, work: Work) -> None:
         self._follower.aside.wanted |= self.lacked(work)
         self._committer.enqueue(work)
 
