@@ -116,7 +116,8 @@ class Core:
         self.sealing = Sealing()
         self.snapshots = Taker(settings.snapshots)
         self.cluster = Cluster()
-        self.public: dict[str, Callable[[Core, Request], Response]] = {}
+        self.public: dict[str, Callable[[Core, Request], Response | None]] = {}
+        """What answers while sealed, by path; None: it has nothing to say just now, and the request goes its usual way."""
         self._found: dict[tuple[Operation, str], Found] = {}
         self.mounts.listeners.append(self._found.clear)
 

@@ -104,7 +104,7 @@ class Work:
         if public is None or self.request.operation is Operation.HELP:
             return False
         self.response = public(core, self.request)
-        return True
+        return self.response is not None
 
     def _attempt(self, core: Core, call: Call) -> None:
         self.response = core.attempt(call)

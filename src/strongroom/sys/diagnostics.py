@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.clock import rfc3339
+from strongroom.core.core import Core
 from strongroom.core.engine import list_, read
 from strongroom.core.envelope import encode
 from strongroom.core.request import Bare, Response
@@ -72,10 +73,15 @@ class DiagnosticRoutes(Routes):
     @read("metrics", body=MetricsBody, opened="metrics")
     def metrics(self, body: MetricsBody) -> Response:
         """Show the metrics."""
-        text = self.core.process.metrics()
-        if body.format == "prometheus":
-            return Response(bare=Bare(text, PROMETHEUS))
-        return Response(bare=Bare(encode({"Timestamp": rfc3339(self.clock.now()), **_by_kind(text.decode())})))
+        return shown_metrics(self.core, body.format)
+
+
+def shown_metrics(core: Core, form: str) -> Response:
+    """The metrics of this node, in one of their forms."""
+    text = core.process.metrics()
+    if form == "prometheus":
+        return Response(bare=Bare(text, PROMETHEUS))
+    return Response(bare=Bare(encode({"Timestamp": rfc3339(core.clock.now()), **_by_kind(text.decode())})))
 
 
 _LISTS = {"gauge": "Gauges", "counter": "Counters", "summary": "Samples"}

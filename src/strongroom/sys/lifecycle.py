@@ -28,9 +28,10 @@ from strongroom.core.sealing.state import Standing
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.crypto import pgp
 from strongroom.errors import InvalidRequest, UnsupportedOperation
+from strongroom.sys.diagnostics import shown_metrics
 from strongroom.sys.routes import Routes
 
-Handler = Callable[[Core, Request], Response]
+Handler = Callable[[Core, Request], Response | None]
 
 
 class InitBody(msgspec.Struct, frozen=True):
@@ -269,7 +270,17 @@ def _leader(core: Core, request: Request) -> Response:
     )
 
 
+def _metrics(core: Core, request: Request) -> Response | None:
+    """That this node is sealed, or has no database, is worth knowing: where a listener opens metrics it is told without both."""
+    if "metrics" not in request.peer.opened or request.operation is not Operation.READ:
+        return None
+    if not core.barrier.sealed and core.cluster.reachable():
+        return None
+    return shown_metrics(core, str(request.data.get("format", "")))
+
+
 PUBLIC: dict[str, Handler] = {
+    "sys/metrics": _metrics,
     "sys/init": _init,
     "sys/unseal": _unseal,
     "sys/seal-status": _seal_status,
