@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,8 +19,16 @@ import pytest
 from strongroom.clock import SystemClock
 from strongroom.server.certificates import make_authority
 from tests.conformance.server import CONFIG, Running, free_port, running
+from tests.support.postgres import fresh_database
 
 _numbers = itertools.count(1)
+
+
+def storage(directory: Path) -> str:
+    """The store's stanza: the embedded one, or with STRONGROOM_TEST_STORAGE=postgresql a database of its own."""
+    if os.environ.get("STRONGROOM_TEST_STORAGE") == "postgresql":
+        return f'storage "postgresql" {{ connection_url = "{fresh_database()}" }}'
+    return f'storage "sqlite" {{ path = "{directory}/store" }}'
 
 
 @contextlib.contextmanager
@@ -32,7 +41,9 @@ def configured(directory: Path, variables: Mapping[str, str] | None = None) -> I
     (directory / "audit").mkdir(exist_ok=True)
     port = free_port()
     config = directory / "server.hcl"
-    config.write_text(CONFIG.format(directory=directory, address=f"127.0.0.1:{port}", certificates=certificates))
+    config.write_text(
+        CONFIG.format(storage=storage(directory), directory=directory, address=f"127.0.0.1:{port}", certificates=certificates)
+    )
     with running(["server", f"-config={config}"], port, directory, tls=certificates.ca, variables=variables) as server:
         yield server
 

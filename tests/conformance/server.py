@@ -26,7 +26,7 @@ START_SECONDS: Final = 30.0
 """Far above what a start takes (half a second), for machines that do much else."""
 
 CONFIG: Final = """
-storage "sqlite" {{ path = "{directory}/store" }}
+{storage}
 listener "tcp" {{
   address       = "{address}"
   tls_cert_file = "{certificates.cert}"
