@@ -44,7 +44,7 @@ def test_the_old_path_answers_in_both_places(api: Api) -> None:
 def test_the_new_path_answers_in_data_only(api: Api) -> None:
     assert api.post("sys/policies/acl/mine", {"policy": READ_A}).status == 204
     reply = api.get("sys/policies/acl/mine")
-    assert reply.data == {"name": "mine", "policy": READ_A, "version": 1, "cas_required": False, "modified": "2026-01-01T00:00:00Z"}
+    assert reply.data == {"name": "mine", "policy": READ_A}, "whoever compares a read with what he wrote finds nothing else"
     assert "policy" not in reply.body
     assert api.send("LIST", "sys/policies/acl").data == {"keys": ["default", "mine", "root"]}
     assert api.get("sys/policies/acl?list=true").data == {"keys": ["default", "mine", "root"]}

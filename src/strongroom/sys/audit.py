@@ -23,7 +23,7 @@ from strongroom.core.fields import Texts
 from strongroom.core.mounts import mount_path
 from strongroom.core.request import Response
 from strongroom.crypto.ids import uuid4_text
-from strongroom.errors import Forbidden, InvalidRequest
+from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes
 
 NOT_HERE = (
@@ -69,7 +69,7 @@ class AuditRoutes(Routes):
         """Add an audit device."""
         settings = self.core.settings
         if not (settings.dev or (settings.unsafe_allow_api_audit_creation and settings.audit_directory)):
-            raise Forbidden(NOT_HERE)
+            raise InvalidRequest(NOT_HERE)
         options = dict(body.options)
         read_options(options)
         entry = DeviceEntry(mount_path(path), body.type, uuid4_text(), body.description, options, body.local)

@@ -4,6 +4,8 @@ Rules of this file:
 - A name is canonical or refused (core/policy/rules.py); upper-case ASCII letters are lowered, and the answer says so.
 - `root` and `response-wrapping` are not written by anybody, `default` not deleted.
 - A version counts the writes; `cas` makes a write depend on it, -1 or 0 on there being no policy.
+- A read answers name and text alone, as Vault does and clients compare it, unless writes need `cas` or the policy ends; the detailed list
+  has version and times of all.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ class PolicyRoutes(Routes):
     def read_policy(self, name: str) -> Response:
         """Read a policy."""
         canonical, entry = self._find(name)
-        return Response(data={"name": canonical, "policy": entry.text, **_details(entry)})
+        details = _details(entry) if entry.cas_required or entry.expires else {}
+        return Response(data={"name": canonical, "policy": entry.text, **details})
 
     @write("policies/acl/{name...}", body=PolicyBody)
     def write_policy(self, name: str, body: PolicyBody) -> Response:
