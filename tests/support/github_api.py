@@ -55,5 +55,5 @@ class GitHubApi:
 
     @staticmethod
     def _page(asked: Asked, items: list[dict[str, object]]) -> Answered:
-        size, number = int(asked.query["per_page"]), int(asked.query["page"])
+        size, number = int(asked.query["per_page"]), int(asked.query.get("page", "1"))
         return Answered(200, items[size * (number - 1) : size * number])

@@ -104,7 +104,8 @@ class Questions:
 
     def _pages(self, path: str, kind: type[T]) -> Iterator[T]:
         for page in range(1, MAX_PAGES + 1):
-            found = _right(self._get(f"{path}?per_page={PER_PAGE}&page={page}"), list[kind])  # type: ignore[valid-type]
+            further = f"&page={page}" if page > 1 else ""  # stand-ins for GitHub often know the first page by this query alone
+            found = _right(self._get(f"{path}?per_page={PER_PAGE}{further}"), list[kind])  # type: ignore[valid-type]
             yield from found
             if len(found) < PER_PAGE:
                 return

@@ -3,6 +3,7 @@
 Rules of this file:
 - A mapping leads from a team's slug or a person's login, in lower case, to policies. The name `default` is everybody's.
 - The organization's number is found when the configuration is written, not at somebody's login: whoever configures decides whom to trust.
+- Reading a mapping that is not there is no error, as in Vault: the answer has no data, and says so.
 - A renewal asks GitHub again: whoever left the organization or a team that counted does not go on. It asks where the login did: a new
   base_url does not bring those who logged in before to send it their tokens.
 """
@@ -26,6 +27,7 @@ from strongroom.outbound.errors import OutboundError
 
 EVERYBODY: Final = "default"
 """The mapping that counts for whoever logs in."""
+UNMAPPED: Final = "no policies are mapped to this name"
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -119,7 +121,7 @@ class GitHub(Engine, kind="github", family="auth"):
         """Show the policies of a team or user."""
         found = self._mapping(kind, role_name(name))
         if found is None:
-            raise NotFound
+            return Response(warnings=(UNMAPPED,))
         return Response(data={"key": role_name(name), "value": ",".join(found.policies)})
 
     def mapping_exists(self, kind: str, name: str) -> bool:
