@@ -406,7 +406,7 @@ def test_the_configuration_is_read_back_without_the_token(room: Strongroom, api:
         ({"kubernetes_host": "https://10.0.0.1/?x"}, "query"),
         ({"kubernetes_host": "https://10.0.0.1\r\nx: y"}, "URL"),
         ({"kubernetes_host": "file:///etc/passwd"}, "URL"),
-        ({"kubernetes_host": "a", "kubernetes_ca_cert": "bad"}, "PEM"),
+        ({"kubernetes_host": "a", "kubernetes_ca_cert": "x" * 65_537}, "characters"),
         ({"kubernetes_host": "a", "pem_keys": "bad"}, "public keys"),
         ({"kubernetes_host": "a", "token_reviewer_jwt": "bad"}, "token"),
     ],
@@ -416,6 +416,18 @@ def test_a_configuration_that_cannot_be_right_is_not_stored(room: Strongroom, fi
     with pytest.raises(InvalidRequest, match=text):
         room.write(CONFIG, fields)
     assert room.json(room.read(CONFIG)) == before
+
+
+@pytest.mark.parametrize("pem", ["bad", r"-----BEGIN CERTIFICATE-----\n.....\n-----END CERTIFICATE-----"], ids=["no PEM", "no line ends"])
+def test_a_ca_without_a_certificate_is_taken_with_a_warning_and_trusts_nobody(room: Strongroom, api: Cluster, pem: str) -> None:
+    fields = {"kubernetes_host": api.url, "token_reviewer_jwt": REVIEWER}
+    assert "every login fails" in room.write(CONFIG, {**fields, "kubernetes_ca_cert": pem}).warnings[0]
+    assert room.json(room.read(CONFIG))["kubernetes_ca_cert"] == pem
+    asked = len(api.asked)
+    status, text = answer(room, signed(projected()))
+    assert status == 400 and "not PEM certificates" in text and len(api.asked) == asked
+    assert room.write(CONFIG, {**fields, "kubernetes_ca_cert": api.ca_pem}).warnings == ()
+    assert answer(room, signed(projected())) == (200, "")
 
 
 def test_without_a_configuration_nobody_logs_in() -> None:

@@ -83,7 +83,7 @@ def parse(text: str, algorithms: Collection[str] = ALGORITHMS) -> Token:
         raise InvalidToken(f"a token has at most {MAX_TOKEN} characters")
     parts = text.split(".")
     if len(parts) != 3:
-        raise InvalidToken("a signed token has three parts")
+        raise InvalidToken("compact JWS format must have three parts")
     if len(parts[0]) > MAX_HEADER:
         raise InvalidToken(f"a token's header has at most {MAX_HEADER} characters")
     header, payload, signature = (_part(part) for part in parts)

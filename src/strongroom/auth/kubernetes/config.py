@@ -5,6 +5,7 @@ Rules of this file:
 - In a pod the server may ask with its own service account, as Vault does, unless `disable_local_ca_jwt` says otherwise. That token goes
   only to an API server that the pod's own CA vouches for, and never from a mount of a tenant: whoever may configure a mount could have
   it sent to himself otherwise.
+- A CA text without a certificate is taken with a warning, as Vault takes it: then no API server is trusted and every login fails.
 - Files are read from the fixed places where Kubernetes puts them; no field is a path.
 """
 
@@ -21,13 +22,14 @@ from strongroom.core.request import Response
 from strongroom.crypto import jwk, jws
 from strongroom.crypto.errors import InvalidToken, UnusableKey
 from strongroom.errors import InvalidRequest, NotFound
-from strongroom.outbound.tls import check_authorities
+from strongroom.outbound.tls import MAX_PEM, check_authorities
 from strongroom.outbound.url import base_url
 
 LOCAL: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds `ca.crt` and `token` (Kubernetes documentation, "Accessing the API from within a pod")."""
 
 DEFAULT_ISSUER = "kubernetes/serviceaccount"
+NO_CA = "'kubernetes_ca_cert' holds no certificate that can be read: no API server is trusted and every login fails. PEM has line ends"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +101,7 @@ class Configured(Engine):
         return self.store.exists("config")
 
     @write("config", body=ConfigBody, exists="config_exists")
-    def write_config(self, body: ConfigBody) -> None:
+    def write_config(self, body: ConfigBody) -> Response | None:
         """Say which cluster this mount belongs to."""
         if not body.kubernetes_host:
             raise InvalidRequest("no host provided")
@@ -115,6 +117,7 @@ class Configured(Engine):
         )
         _check(config)
         self.store.put("config", config)
+        return Response(warnings=(NO_CA,)) if _trusts_nobody(config) else None
 
     def _config(self) -> Config | None:
         return self.store.get("config", Config)
@@ -158,9 +161,18 @@ def public_keys(config: Config) -> tuple[jwk.Key, ...]:
 def _check(config: Config) -> None:
     _url(config.host)
     public_keys(config)
-    check_authorities(config.ca_cert, "kubernetes_ca_cert")
+    if len(config.ca_cert) > MAX_PEM:
+        raise InvalidRequest(f"'kubernetes_ca_cert' has more than {MAX_PEM} characters")
     if config.reviewer_jwt:
         try:
             jws.parse(config.reviewer_jwt)
         except InvalidToken as error:
             raise InvalidRequest(f"'token_reviewer_jwt' is not a service account's token: {error}") from None
+
+
+def _trusts_nobody(config: Config) -> bool:
+    try:
+        check_authorities(config.ca_cert, "kubernetes_ca_cert")
+    except InvalidRequest:
+        return True
+    return False
