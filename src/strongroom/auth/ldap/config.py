@@ -151,7 +151,7 @@ def changed_config(before: Config, body: ConfigBody) -> Config:
         try:
             fields[name] = _CHECKS[name](value) if name in _CHECKS else value
         except ValueError as error:
-            raise InvalidRequest(f"{name}: {error}") from None
+            raise InvalidRequest(f"invalid {name!r}: {error}") from None
     after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))
     _check(after)
     check_destination("bindpass", before=before.bindpass, sent=body.bindpass, moved=_moved(before, after), by="url, or without starttls")
@@ -169,15 +169,20 @@ def shown_config(config: Config) -> dict[str, Any]:
 
 
 def warnings(config: Config) -> tuple[str, ...]:
-    """What an administrator should know of a configuration that is accepted."""
-    found = []
-    if config.userattr not in config.userfilter.lower() and "UserAttr" not in config.userfilter:
-        found.append(UNCHECKED_FILTER)
+    """What an administrator should know of a configuration that is accepted. A read says all of it; a write no more than Vault's, since
+    clients take any other answer to it than 204 for an error.
+    """
+    found = [UNCHECKED_FILTER] if ignores_userattr(config) else []
     if not config.starttls and any(not server.tls and server.host not in _THIS_HOST for server in config.servers):
         found.append(IN_CLEAR)
     if not config.deny_null_bind:
         found.append(NULL_BIND)
     return tuple(found)
+
+
+def ignores_userattr(config: Config) -> bool:
+    """Whether `userfilter` finds people by something else than what names their alias."""
+    return config.userattr not in config.userfilter.lower() and "UserAttr" not in config.userfilter
 
 
 def _check(config: Config) -> None:

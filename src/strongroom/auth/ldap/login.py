@@ -16,7 +16,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.auth.ldap.config import Config, ConfigBody, changed_config, shown_config, warnings
+from strongroom.auth.ldap.config import UNCHECKED_FILTER, Config, ConfigBody, changed_config, ignores_userattr, shown_config, warnings
 from strongroom.auth.ldap.directory import Directory, Person, Refused
 from strongroom.auth.ldap.mappings import Mappings
 from strongroom.core.engine import login, read, write
@@ -60,8 +60,7 @@ class Ldap(Mappings, kind="ldap", family="auth"):
         """Configure the directory, or change what is given."""
         config = changed_config(self.config() or Config(), body)
         self.store.put("config", config)
-        said = warnings(config)
-        return Response(warnings=said) if said else None
+        return Response(warnings=(UNCHECKED_FILTER,)) if ignores_userattr(config) else None
 
     # -- login ------------------------------------------------------------------------------------------------------
 
