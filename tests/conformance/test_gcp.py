@@ -30,13 +30,13 @@ def mount(client: hvac.Client, name: str) -> Iterator[str]:
     client.sys.disable_auth_method(name)
 
 
-def test_a_configuration_comes_and_goes(client: hvac.Client, mount: str) -> None:
+def test_a_configuration_is_written_and_read_back(client: hvac.Client, mount: str) -> None:
     client.auth.gcp.configure(json.dumps({"client_email": EMAIL, "private_key": "secret", "project_id": "project-1"}), mount_point=mount)
     found = client.auth.gcp.read_config(mount_point=mount)
     assert (found["client_email"], found["project_id"]) == (EMAIL, "project-1") and "secret" not in str(found)
     assert found["google_certs_endpoint"].startswith("https://www.googleapis.com/")
-    assert client.auth.gcp.delete_config(mount_point=mount).status_code == 204
-    assert "client_email" not in client.auth.gcp.read_config(mount_point=mount)
+    with pytest.raises(exceptions.UnexpectedError):  # the 405 that Vault answers
+        client.auth.gcp.delete_config(mount_point=mount)
 
 
 def test_roles_come_and_go(client: hvac.Client, mount: str) -> None:

@@ -67,11 +67,6 @@ class Gcp(Engine, kind="gcp", family="auth"):
             return None
         return Response(warnings=("the private key was not kept: tokens are judged by what they say, and Google's API is not asked",))
 
-    @delete("config")
-    def delete_config(self) -> None:
-        """Go back to Google's own addresses and the usual aliases."""
-        self.store.delete("config")
-
     def _config(self) -> Config:
         return self.store.settings("config", Config) or Config()
 
