@@ -14,7 +14,13 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check audit format docs bench faults lock clean
+# make faults F=F6 RESUME=1: which fault, and whether to leave out the rounds that are done
+F      ?=
+RESUME ?=
+FAULTS := .faults
+LONG   := STRONGROOM_TEST_PROFILE=long STRONGROOM_FAULTS=$(abspath $(FAULTS)) STRONGROOM_FAULTS_RESUME=$(RESUME)
+
+.PHONY: help up test check audit format docs bench faults soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,8 +52,12 @@ docs: $(DEV) ## Write the reference pages anew from the code
 bench: $(DEV) ## Print the table of costs per request (minutes; nothing passes or fails by it)
 	$(BIN)/python -m bench
 
-faults: $(DEV) ## Run the long fault and property tests (kill -9, power loss, corruption; many minutes)
-	STRONGROOM_TEST_PROFILE=long $(BIN)/python -m pytest tests/faults tests/core tests/engines $(ARGS)
+faults: $(DEV) ## Run the long fault tests, or those of one fault: make faults F=F6 [RESUME=1] (docs/faults.md)
+	STRONGROOM_FAULT=$(F) $(LONG) $(BIN)/python -m pytest -s $(if $(F),tests,tests/faults tests/core tests/engines tests/storage) $(ARGS)
+	@$(BIN)/python -m tests.faults.results $(FAULTS)
+
+soak: $(DEV) ## Work for an hour and watch memory, descriptors and threads (MINUTES=5 for less)
+	STRONGROOM_SOAK_MINUTES=$(or $(MINUTES),60) STRONGROOM_FAULT=F33 $(LONG) $(BIN)/python -m pytest -s tests/faults/test_soak.py
 
 lock: $(DEV) ## Resolve the dependencies anew into locks/ (needs uv)
 	.ci/lock

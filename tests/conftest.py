@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis profiles and the markers `long` and `fault`.
+"""What every test shares: hypothesis profiles and the markers `long`, `fault` and `control`.
 
 Rules of this file:
 - `STRONGROOM_TEST_PROFILE=ci` (the default) keeps the whole suite within minutes on two cores; `long` is for `make faults`.
@@ -24,6 +24,7 @@ settings.load_profile(PROFILE)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(*names): injects these faults of docs/faults.md")
+    config.addinivalue_line("markers", "control: shows that the harness beside it finds what it is for")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -33,8 +33,6 @@ from strongroom.testing import Strongroom
 
 pytestmark = pytest.mark.fault("F19")
 
-pytestmark = pytest.mark.fault("F19")
-
 NOW = 1_767_225_600_000_000_000
 
 
@@ -220,6 +218,7 @@ def test_every_byte_counts(small: Small, monkeypatch: pytest.MonkeyPatch) -> Non
     assert taken == []
 
 
+@pytest.mark.control
 def test_without_its_hash_chunks_alone_refuse_what_was_changed_in_them(small: Small) -> None:
     """What holds when somebody who can sign also rewrote the manifest: no chunk is changed, dropped, swapped or cut off unnoticed."""
     made = room(40, 20_000)

@@ -22,6 +22,7 @@ from strongroom.core.registry import engine_class, kinds
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest
 from strongroom.server.commands import COMMANDS
+from tests.docs.faults import with_table
 from tests.lint.source import ROOT
 
 DOCS = ROOT / "docs"
@@ -195,3 +196,5 @@ def text_of(page: str) -> str:
 if __name__ == "__main__":
     for name in PAGES:
         (DOCS / name).write_text(text_of(name), encoding="utf-8")
+    page = DOCS / "faults.md"
+    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")

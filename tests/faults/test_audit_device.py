@@ -52,6 +52,15 @@ def test_with_no_device_left_nothing_is_answered_or_stored_and_it_recovers_by_it
         assert b"secret/data/four" in (first / "audit.log").read_bytes(), "both take lines again"
 
 
+@pytest.mark.control
+def test_control_a_server_that_was_given_no_device_answers_unrecorded(tmp_path: Path) -> None:
+    with serving(tmp_path, audit="") as (server, client):
+        assert client.write("secret/data/one", {"data": {"text": "unrecorded content"}}).status == 200
+        assert "unrecorded content" in client.read("secret/data/one").text
+        assert not list(tmp_path.glob("**/audit.log"))
+        assert "no audit device is enabled" in server.output()
+
+
 def _take_away(directory: Path) -> None:
     """The file is deleted and nobody can make another one, root included."""
     shutil.rmtree(directory)

@@ -96,6 +96,7 @@ def test_a_clock_that_stands_still_prolongs_nothing(tmp_path: Path) -> None:
         assert not made.takes(token)
 
 
+@pytest.mark.control
 @pytest.mark.fault("F9")
 def test_control_by_the_wall_clock_alone_a_token_outlives_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAX", "wall")

@@ -188,6 +188,7 @@ def test_an_error_names_the_row_and_others_are_readable(vault: Vault, tmp_path: 
     assert named > 3
 
 
+@pytest.mark.control
 def test_without_authentication_a_flip_is_a_wrong_plaintext(vault: Vault, tmp_path: Path) -> None:
     """The negative control: the same flips on rows that are stored as they are come back changed."""
     dice, plain = random.Random(7), b"".join(hashlib.sha512(b"%d" % number).digest() for number in range(8))

@@ -163,6 +163,7 @@ def test_edited_rows_are_never_a_wrong_plaintext_and_scrub_finds_each(place: Pla
         assert all(found[kind.__name__] >= EDITS // len(KINDS) // 2 for kind in (flip, rename, drop, swap, copy, cut)), found
 
 
+@pytest.mark.control
 @pytest.mark.fault("F20")
 @pytest.mark.fault("F21")
 def test_control_records_that_are_not_bound_to_their_row_come_back_as_another_secret(monkeypatch: pytest.MonkeyPatch) -> None:

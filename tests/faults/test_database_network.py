@@ -88,6 +88,7 @@ def test_what_is_answered_while_connections_are_cut_is_what_happened(tmp_path: P
             assert sum(each.links for each in net.proxies) > 20, "connections were cut, and made anew"
 
 
+@pytest.mark.control
 @pytest.mark.fault("F7")
 def test_control_nodes_that_call_a_lost_answer_a_failure_contradict_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with network(tmp_path, lax="certain", monkeypatch=monkeypatch) as net:
@@ -175,6 +176,7 @@ def test_a_node_without_its_database_answers_nothing_from_memory(tmp_path: Path,
             assert here.read("sys/health").status == 474
 
 
+@pytest.mark.control
 @pytest.mark.fault("F27")
 def test_control_a_node_that_does_not_ask_accepts_a_revoked_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with network(tmp_path, lax="deaf", monkeypatch=monkeypatch) as net:
@@ -223,6 +225,7 @@ def test_every_secret_has_one_history_while_everything_fails_at_once(tmp_path: P
         assert race.count("write") > 100
 
 
+@pytest.mark.control
 @pytest.mark.fault("F10")
 def test_control_nodes_that_do_not_ask_contradict_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with network(tmp_path, lax="deaf", monkeypatch=monkeypatch) as net:

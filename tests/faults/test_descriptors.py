@@ -79,6 +79,7 @@ def answers(client: Client) -> bool:
     return False
 
 
+@pytest.mark.control
 @pytest.mark.fault("F13")
 def test_control_the_limit_is_met(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, _), limited(server.pid, resource.RLIMIT_NOFILE, open_files(server.pid) + SPARE):

@@ -68,6 +68,7 @@ def test_no_acknowledged_write_is_lost_when_the_standby_takes_over(tmp_path: Pat
                 assert race.contradictions(client) == []
 
 
+@pytest.mark.control
 @pytest.mark.fault("F6")
 def test_control_nodes_that_answer_before_they_commit_lose_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with two_nodes(tmp_path, "hasty", monkeypatch) as (databases, servers):
@@ -131,6 +132,7 @@ def test_a_failover_that_lost_commits_is_told_by_number_and_not_hidden(tmp_path:
         assert client.write("secret/data/lost", {"data": {}}).status == 503
 
 
+@pytest.mark.control
 @pytest.mark.fault("F6")
 def test_control_nodes_that_believe_any_server_hide_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with two_nodes(tmp_path, "trusting", monkeypatch, synchronous=False) as (databases, servers), servers[0].client() as client:

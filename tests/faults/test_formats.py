@@ -73,6 +73,7 @@ def test_this_program_refuses_a_newer_database_in_one_sentence(tmp_path: Path) -
         assert f"the database is in format {FORMAT + 1}, this program reads up to {FORMAT}; nothing was changed" in output
 
 
+@pytest.mark.control
 @pytest.mark.fault("F23")
 def test_control_a_program_of_a_later_day_takes_the_same_store(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, _):

@@ -89,6 +89,7 @@ def test_a_full_disk_under_the_store_refuses_writes_and_answers_reads(tmp_path: 
         assert not [name for name in refused if disks.read(name).status != 404]
 
 
+@pytest.mark.control
 @pytest.mark.fault("F3")
 def test_control_a_server_that_answers_before_it_commits_promises_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAX", "hasty")

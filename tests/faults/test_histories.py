@@ -65,6 +65,7 @@ def test_what_happened_one_after_another_could_have_happened() -> None:
     assert time.process_time() - began < 10
 
 
+@pytest.mark.control
 @pytest.mark.fault("F10")
 def test_control_a_stale_read_a_second_winner_and_a_lost_write_could_not() -> None:
     for seed in range(40):

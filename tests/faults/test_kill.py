@@ -208,6 +208,7 @@ def test_no_acknowledged_write_is_lost_in_300_kills(tmp_path: Path) -> None:
         assert tally.usual_start <= READY_SECONDS
 
 
+@pytest.mark.control
 def test_a_server_that_answers_before_it_commits_is_found(tmp_path: Path) -> None:
     """The negative control: the same rounds, an answer 30 ms too early; as many of them as it takes, 40 at most."""
     with serving(tmp_path, entry=CARELESS) as (server, _):

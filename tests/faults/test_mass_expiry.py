@@ -104,6 +104,7 @@ def test_many_tokens_that_end_at_once_are_removed_while_others_are_served(tmp_pa
             assert TOKENS / took >= LEAST_PER_SECOND
 
 
+@pytest.mark.control
 @pytest.mark.fault("F28")
 def test_control_tokens_whose_time_has_not_come_stay(tmp_path: Path) -> None:
     with serving(tmp_path, entry=ENTRY, workers=2) as (server, _):

@@ -60,6 +60,7 @@ def test_a_token_revoked_on_one_node_is_refused_by_the_other_in_the_next_request
     assert revoked_tokens_still_taken(other, one, 20) == 0
 
 
+@pytest.mark.control
 @pytest.mark.fault("F11")
 @pytest.mark.parametrize("way", ["deaf", "early"])
 def test_a_node_that_does_not_ask_in_time_is_found(tmp_path: Path, way: str) -> None:
@@ -304,6 +305,7 @@ def test_a_commit_that_never_arrived_is_not_answered_as_success(database: Postgr
     assert "outcome_unknown" in answer.text
 
 
+@pytest.mark.control
 @pytest.mark.fault("F7")
 def test_a_node_that_takes_silence_for_success_is_found(database: Postgres, tmp_path: Path) -> None:
     answer, truth = _write_with(database, "trusted", tmp_path, _at_first_commit("cut"), entry=(*CARELESS, "trusting"))

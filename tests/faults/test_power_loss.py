@@ -26,6 +26,7 @@ def test_power_losses_at_length(seed: int) -> None:
     assert (tally.lost, tally.corrupt) == (0, 0), tally.first
 
 
+@pytest.mark.control
 def test_the_harness_finds_what_is_acknowledged_before_it_is_synced() -> None:
     assert run(200, seed=1, kind=Careless).lost > 20
 

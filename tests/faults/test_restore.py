@@ -31,8 +31,6 @@ from tests.support.postgres import fresh_database
 
 pytestmark = pytest.mark.fault("F19")
 
-pytestmark = pytest.mark.fault("F19")
-
 LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 SECRETS, SIZE = 60, 30_000
 """2 MiB: several chunks and, in SQLite, more than its cache, so that the log is written long before the commit."""
@@ -176,6 +174,7 @@ def test_killed_at_any_instant_it_is_one_of_both(make: Make, stores: Stores) -> 
     assert "old" in seen
 
 
+@pytest.mark.control
 def test_one_that_empties_first_and_fills_later_is_found(make: Make, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the same rows in two transactions."""
 
@@ -256,6 +255,7 @@ def test_a_power_loss_at_any_instant_leaves_one_of_both() -> None:
     assert set(found) == {"old", "new"}
 
 
+@pytest.mark.control
 def test_one_that_does_not_sync_is_found() -> None:
     assert "lost" in states(Careless, 300)
 

@@ -81,6 +81,7 @@ def test_nodes_restart_in_turn_and_no_client_with_one_retry_fails(tmp_path: Path
                     assert not [name for name in client.kept if reader.read(f"secret/data/{name}").status != 200]
 
 
+@pytest.mark.control
 def test_control_without_a_retry_clients_fail(tmp_path: Path) -> None:
     with nodes(tmp_path, [fresh_database()] * 2) as servers:
         assert any(client.failed for client in restart_in_turn(servers, 2, retries=0))

@@ -19,8 +19,6 @@ from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.fault("F32")
 
-pytestmark = pytest.mark.fault("F32")
-
 LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 SECRETS = 100_000 if LONG else 2_000
 FILLERS = 8

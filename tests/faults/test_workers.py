@@ -96,6 +96,7 @@ def test_what_one_worker_wrote_every_worker_reads_and_lists(tmp_path: Path) -> N
         assert names_missed(server, 40) == 0
 
 
+@pytest.mark.control
 @pytest.mark.fault("F11")
 def test_control_deaf_workers_read_and_list_what_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, "deaf") as (server, _):
@@ -116,6 +117,7 @@ def test_a_token_that_one_worker_revoked_every_worker_refuses_5000_times(tmp_pat
         assert revoked_accepted(server, 5_000 // (CONNECTIONS - 1) + 1) == 0
 
 
+@pytest.mark.control
 @pytest.mark.fault("F11")
 def test_control_deaf_workers_accept_revoked_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, "deaf") as (server, _):
@@ -227,6 +229,7 @@ def test_a_killed_worker_takes_nothing_with_it_and_is_back_within_two_seconds(tm
         assert scrubbed.clean, offline.texts(scrubbed)
 
 
+@pytest.mark.control
 @pytest.mark.fault("F12")
 def test_control_a_worker_that_answers_before_it_commits_loses_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, "hasty") as (server, _):

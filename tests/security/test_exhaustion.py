@@ -149,6 +149,7 @@ def test_five_hundred_hostile_bodies_on_fifty_connections_cost_little(server: Se
     assert server.peak() - before <= GROWTH
 
 
+@pytest.mark.control
 @pytest.mark.fault("F17")
 def test_without_limits_before_parsing_one_body_costs_more(tmp_path: Path) -> None:
     """The negative control: 6 MiB of empty objects, taken and parsed."""
@@ -239,6 +240,7 @@ def test_slow_clients_are_cut_and_others_do_not_notice(server: Server, how: str)
     assert took < 8
 
 
+@pytest.mark.control
 @pytest.mark.fault("F14")
 def test_without_a_deadline_a_dripping_connection_stands(live: Server) -> None:
     """The negative control: on a server with the usual ten seconds it is still there after three."""

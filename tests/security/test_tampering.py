@@ -187,6 +187,7 @@ def test_a_database_of_yesterday_does_not_unseal(tmp_path: Path) -> None:
             assert root.read("secret/data/kept").data["data"] == {"value": "today"}
 
 
+@pytest.mark.control
 def test_without_binding_a_record_to_its_row_a_swap_is_another_objects_data(tmp_path: Path) -> None:
     """The negative control: the same swap, records bound to nothing."""
     with serving(tmp_path, entry=UNBOUND) as (server, client):

@@ -246,6 +246,7 @@ def test_every_one_of_10000_more_mutations_is_found(log: Log, tmp_path: Path) ->
     assert undetected(log, tmp_path, range(1_000, 11_000)) == []
 
 
+@pytest.mark.control
 @pytest.mark.fault("F22")
 def test_a_check_without_chains_would_miss_some(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: these mutations are not found by just anything."""

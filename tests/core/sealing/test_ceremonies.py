@@ -511,6 +511,7 @@ def test_a_crash_at_any_commit_leaves_a_set_that_its_holders_have(fatal: int, af
     assert rekey(room)["complete"], "and its holders can rekey"
 
 
+@pytest.mark.control
 @pytest.mark.fault("F29")
 def test_without_the_overlap_of_sets_a_crash_would_lock_everybody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: a rekey that ends the old set in its own commit loses both when its answer is lost."""
