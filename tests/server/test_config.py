@@ -53,6 +53,13 @@ def test_what_means_something_is_taken_over() -> None:
     assert not document.unauthenticated_metrics_access
 
 
+@pytest.mark.parametrize("version", ["tls10", "tls11"])
+def test_a_least_tls_version_below_ours_is_no_more_than_a_warning(version: str) -> None:
+    config = parse_config(f'backend "inmem" {{}}\nlistener "tcp" {{ tls_min_version = "{version}" }}', {})
+    assert config.listeners[0].tls_min_version == "tls12"
+    assert any(version in warning and "is ignored" in warning for warning in config.warnings)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "name"),
     [

@@ -167,6 +167,9 @@ STANZAS = frozenset(("listener", "storage", "backend", "seal", "audit", "outboun
 LONGEST_STALENESS = 60
 """Seconds. Nobody who revokes a token expects it to read for longer."""
 
+OLD_TLS = frozenset({"tls10", "tls11"})
+"""What Vault's files may say of the least version. What is offered here is above it, so they go on to hold (RFC 8996)."""
+
 STORES = {"file": "sqlite", "raft": "sqlite", "sqlite": "sqlite", "inmem": "inmem", "postgresql": "postgresql"}
 """Vault's names for a store, and which of ours it is."""
 
@@ -280,6 +283,9 @@ def _listener(reader: Reader, block: hcl.Block, *, alone: bool) -> Listener:
     if alone:
         members = reader.overridden("listener", names, members)
     listener: Listener = read(where, _LISTENER, members)
+    if listener.tls_min_version in OLD_TLS:
+        reader.warn(f"{where}: the tls_min_version {listener.tls_min_version!r} is ignored: nothing older than tls12 is spoken")
+        listener = msgspec.structs.replace(listener, tls_min_version=Listener().tls_min_version)
     opened = [_opens_metrics(inner.body) for inner in block.body.blocks("telemetry")]
     opens = any((*opened, listener.unauthenticated_metrics_access))
     return msgspec.structs.replace(listener, kind=kind, unauthenticated_metrics_access=opens)
