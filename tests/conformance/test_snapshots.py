@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,15 @@ def taken(client: hvac.Client) -> bytes:
     return content
 
 
+def unwrapped(content: bytes) -> io.BytesIO:
+    """What is in the archive, read as Go's clients read it."""
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as archive:
+        members = {member.name: (archive.extractfile(member) or io.BytesIO()).read() for member in archive}
+    assert list(members) == ["strongroom.snap", "SHA256SUMS.sealed"]
+    assert members["SHA256SUMS.sealed"].split()[0].decode() == hashlib.sha256(members["strongroom.snap"]).hexdigest()
+    return io.BytesIO(members["strongroom.snap"])
+
+
 def sealed(server: Running) -> hvac.Client:
     """Wait until it is: all workers seal, and the last of them puts the snapshot in place."""
     client = server.client(token="")
@@ -83,7 +94,7 @@ def test_hvac_takes_a_snapshot_and_puts_it_back(own: Running) -> None:
     client = own.client()
     snapshot = taken(client)
     verifier = read_key(own.directory / "store" / "audit-key.pub")
-    assert Snapshot(io.BytesIO(snapshot), "x").look(verifier).rows > SECRETS
+    assert Snapshot(unwrapped(snapshot), "x").look(verifier).rows > SECRETS
     for number in range(SECRETS):
         write(client, f"{number}", "latest")
     write(client, "new", "latest")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ import pytest
 
 from strongroom.barrier.anchor import Anchor, RolledBack
 from strongroom.barrier.seals.static import Static
+from strongroom.barrier.snapshots.archive import plain
 from strongroom.barrier.snapshots.format import InvalidSnapshot
 from strongroom.barrier.snapshots.reading import Snapshot
 from strongroom.barrier.snapshots.writing import Readers
@@ -25,6 +25,7 @@ from strongroom.core.work import Work
 from strongroom.crypto.hpke import Recipient
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest, PermissionDenied, StorageUnusable, Unavailable
+from strongroom.storage.nameless import Nameless
 from strongroom.testing import Strongroom
 from tests.core.audit.kit import Memory, device
 
@@ -38,6 +39,11 @@ def room(**options: Any) -> Strongroom:
 
 
 def taken(made: Strongroom, **options: Any) -> bytes:
+    """A snapshot as it comes, without its wrapping."""
+    return plain(io.BytesIO(wrapped(made, **options)), "x").read()
+
+
+def wrapped(made: Strongroom, **options: Any) -> bytes:
     bare = made.read(PATH, **options).bare
     assert bare is not None
     assert bare.file is not None
@@ -63,7 +69,7 @@ def test_a_snapshot_comes_whole_and_says_what_it_is() -> None:
     made = room()
     response = made.read(PATH)
     assert response.bare is not None
-    assert response.bare.content_type == "application/octet-stream"
+    assert response.bare.content_type == "application/gzip"
     gsn = made.core.barrier.index().gsn
     assert dict(response.bare.headers)["Content-Disposition"].startswith(f"attachment; filename=strongroom-{gsn}-")
     assert isinstance(response.data, dict)
@@ -76,6 +82,15 @@ def test_what_was_put_back_is_served_once_key_holders_opened_it() -> None:
     made.write("secret/data/one", {"data": {"n": 2}})
     assert send(made, data).status == 202
     assert made.core.barrier.sealed
+    made.unseal()
+    assert made.json(made.read("secret/data/one"))["data"] == {"n": 1}
+
+
+def test_it_is_taken_back_as_it_came_in_its_wrapping() -> None:
+    made = room()
+    data = wrapped(made)
+    made.write("secret/data/one", {"data": {"n": 2}})
+    send(made, data)
     made.unseal()
     assert made.json(made.read("secret/data/one"))["data"] == {"n": 1}
 
@@ -171,14 +186,10 @@ def test_the_readers_are_those_of_the_configuration() -> None:
 
 def test_a_full_disk_is_said_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     made = room()
-    with Path("/dev/full").open("w+b") as full:
-        descriptor = os.dup(full.fileno())
-    file = os.fdopen(descriptor, "w+b", closefd=False)
+    file = Nameless(os.open("/dev/full", os.O_RDWR))
     monkeypatch.setattr(taking, "nameless", lambda directory: file)
     with pytest.raises(StorageUnusable, match=r"No space left.*as much room as the store"):
         made.read(PATH)
-    assert file.closed
-    os.close(descriptor)
     monkeypatch.undo()
     assert taken(made), "and the next one is taken"
 

@@ -25,6 +25,7 @@ from strongroom.barrier import scrub as scrubbing
 from strongroom.barrier.anchor import Anchor
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.snapshots import copying
+from strongroom.barrier.snapshots.archive import plain
 from strongroom.barrier.snapshots.format import Manifest
 from strongroom.barrier.snapshots.opening import Opened, unlock
 from strongroom.barrier.snapshots.reading import Snapshot
@@ -224,7 +225,7 @@ def _open_snapshot(options: argparse.Namespace, config: Config) -> Iterator[tupl
 def _file(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            yield file
+            yield plain(file, str(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -19,7 +19,7 @@ from strongroom.core.snapshots.putting import checked
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes
 
-CONTENT_TYPE = "application/octet-stream"
+CONTENT_TYPE = "application/gzip"
 ACCEPTED = 202
 """It was checked and will be in place once every key is out of memory: later than this answer."""
 
@@ -31,7 +31,7 @@ class SnapshotRoutes(Routes):
     def take_snapshot(self) -> Response:
         """Take a snapshot of the store: one commit, sealed, signed and read back."""
         core, now = self.core, self.clock.now()
-        taken = self.call.outside("snapshot", fn=lambda: core.snapshots.take(core.barrier, now))
+        taken = self.call.outside("snapshot", fn=lambda: core.snapshots.take(core.barrier, now, packed=True))
         manifest = taken.manifest
         name = f"strongroom-{manifest.gsn}-{manifest.id[:8]}.snap"
         headers = (("Content-Disposition", f"attachment; filename={name}"),)

@@ -15,7 +15,7 @@ from strongroom.cli.flags import Flag
 from strongroom.cli.session import Session
 
 PATH = "sys/storage/raft/snapshot"
-BEGINNING = b"strongroom-snapshot/"
+GZIP = b"\x1f\x8b"
 
 
 def save(session: Session) -> int:
@@ -24,8 +24,8 @@ def save(session: Session) -> int:
     if os.path.lexists(name):
         raise CommandError(f"{name} is there already, and is not written over; name another file", LOCAL)
     content = session.client.read(PATH).content
-    if not content.startswith(BEGINNING):
-        raise CommandError("what the server answered is no snapshot; is that a strongroom server?")
+    if not content.startswith(GZIP):
+        raise CommandError("what the server answered is no snapshot; is that a Vault server?")
     try:
         _write(name, content)
     except OSError as error:

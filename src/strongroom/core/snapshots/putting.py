@@ -16,6 +16,7 @@ from typing import NamedTuple
 from strongroom.barrier.barrier import Keys
 from strongroom.barrier.keyring import open_keyring
 from strongroom.barrier.seal import SealConfig, decoded_config, stored_config
+from strongroom.barrier.snapshots.archive import plain
 from strongroom.barrier.snapshots.copying import restore
 from strongroom.barrier.snapshots.format import Manifest
 from strongroom.barrier.snapshots.opening import Opened, unlock
@@ -24,6 +25,7 @@ from strongroom.core.core import Core
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.errors import InvalidRequest
 
+SENT = "that was sent"
 ON_THE_HOST = "restore it on the host, with the server stopped: 'strongroom operator snapshot restore'"
 
 
@@ -38,7 +40,7 @@ def checked(core: Core, body: bytes, *, force: bool) -> Checked:
     """Check a snapshot from end to end. Raises InvalidRequest."""
     if not core.storage.local:
         raise InvalidRequest(f"other nodes serve this store; {ON_THE_HOST}")
-    snapshot = Snapshot(io.BytesIO(body), "that was sent")
+    snapshot = Snapshot(plain(io.BytesIO(body), SENT, core.snapshots.settings.spool), SENT)
     opened = unlock(snapshot, _keys_of(core, snapshot))
     manifest = opened.verify()
     if not force:

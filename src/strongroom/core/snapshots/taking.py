@@ -9,19 +9,18 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
-import weakref
-from contextlib import suppress
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
 from strongroom.barrier.barrier import Barrier
+from strongroom.barrier.snapshots.archive import pack
 from strongroom.barrier.snapshots.copying import save
 from strongroom.barrier.snapshots.format import Manifest
 from strongroom.barrier.snapshots.writing import Readers
 from strongroom.errors import StorageUnusable, Unavailable
+from strongroom.storage.nameless import nameless
 
 
 class Snapshotting(msgspec.Struct, frozen=True):
@@ -55,12 +54,12 @@ class Taker:
         """Snapshots that were read back, and those that could not be made or kept."""
         self._turn = threading.Lock()
 
-    def take(self, barrier: Barrier, now: int) -> Taken:
-        """A snapshot of now. Raises Unavailable while another one is being taken, and what `save` raises."""
+    def take(self, barrier: Barrier, now: int, *, packed: bool = False) -> Taken:
+        """A snapshot of now, `packed` for clients of the API. Raises Unavailable while another is being taken, and what `save` raises."""
         if not self._turn.acquire(blocking=False):
             raise Unavailable("another snapshot is being taken; try again once it is done")
         try:
-            made = self._take(barrier, now)
+            made = self._take(barrier, now, packed=packed)
         except BaseException as error:
             self.failed += 1
             if isinstance(error, OSError):
@@ -72,23 +71,12 @@ class Taker:
         self.taken += 1
         return made
 
-    def _take(self, barrier: Barrier, now: int) -> Taken:
+    def _take(self, barrier: Barrier, now: int, *, packed: bool) -> Taken:
         file = nameless(self.settings.spool)
-        try:
-            manifest = save(barrier, file, now, self.settings.readers)
-        except BaseException:
-            with suppress(OSError):
-                file.close()  # what is still to be written must not go out once the descriptor is another file's
-            raise
+        manifest = save(barrier, file, now, self.settings.readers)
+        if packed:
+            plain, file = file, nameless(self.settings.spool)
+            pack(plain, file)
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         return Taken(file, size, manifest)
-
-
-def nameless(directory: str) -> BinaryIO:
-    """A file without a name, for reading and writing. It is gone with its last user, who need not close it: an answer may never be sent."""
-    with tempfile.TemporaryFile(dir=directory or None) as made:
-        descriptor = os.dup(made.fileno())
-    file = cast("BinaryIO", os.fdopen(descriptor, "w+b", closefd=False))
-    weakref.finalize(file, os.close, descriptor)
-    return file
