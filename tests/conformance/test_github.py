@@ -66,3 +66,4 @@ def test_an_unknown_organization_is_told_at_once(place: Place) -> None:
 def test_an_empty_mapping_gives_nothing(place: Place) -> None:
     place.client.auth.github.map_team("none")
     assert place.client.auth.github.read_team_mapping("none")["data"]["value"] == ""
+    assert place.client.auth.github.read_team_mapping("nowhere")["data"] is None

@@ -39,6 +39,13 @@ def configure(client: hvac.Client, mount: str, slapd: Slapd, **more: Any) -> Any
     return client.auth.ldap.configure(url=slapd.tls_url, certificate=slapd.ca, **account, **TREE, **more, mount_point=mount)
 
 
+def test_a_directory_without_tls_is_configured_with_204_and_warned_of_at_the_read(client: hvac.Client, mount: str) -> None:
+    assert client.auth.ldap.configure(url="ldap://ldap.example.com", deny_null_bind=False, mount_point=mount).status_code == 204
+    assert len(client.auth.ldap.read_configuration(mount_point=mount)["warnings"]) == 2
+    with pytest.raises(exceptions.InvalidRequest, match="invalid 'tls_min_version'"):
+        client.auth.ldap.configure(tls_min_version="tls09", mount_point=mount)
+
+
 def test_a_configuration_is_read_back_without_its_password(client: hvac.Client, mount: str, slapd: Slapd) -> None:
     more = {
         "starttls": True,

@@ -207,7 +207,7 @@ def test_policies_may_be_json(client: hvac.Client, name: str, pretty: bool) -> N
 def test_acl_policies_are_written_listed_read_and_deleted(client: hvac.Client, name: str) -> None:
     assert client.sys.create_or_update_acl_policy(name, RULES).status_code == 204
     assert {"root", "default", name} <= {*client.sys.list_acl_policies()["data"]["keys"]}
-    assert client.sys.read_acl_policy(name)["data"].items() >= {"name": name, "policy": RULES}.items()
+    assert client.sys.read_acl_policy(name)["data"] == {"name": name, "policy": RULES}
     assert client.sys.delete_acl_policy(name).status_code == 204
     with pytest.raises(exceptions.InvalidPath):
         client.sys.read_acl_policy(name)
