@@ -12,6 +12,8 @@ import pytest
 from tests.support import offline
 from tests.support.disk_server import CANNOT
 from tests.support.http import Client, Reply
+from tests.support.nodes import nodes
+from tests.support.postgres import Postgres, postgres
 from tests.support.server import Server
 
 ENTRY = ("-m", "tests.support.disk_server")
@@ -130,3 +132,45 @@ def test_a_read_only_disk_under_the_store_answers_reads_and_is_written_again_aft
         disks.order("writable", "store")
         disks.works_again()
         assert disks.read("never").status == 404
+
+
+# -- PostgreSQL's disk -----------------------------------------------------------------------------------------------------
+
+FULL = 16 << 20
+"""No file may grow beyond: a segment of PostgreSQL's log just fits, its table of large values does not for long."""
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in family(int(child)))]
+
+
+@contextmanager
+def nothing_grows(database: Postgres) -> Iterator[None]:
+    """The database's files are as large as they get, for the length of the block."""
+
+    def limit(size: str) -> None:
+        for pid in family(database.pid):
+            database.as_its_user("prlimit", f"--pid={pid}", f"--fsize={size}:")
+
+    limit(str(FULL))
+    try:
+        yield
+    finally:
+        limit("unlimited")
+
+
+@pytest.mark.fault("F3")
+def test_a_database_that_cannot_grow_refuses_writes_and_answers_reads(tmp_path: Path) -> None:
+    with postgres() as database, nodes(tmp_path, [database.url]) as (server,), server.client() as client:
+        disks, large = Disks(server, client), {"data": {"text": "x" * 900_000}}
+        assert disks.write("before").status == 200
+        with nothing_grows(database):
+            replies = {f"many/{number}": client.write(f"secret/data/many/{number}", large) for number in range(24)}
+            refused = [name for name, reply in replies.items() if _unavailable(reply)]
+            assert 3 < len(refused) < 24
+            assert disks.read("before").status == 200
+        disks.works_again()
+        assert {name for name in replies if disks.read(name).status == 404} == set(refused), "what was refused was not done, all else was"
+        assert client.write("secret/data/many/0", large).status == 200

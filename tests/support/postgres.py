@@ -116,6 +116,16 @@ class Postgres:
     def at(self, name: str, port: int | None = None, user: str = "strongroom") -> str:
         return f"postgres://{user}@127.0.0.1:{port or self.port}/{name}"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that all others are children of."""
+        assert self._process is not None
+        return self._process.pid
+
+    def as_its_user(self, *command: str) -> None:
+        """Run a command of the system as who the server runs as."""
+        subprocess.run(command, check=True, **self._account)
+
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run a statement as the owner of everything."""
         with psycopg.connect(self.at(database), autocommit=True) as connection:
