@@ -87,9 +87,11 @@ class Cache:
                 for heard in watchers:
                     heard(None)
             return
+        rows, watchers_of = self.rows, self._watchers
         for key in keys:
-            self._drop(key)
-            for heard in self._watchers.get(key[:AREA], ()):
+            if key in rows:
+                self._drop(key)
+            for heard in watchers_of.get(key[:AREA], ()):
                 heard(key)
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from strongroom.barrier.barrier import Barrier, Keys
 from strongroom.barrier.cache import Cache, Entry
 from strongroom.barrier.keyring import BOOT, boot_payload
-from strongroom.barrier.view import decoder
+from strongroom.barrier.view import NAMES, decoder
 from strongroom.storage.api import AREA, HEADER, Child, Feed, Group, Storage
 from strongroom.storage.newest import ALONE, Newest, stamp
 
@@ -162,7 +162,7 @@ class Committed:
             self._listed = 0
             return
         if self._directories:
-            for key in came_or_went:
+            for key in [key for key in came_or_went if key[AREA] == NAMES[0]]:
                 for prefix in parents(key):
                     dropped = self._directories.pop(prefix, None)
                     if dropped is not None:
@@ -173,10 +173,9 @@ def parents(key: bytes) -> list[bytes]:
     """The prefixes above a name row, from the mount down."""
     above = []
     at = HEADER
-    if len(key) > HEADER and key[AREA] == 1:
-        while at < len(key):
-            above.append(key[:at])
-            at += 2 + int.from_bytes(key[at : at + 2], "big")
+    while at < len(key):
+        above.append(key[:at])
+        at += 2 + int.from_bytes(key[at : at + 2], "big")
     return above
 
 

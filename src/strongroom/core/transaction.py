@@ -123,7 +123,8 @@ class Transaction:
         layer.areas.add(key[:AREA])
         if fresh:
             layer.fresh.add(key)
-        self._bytes += len(key) + (len(plaintext) if plaintext else 0)
+        if plaintext:
+            self._bytes += len(plaintext)
         if self._bytes > MAX_BYTES or len(self.effects) > MAX_KEYS:
             raise TooLarge(f"the request changes more than {MAX_KEYS} rows or {MAX_BYTES} bytes at once; split it")
 

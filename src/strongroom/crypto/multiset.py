@@ -31,14 +31,13 @@ class Multiset:
 
     def __init__(self, key: bytes) -> None:
         keyed = Mac512(key)
-        self._inner = keyed.inner
-        self._outer = keyed.outer
+        self._inner = keyed.inner.copy
+        self._outer = keyed.outer.copy
 
     def term(self, row_key: bytes, generation: int, record: bytes) -> int:
         """What one row contributes to Σ."""
-        inner = self._inner.copy()
-        inner.update(_LENGTH.pack(len(row_key)) + row_key + _GENERATION.pack(generation) + sha256(record).digest())
-        outer = self._outer.copy()
+        inner, outer = self._inner(), self._outer()
+        inner.update(b"%b%b%b%b" % (_LENGTH.pack(len(row_key)), row_key, _GENERATION.pack(generation), sha256(record).digest()))
         outer.update(inner.digest())
         return int.from_bytes(outer.digest(), "big")
 

@@ -76,7 +76,7 @@ class Scheduler:
         """A group committed: it may have set timers."""
         if QUEUE not in run.staged.areas:
             return
-        set_now = (key[17:25] for key, due in run.staged.items() if due is not None and key[:16] == QUEUE)
+        set_now = [key[17:25] for key, due in run.staged.items() if key[:16] == QUEUE and due is not None]
         earliest = int.from_bytes(min(set_now, default=b""), "big")
         if earliest and (not self._next or earliest < self._next):
             self._next = earliest
