@@ -5,6 +5,8 @@ Rules of this file:
 - Shares are collected here, so that each may come through another worker; which of them open the store, a worker proves.
 - A worker that was told to open or to seal answers when it has; whoever asked for it waits for all of them, and no longer than they live.
 - Who does not open in time is waited for no more and told again later. Who does not seal in time is ended, and waited for until it is.
+- What was under way while the server was sealed does not open it again: a key is not taken from a worker that is to end, and one that
+  only replaces another where there is another.
 """
 
 from __future__ import annotations
@@ -65,10 +67,12 @@ class Keyholder:
                 slot.joined = True
                 end.answer(channel.Welcome(self.root.held))
                 self._open(slot)
-            case channel.Opened(used):
+            case channel.Opened(used) if not slot.retiring:
                 self._opened(slot, end, used)
-            case channel.RootChanged():
+            case channel.RootChanged() if not slot.retiring and self.root.held:
                 self.root.hold(end.root)
+                end.answer(channel.Done())
+            case channel.Opened() | channel.RootChanged():
                 end.answer(channel.Done())
             case channel.SealOthers():
                 self._seal_others(slot, end)
