@@ -31,7 +31,7 @@ from strongroom.barrier.snapshots.opening import Opened, unlock
 from strongroom.barrier.snapshots.reading import Snapshot
 from strongroom.barrier.snapshots.writing import Readers
 from strongroom.clock import SystemClock, rfc3339
-from strongroom.errors import ConfigError, StorageUnusable
+from strongroom.errors import ConfigError, StorageTampered, StorageUnusable
 from strongroom.server.anchors import newest_anchor
 from strongroom.server.config import Config, load_config
 from strongroom.server.offline import FOUND, INTACT, config_of, flags_of, opened, show
@@ -39,7 +39,7 @@ from strongroom.server.public_key import read_key
 from strongroom.server.recipients import read_private, read_public
 from strongroom.server.worker import open_storage, settings_of
 from strongroom.storage.api import Node, RemoteStorage, Storage
-from strongroom.storage.directory import lock_directory, sync_directory
+from strongroom.storage.directory import DATABASE, lock_directory, sync_directory
 from strongroom.storage.memory import MemoryStorage
 from strongroom.storage.sqlite import SqliteStorage
 from strongroom.storage.whole import pages, whole
@@ -116,8 +116,9 @@ def restore(argv: list[str]) -> int:
     options = flags.parse_args(argv)
     config = config_of(options, fresh=True)
     with _target(config) as storage, _open_snapshot(options, config) as (found, barrier):
-        _same_installation(storage, found.snapshot, force=options.force)
-        manifest = copying.restore(found, storage)
+        with _where_it_is_damaged(config):
+            _same_installation(storage, found.snapshot, force=options.force)
+            manifest = copying.restore(found, storage)
         report = _scrubbed(storage, barrier)
         anchor = newest_anchor(config.audit, barrier)
     facts = _facts(manifest) | {"clean": report.clean, "findings": [found.text for found in report.findings]}
@@ -230,8 +231,25 @@ def _file(path: Path) -> Iterator[BinaryIO]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
+@contextmanager
+def _where_it_is_damaged(config: Config) -> Iterator[None]:
+    """A store that cannot even be emptied has to make room; that is not for a program to decide."""
+    try:
+        yield
+    except StorageUnusable as error:
+        if config.storage.kind != "sqlite":
+            raise
+        advice = f"where the store there is damaged, move {DATABASE}* out of {config.storage.path} and restore again: a new one is made"
+        raise StorageUnusable(*error.messages, advice) from None
+
+
 def _same_installation(storage: Storage, snapshot: Snapshot, *, force: bool) -> None:
-    present = Barrier(storage).installation()
+    try:
+        present = Barrier(storage).installation()
+    except StorageTampered:
+        present = None
+        if not force:
+            raise snapshot.wrong("the store there does not say of which installation it is; say -force to replace it") from None
     if present is not None and present.id != snapshot.installation.id and not force:
         raise snapshot.wrong("the store there is of another installation; name another store, or say -force to replace it")
 
