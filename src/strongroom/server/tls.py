@@ -30,6 +30,7 @@ _lib: Any = SSL._lib  # type: ignore[attr-defined]
 _ffi: Any = SSL._ffi  # type: ignore[attr-defined]
 _view = _ffi.buffer
 _read_record, _write_record, _bio_read, _bio_write = _lib.SSL_read, _lib.SSL_write, _lib.BIO_read, _lib.BIO_write
+_waiting, _place = _lib.BIO_get_mem_data, _ffi.new("char **")
 
 RECORD: Final = 16_384
 """The largest TLS record; SSL_read and SSL_write take one at a time."""
@@ -279,11 +280,16 @@ class TlsProtocol(asyncio.Protocol):
     # ---- records
 
     def _read(self) -> None:
-        """Decrypt all that is complete. What the protocol above writes meanwhile leaves with the next flush."""
+        """Decrypt all that is complete. What the protocol above writes meanwhile leaves with the next flush.
+
+        Mostly one record came, whole: then OpenSSL is not asked for another, which would cost as much as the first.
+        """
         ssl, buffer = self._ssl, self._buffer
         received = self._inner.data_received
         while (size := _read_record(ssl, buffer, RECORD)) > 0:
             received(_view(buffer, size)[:])
+            if not _waiting(self._into_ssl, _place):
+                return
         self._after_read(size)
 
     def _after_read(self, size: int) -> None:
