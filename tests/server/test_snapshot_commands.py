@@ -17,6 +17,8 @@ import pytest
 from strongroom.barrier.keyring import INSTALLATION_KEY
 from strongroom.barrier.snapshots.format import LENGTH
 from strongroom.server.commands import COMMANDS, run
+from strongroom.storage.api import Node
+from strongroom.storage.postgres.store import PostgresStorage
 from tests.support.http import Client
 from tests.support.offline import scrub
 from tests.support.postgres import fresh_database
@@ -258,10 +260,8 @@ def test_a_newer_format_is_named(left: Left, tmp_path: Path) -> None:
 
 
 def test_from_sqlite_to_postgresql_and_back(copy: Left, tmp_path: Path) -> None:
-    database = tmp_path / "database.hcl"
-    database.write_text(
-        f'storage "postgresql" {{ connection_url = "{fresh_database()}" }}\nseal "static" {{ path = "{copy.server.seal_key}" }}'
-    )
+    database, url = tmp_path / "database.hcl", fresh_database()
+    database.write_text(f'storage "postgresql" {{ connection_url = "{url}" }}\nseal "static" {{ path = "{copy.server.seal_key}" }}')
     rows = scrub(copy.server).rows
     assert f"copied: {rows} rows" in done("migrate", f"-config={copy.server.config}", f"-to={database}")
     assert "intact" in done("scrub", f"-config={database}")
@@ -271,6 +271,12 @@ def test_from_sqlite_to_postgresql_and_back(copy: Left, tmp_path: Path) -> None:
     back = tmp_path / "back.hcl"
     back.write_text(f'storage "sqlite" {{ path = "{tmp_path}/back" }}\nseal "static" {{ path = "{copy.server.seal_key}" }}')
     assert "intact" in done("snapshot", "restore", f"-config={back}", there)
+    node = Node("n", "other", "", "1", sealed=False)
+    store = PostgresStorage(url)
+    store.beat(node, first=True)
+    assert "nodes serve this store: other" in refused("snapshot", "restore", f"-config={database}", copy.snapshot)
+    store.leave(node.id)
+    store.close()
     assert "intact" in done("snapshot", "restore", f"-config={database}", copy.snapshot)
     again = tmp_path / "again.hcl"
     again.write_text(f'storage "sqlite" {{ path = "{tmp_path}/again" }}\nseal "static" {{ path = "{copy.server.seal_key}" }}')

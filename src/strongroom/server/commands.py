@@ -19,7 +19,7 @@ COMMANDS = {
     "operator snapshot restore": "strongroom.server.snapshots:restore",
     "operator snapshot rehearse": "strongroom.server.snapshots:rehearse",
     "operator snapshot keygen": "strongroom.server.recipients:keygen",
-    "operator migrate": "strongroom.server.snapshots:migrate",
+    "operator migrate": "strongroom.server.migrate:migrate",
     "audit verify": "strongroom.server.offline:verify",
 }
 

@@ -1,4 +1,4 @@
-"""`strongroom operator snapshot …` and `operator migrate`: whole stores, on the host that holds them.
+"""`strongroom operator snapshot …`: whole stores as files, on the host that holds them.
 
 Rules of this file:
 - `save` reads beside a running server. What replaces a store takes the lock that a server takes, so that none runs.
@@ -15,13 +15,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 
-from strongroom.barrier import scrub as scrubbing
 from strongroom.barrier.anchor import Anchor
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.snapshots import copying
@@ -31,18 +30,18 @@ from strongroom.barrier.snapshots.opening import Opened, unlock
 from strongroom.barrier.snapshots.reading import Snapshot
 from strongroom.barrier.snapshots.writing import Readers
 from strongroom.clock import SystemClock, rfc3339
-from strongroom.errors import ConfigError, StorageTampered, StorageUnusable
+from strongroom.errors import ConfigError, StorageTampered
 from strongroom.server.anchors import newest_anchor
-from strongroom.server.config import Config, load_config
+from strongroom.server.config import Config
 from strongroom.server.offline import FOUND, INTACT, config_of, flags_of, opened, show
 from strongroom.server.public_key import read_key
 from strongroom.server.recipients import read_private, read_public
-from strongroom.server.worker import open_storage, settings_of
-from strongroom.storage.api import Node, RemoteStorage, Storage
-from strongroom.storage.directory import DATABASE, lock_directory, sync_directory
+from strongroom.server.replacing import scrubbed, target, verdict, where_it_is_damaged
+from strongroom.server.worker import settings_of
+from strongroom.storage.api import Storage
+from strongroom.storage.directory import sync_directory
 from strongroom.storage.memory import MemoryStorage
 from strongroom.storage.sqlite import SqliteStorage
-from strongroom.storage.whole import pages, whole
 
 FILE_HELP: Final = "the snapshot"
 IDENTITY_HELP: Final = "private key of a recipient, where the snapshot is sealed for its recipients only"
@@ -115,14 +114,14 @@ def restore(argv: list[str]) -> int:
     flags.add_argument("-force", "--force", action="store_true", help="also in the place of another installation's store")
     options = flags.parse_args(argv)
     config = config_of(options, fresh=True)
-    with _target(config) as storage, _open_snapshot(options, config) as (found, barrier):
-        with _where_it_is_damaged(config):
+    with target(config) as storage, _open_snapshot(options, config) as (found, barrier):
+        with where_it_is_damaged(config):
             _same_installation(storage, found.snapshot, force=options.force)
             manifest = copying.restore(found, storage)
-        report = _scrubbed(storage, barrier)
+        report = scrubbed(storage, barrier)
         anchor = newest_anchor(config.audit, barrier)
     facts = _facts(manifest) | {"clean": report.clean, "findings": [found.text for found in report.findings]}
-    show(options, facts, "\n".join([f"restored: {_sentence(manifest)}", *_verdict(report), *_what_next(manifest, anchor)]))
+    show(options, facts, "\n".join([f"restored: {_sentence(manifest)}", *verdict(report), *_what_next(manifest, anchor)]))
     return INTACT if report.clean else FOUND
 
 
@@ -141,7 +140,7 @@ def rehearse(argv: list[str]) -> int:
         with _open_snapshot(options, config_of(options, fresh=True)) as (found, barrier):
             began, now = time.monotonic(), SystemClock().now()
             manifest = copying.restore(found, storage)
-            report = _scrubbed(storage, barrier)
+            report = scrubbed(storage, barrier)
             took = time.monotonic() - began
     finally:
         storage.close()
@@ -151,63 +150,11 @@ def rehearse(argv: list[str]) -> int:
     times = (
         f"RTO {took:.1f} s: read, restored and scrubbed\nRPO {age:.0f} s: what was written since {rfc3339(manifest.created)} is not in it"
     )
-    show(options, facts, "\n".join([f"rehearsed: {_sentence(manifest)}", *_verdict(report), times]))
-    return INTACT if report.clean else FOUND
-
-
-def migrate(argv: list[str]) -> int:
-    """Copy a store into another, empty one, and scrub that."""
-    flags = flags_of("operator migrate", "Copy the whole store of -config, whose server is stopped, into the one of -to; both stay.")
-    flags.add_argument("-to", "--to", action="append", default=[], metavar="PATH", help="configuration whose store is to be filled")
-    flags.add_argument("-force", "--force", action="store_true", help="also in the place of what the other store holds")
-    options = flags.parse_args(argv)
-    if not options.to:
-        raise ConfigError("say into which store: -to=CONFIGURATION")
-    source, config = config_of(options), load_config([Path(path) for path in options.to], os.environ)
-    with ExitStack() as held:
-        if source.storage.kind == "sqlite":
-            held.enter_context(lock_directory(Path(source.storage.path)))
-        barrier = held.enter_context(opened(source))
-        storage = held.enter_context(_target(config))
-        if Barrier(storage).installation() is not None and not options.force:
-            raise ConfigError("the store to be filled holds an installation; nothing was changed. Name an empty one, or say -force")
-        with whole(barrier.storage).instant() as instant:
-            whole(storage).replace(pages(instant), instant.gsn, instant.min_epoch)
-        report = _scrubbed(storage, barrier)
-    facts = {"gsn": report.gsn, "rows": report.rows, "clean": report.clean, "findings": [found.text for found in report.findings]}
-    show(options, facts, "\n".join([f"copied: {report.rows} rows, commit {report.gsn}", *_verdict(report)]))
+    show(options, facts, "\n".join([f"rehearsed: {_sentence(manifest)}", *verdict(report), times]))
     return INTACT if report.clean else FOUND
 
 
 # -- shared -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _target(config: Config) -> Iterator[Storage]:
-    """The store to be replaced; no server uses it. Raises StorageUnusable and ConfigError."""
-    if config.storage.kind == "inmem":
-        raise ConfigError('storage "inmem" keeps nothing; name a configuration with another one')
-    with ExitStack() as held:
-        if config.storage.kind == "sqlite":
-            held.enter_context(lock_directory(Path(config.storage.path)))
-        storage = open_storage(config.storage)
-        held.callback(storage.close)
-        if not storage.local:
-            held.enter_context(_as_the_only_node(cast("RemoteStorage", storage)))
-        yield storage
-
-
-@contextmanager
-def _as_the_only_node(storage: RemoteStorage) -> Iterator[None]:
-    """Raises StorageUnusable where nodes were heard of lately."""
-    me = Node(f"restore-{os.getpid()}", "operator snapshot", "", "", sealed=True)
-    try:
-        others = [node.name for node in storage.beat(me, first=False) if node.id != me.id]
-        if others:
-            raise StorageUnusable(f"nodes serve this store: {', '.join(others)}; stop all of them, and try again a minute later")
-        yield
-    finally:
-        storage.leave(me.id)
 
 
 @contextmanager
@@ -231,18 +178,6 @@ def _file(path: Path) -> Iterator[BinaryIO]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
-@contextmanager
-def _where_it_is_damaged(config: Config) -> Iterator[None]:
-    """A store that cannot even be emptied has to make room; that is not for a program to decide."""
-    try:
-        yield
-    except StorageUnusable as error:
-        if config.storage.kind != "sqlite":
-            raise
-        advice = f"where the store there is damaged, move {DATABASE}* out of {config.storage.path} and restore again: a new one is made"
-        raise StorageUnusable(*error.messages, advice) from None
-
-
 def _same_installation(storage: Storage, snapshot: Snapshot, *, force: bool) -> None:
     try:
         present = Barrier(storage).installation()
@@ -254,28 +189,12 @@ def _same_installation(storage: Storage, snapshot: Snapshot, *, force: bool) -> 
         raise snapshot.wrong("the store there is of another installation; name another store, or say -force to replace it")
 
 
-def _scrubbed(storage: Storage, opened_by: Barrier) -> scrubbing.Report:
-    """What a scrub of a store finds, under the root key of another barrier."""
-    barrier = Barrier(storage)
-    barrier.unseal(opened_by.keys.root)
-    try:
-        return scrubbing.scrub(barrier)
-    finally:
-        barrier.seal()
-
-
 def _facts(manifest: Manifest) -> dict[str, Any]:
     return msgspec.structs.asdict(manifest) | {"created": rfc3339(manifest.created)}
 
 
 def _sentence(manifest: Manifest) -> str:
     return f"{manifest.rows} rows, commit {manifest.gsn}, made {rfc3339(manifest.created)}, installation {manifest.installation}"
-
-
-def _verdict(report: scrubbing.Report) -> list[str]:
-    if report.clean:
-        return ["scrubbed: intact"]
-    return [*(f"{found.row or 'the store as a whole'}: {found.text}" for found in report.findings), "scrubbed: NOT intact"]
 
 
 def _what_next(manifest: Manifest, anchor: Anchor | None) -> list[str]:
