@@ -14,6 +14,7 @@ import pytest
 from strongroom.cli import verbs
 from strongroom.cli.command import GLOBAL_FLAGS, Command
 from strongroom.cli.commands import completion
+from strongroom.cli.main import main
 from tests.cli.run import Runner, fresh, runner
 from tests.client.certificates import make_authority, make_certificate
 from tests.client.scripted import answer, serve
@@ -239,3 +240,13 @@ def test_output_cut_off_by_a_pipe_is_no_traceback() -> None:
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "Exception" not in result.stderr
+
+
+@pytest.mark.parametrize(("name", "begins"), [("/usr/bin/strongroom", "strongroom 0."), ("/usr/bin/vault", "Vault v1.18.0 (strongroom 0.")])
+def test_by_the_name_of_vault_it_says_which_vault_it_speaks_as(
+    name: str, begins: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Programs that find a vault in the path ask its version and decide by the second word."""
+    monkeypatch.setattr(sys, "argv", [name, "-version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith(begins)

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
+from strongroom import VAULT_VERSION
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.keyring import BOOT
 from strongroom.clock import Clock
@@ -58,7 +59,7 @@ LISTINGS = (Operation.LIST, Operation.SCAN)
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the core needs of the server's configuration."""
 
-    reported_version: str = "1.18.0"
+    reported_version: str = VAULT_VERSION
     cluster_name: str = "strongroom"
     unsafe_allow_api_audit_creation: bool = False
     audit_directory: str = ""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from strongroom import __version__
+import sys
+from pathlib import Path
+
+from strongroom import VAULT_VERSION, __version__
 from strongroom.cli.command import Command
 from strongroom.cli.errors import SUCCESS
 from strongroom.cli.session import Session
 
 
 def version(session: Session) -> int:
-    """Print the version."""
-    return session.done(f"strongroom {__version__}") if session.is_table else session.show_value({"version": __version__})
+    """Print the version; called by the name of vault, what programs that look for Vault's expect."""
+    name = f"Vault v{VAULT_VERSION} (strongroom {__version__})" if Path(sys.argv[0]).name == "vault" else f"strongroom {__version__}"
+    return session.done(name) if session.is_table else session.show_value({"version": __version__})
 
 
 def print_token(session: Session) -> int:
