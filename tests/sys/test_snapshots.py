@@ -13,6 +13,7 @@ from strongroom.barrier.anchor import Anchor, RolledBack
 from strongroom.barrier.seals.static import Static
 from strongroom.barrier.snapshots.archive import plain
 from strongroom.barrier.snapshots.format import InvalidSnapshot
+from strongroom.barrier.snapshots.opening import unlock
 from strongroom.barrier.snapshots.reading import Snapshot
 from strongroom.barrier.snapshots.writing import Readers
 from strongroom.core.core import Settings
@@ -26,8 +27,10 @@ from strongroom.crypto.hpke import Recipient
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest, PermissionDenied, StorageUnusable, Unavailable
 from strongroom.storage.nameless import Nameless
+from strongroom.storage.postgres.store import PostgresStorage
 from strongroom.testing import Strongroom
 from tests.core.audit.kit import Memory, device
+from tests.support.postgres import fresh_database
 
 PATH = "sys/storage/raft/snapshot"
 
@@ -110,6 +113,19 @@ def test_the_anchor_refuses_it_until_the_quorum_accepts() -> None:
     for key in made.unseal_keys[:2]:
         submit(made.core, key, accept_rollback=True)
     assert made.json(made.read("secret/data/one"))["data"] == {"n": 1}
+
+
+def test_from_a_database_of_several_nodes_it_is_taken_and_put_back_on_the_host() -> None:
+    storage = PostgresStorage(fresh_database())
+    try:
+        made = room(storage=storage)
+        data = taken(made)
+        assert unlock(Snapshot(io.BytesIO(data), "x"), made.core.barrier.keys).verify().gsn == made.core.barrier.index().gsn
+        with pytest.raises(InvalidRequest, match="other nodes serve this store"):
+            send(made, data)
+        assert made.json(made.read("secret/data/one"))["data"] == {"n": 1}
+    finally:
+        storage.close()
 
 
 def test_reading_needs_a_token_and_writing_needs_sudo() -> None:
