@@ -173,6 +173,41 @@ def test_a_server_with_another_history_is_refused_though_it_is_ahead(server: Pos
         made.changed(0)
 
 
+@pytest.mark.parametrize(("restored", "commits"), [(2, 4), (3, 2), (5, 0), (5, 3)])
+def test_a_database_that_was_restored_beneath_a_connection_is_refused(server: Postgres, restored: int, commits: int) -> None:
+    """Nobody connects anew: a node that was paused meanwhile would take what it remembers for the present, and write on top of it."""
+    made, other = opened(server.database("restored")), opened(server.at("restored"))
+    for _ in range(5):
+        commit(made)
+    assert made.changed(5) == Feed(5, frozenset())
+    other.replace([[(A, b"restored")]], restored, 0)
+    for _ in range(commits):
+        commit(other)
+    assert made._reader._link is not None and made._writer._link is not None
+    for attempt in (lambda: made.changed(5), lambda: made.begin(5, []), lambda: made.get_many([A])):
+        with pytest.raises(StorageUnusable, match="another commit 5 than"):
+            attempt()
+
+
+def test_who_restored_a_database_and_who_comes_later_go_on_with_it(server: Postgres) -> None:
+    made, later = opened(server.database("restored")), opened(server.at("restored"))
+    for _ in range(5):
+        commit(made)
+    made.replace([[(A, b"restored")]], 3, 0)
+    assert made.changed(3) == later.changed(3) == Feed(3, frozenset())
+    assert commit(made) == 4
+    assert later.changed(3) == Feed(4, frozenset({A}))
+
+
+def test_a_feed_that_does_not_begin_where_it_was_asked_for_says_that_everything_may_have_changed(server: Postgres) -> None:
+    made = opened(server.database("begins"))
+    for _ in range(3):
+        commit(made)
+    assert made.changed(1) == Feed(3, frozenset({A}))
+    server.sql("DELETE FROM strongroom_changes WHERE gsn = 1", "begins")
+    assert made.changed(1) == Feed(3, None)
+
+
 @pytest.mark.fault("F6")
 def test_a_standby_is_refused_and_a_promoted_one_taken_and_its_former_primary_refused() -> None:
     with postgres(wal_level="replica", hot_standby="on") as primary:

@@ -82,7 +82,7 @@ class PostgresGroup:
         if failed:
             raise OutcomeUnknown(self.id)
         self._store.history.note(Change(Commit(self.gsn, self.id), tuple(self._staged)))
-        self._store.note(self.gsn, self.id)
+        self._store.note(self.gsn)
 
     def _send(self) -> None:
         puts = {key: value for key, value in self._staged.items() if value is not None}

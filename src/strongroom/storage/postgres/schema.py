@@ -36,15 +36,16 @@ FEED_LIMIT = 256
 FEED_BYTES = 1 << 20
 """Groups, and bytes of their keys, that a feed spells out; dropping all caches is cheaper than going through more."""
 
-NEWEST, CHANGE, ROW = 0, 1, 2
+NEWEST, CHANGE, ROW, WITNESS = 0, 1, 2, 3
 
 FETCH = f"""
 SELECT {NEWEST}, gsn, min_epoch, group_id, ''::bytea FROM strongroom_store
 UNION ALL SELECT {CHANGE}, gsn, 0, group_id, keys FROM (SELECT gsn, group_id, keys FROM strongroom_changes WHERE gsn > %(since)s AND
    (SELECT coalesce(sum(size), 0) FROM (SELECT octet_length(keys) AS size FROM strongroom_changes WHERE gsn > %(since)s
                                         LIMIT {FEED_LIMIT + 1}) AS sizes) <= {FEED_BYTES} ORDER BY gsn LIMIT {FEED_LIMIT + 1}) AS feed
+UNION ALL SELECT {WITNESS}, gsn, 0, group_id, ''::bytea FROM strongroom_changes WHERE gsn = %(since)s
 UNION ALL SELECT {ROW}, 0, 0, key, value FROM strongroom_entries WHERE key = ANY (%(keys)s::bytea[])"""
-"""Feed and rows in one statement, which is one snapshot and one round trip."""
+"""Feed and rows in one statement, which is one snapshot and one round trip; and the commit that the feed goes on from, with its id."""
 
 ROWS = "SELECT key, value FROM strongroom_entries WHERE key = ANY (%s::bytea[])"
 PAGE = "SELECT key FROM strongroom_entries WHERE key >= %s AND key < %s ORDER BY key LIMIT %s"
@@ -79,7 +80,6 @@ PRUNE = "DELETE FROM strongroom_changes WHERE gsn <= %s OR (gsn <= %s AND at < n
 OUTCOME = "SELECT gsn FROM strongroom_changes WHERE group_id = %s"
 TOUCH = "UPDATE strongroom_store SET gsn = gsn"
 """A commit behind the group in question: once standbys have confirmed it they have the group, too."""
-WITNESS = "SELECT group_id FROM strongroom_changes WHERE gsn = %s"
 
 BEAT = """INSERT INTO strongroom_nodes VALUES (%(id)s, %(name)s, %(address)s, %(version)s, %(sealed)s, now(), now())
           ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, version = excluded.version,

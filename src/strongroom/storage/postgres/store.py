@@ -25,7 +25,7 @@ from strongroom.errors import StorageUnusable
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node, Scan, Wanted
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.group import PostgresGroup
-from strongroom.storage.postgres.history import Answer, History, answer
+from strongroom.storage.postgres.history import Answer, Commit, History, answer
 from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, each_alone, unusable
 from strongroom.storage.postgres.reading import read_children, read_ranges, snapshot
 from strongroom.storage.postgres.standby import Standby
@@ -47,7 +47,6 @@ class Seen(NamedTuple):
     """The newest commit that this process knows of, and the timeline it was on."""
 
     gsn: int = 0
-    group_id: bytes = b""
     timeline: int = 0
 
 
@@ -121,8 +120,7 @@ class PostgresStorage:
         """Feed and rows of one instant, which must not lie behind what was seen."""
         seen = self._seen
         found = answer(since, link.ask(schema.FETCH, {"since": since, "keys": list(keys)}).fetchall())
-        if found.feed.gsn < seen.gsn:
-            raise _behind(seen, found.feed.gsn)
+        self._need_same(seen, found)
         self._told(found)
         return found
 
@@ -161,8 +159,7 @@ class PostgresStorage:
         while cursor.nextset():
             pass
         found = answer(since, cursor.fetchall())
-        if found.feed.gsn < self._seen.gsn:
-            raise _behind(self._seen, found.feed.gsn)
+        self._need_same(self._seen, found)
         self._told(found)
         scans, below = read_ranges(link, wanted)
         return PostgresGroup(self, link, found.min_epoch, Fetched(wanted, found.feed, found.rows, scans, below))
@@ -214,8 +211,9 @@ class PostgresStorage:
             raise unusable("replaced", error) from None
         finally:
             link.close()
+        self.history.restart(Commit(gsn, group_id))
         with self._noting:
-            self._seen = self._seen._replace(gsn=gsn, group_id=group_id)
+            self._seen = self._seen._replace(gsn=gsn)
 
     def release(self, *, failed: bool) -> None:
         """A group ended: let the next one begin."""
@@ -275,28 +273,31 @@ class PostgresStorage:
                 "stop it, and let it follow the present one"
             )
         found = answer(seen.gsn, link.execute(schema.FETCH, {"since": seen.gsn, "keys": []}, binary=True).fetchall())
-        if found.feed.gsn < seen.gsn:
-            raise _behind(seen, found.feed.gsn)
-        if seen.group_id:
-            witness = link.execute(schema.WITNESS, [seen.gsn], binary=True).fetchone()
-            if witness is not None and witness[0] != seen.group_id:
-                raise AnotherHistory(
-                    f"the database has another commit {seen.gsn} than the one that was seen here: a failover lost commits that had been "
-                    "answered; find out which from the audit files, then restart strongroom"
-                )
+        self._need_same(seen, found)
         with self._noting:
             self._seen = self._seen._replace(timeline=server.timeline)
+
+    def _need_same(self, seen: Seen, found: Answer) -> None:
+        """Raises AnotherHistory unless what was found goes on with what was seen: a database may be filled anew beneath a connection."""
+        if found.newest.gsn < seen.gsn:
+            raise _behind(seen, found.newest.gsn)
+        for commit in filter(None, (found.before, found.newest)):
+            if self.history.denies(commit):
+                raise AnotherHistory(
+                    f"the database has another commit {commit.gsn} than the one that was seen here: it was restored, or a failover lost "
+                    "commits that had been answered; find out which from the audit files, then restart strongroom"
+                )
 
     def _told(self, found: Answer) -> None:
         """The database said this."""
         self.history.take(found)
-        self.note(*found.newest)
+        self.note(found.newest.gsn)
 
-    def note(self, gsn: int, group_id: bytes) -> None:
+    def note(self, gsn: int) -> None:
         """A commit was seen, or made."""
         with self._noting:
             if gsn > self._seen.gsn:
-                self._seen = self._seen._replace(gsn=gsn, group_id=group_id)
+                self._seen = self._seen._replace(gsn=gsn)
 
 
 def _behind(seen: Seen, gsn: int) -> AnotherHistory:

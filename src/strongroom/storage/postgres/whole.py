@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from strongroom.errors import StorageUnusable
+from strongroom.storage import walk
 from strongroom.storage.api import Scan
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.link import Link
@@ -68,5 +69,6 @@ def replace(link: Link, pages: Iterable[Rows], gsn: int, min_epoch: int) -> byte
             for page in pages:
                 for row in page:
                     copy.write_row(row)
+        link.execute(schema.RECORD, [gsn, group_id, walk.pack(())])  # by which a node that goes on with another history notices
         link.execute(BECOME, [gsn, group_id, min_epoch])
     return group_id
