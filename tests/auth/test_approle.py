@@ -370,6 +370,18 @@ def test_a_secret_id_is_never_wider_than_its_role(fields: dict[str, Any]) -> Non
         room.list(CI + "/secret-id")
 
 
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"ttl": 601}, "ttl cannot be longer than the role's secret_id_ttl"),
+        ({"num_uses": 6}, "num_uses cannot be higher than the role's secret_id_num_uses"),
+    ],
+)
+def test_a_secret_id_that_would_be_wider_is_refused_in_vaults_words(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{text}$"):
+        fresh(secret_id_ttl=600, secret_id_num_uses=5).write(CI + "/secret-id", fields)
+
+
 def test_a_secret_id_lives_no_longer_than_the_mount_allows(room: Strongroom) -> None:
     assert made(room, ttl="2000h")["secret_id_ttl"] == 768 * 3_600
 

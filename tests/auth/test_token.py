@@ -355,6 +355,16 @@ def test_a_role_that_cannot_be_right_changes_nothing(room: Strongroom, fields: d
         room.read("auth/token/roles/wrong")
 
 
+def test_a_role_whose_tokens_may_be_batch_tokens_keeps_limits_for_those_that_are_not(room: Strongroom) -> None:
+    """As Terraform writes them; a token that cannot have what the role says is refused, not made without it."""
+    fields = {"token_type": "default-batch", "token_period": 60, "token_explicit_max_ttl": 120, "renewable": True, "token_num_uses": 3}
+    room.write("auth/token/roles/either", fields)
+    found = room.json(room.read("auth/token/roles/either"))
+    assert {name: found[name] for name in fields} == fields
+    assert "cannot have a number of uses or a period" in refused(room, room.create_token("maker"), "create/either")
+    assert created(room, room.create_token("maker"), "create/either", type="service").lease_duration == 60
+
+
 def test_no_glob_of_a_role_gives_root(room: Strongroom, maker: str) -> None:
     room.write("auth/token/roles/wide", {"allowed_policies_glob": ["*"]})
     assert "root tokens may not be created" in refused(room, maker, "create/wide", policies=["root"])

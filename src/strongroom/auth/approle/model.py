@@ -141,10 +141,10 @@ def new_secret_id(role: Role, body: SecretIdBody, accessor: str, max_ttl: int) -
     token_networks = bound_cidrs(body.token_bound_cidrs)
     for given, allowed in ((networks, role.secret_id_bound_cidrs), (token_networks, role.token.bound_cidrs)):
         _check_subset(given, allowed)
-    ttl = _bounded("ttl", body.ttl, "secret_id_ttl", role.secret_id_ttl)
+    ttl = _bounded("ttl", body.ttl, "longer than the role's secret_id_ttl", role.secret_id_ttl)
     return SecretId(
         accessor=accessor,
-        num_uses=_bounded("num_uses", body.num_uses, "secret_id_num_uses", role.secret_id_num_uses),
+        num_uses=_bounded("num_uses", body.num_uses, "higher than the role's secret_id_num_uses", role.secret_id_num_uses),
         ttl=min(ttl, max_ttl) if max_ttl else ttl,
         metadata=metadata(body.metadata),
         cidr_list=networks,
@@ -152,14 +152,14 @@ def new_secret_id(role: Role, body: SecretIdBody, accessor: str, max_ttl: int) -
     )
 
 
-def _bounded(name: str, asked: int | UnsetType, by_role: str, limit: int) -> int:
+def _bounded(name: str, asked: int | UnsetType, excess: str, limit: int) -> int:
     """What was asked for, else what the role says; 0 is the widest of all. Raises InvalidRequest."""
     if asked is UNSET:
         return limit
     if asked < 0:
         raise InvalidRequest(f"{name} cannot be negative")
     if limit and (asked == 0 or asked > limit):
-        raise InvalidRequest(f"{name} cannot be higher than the role's {by_role}")
+        raise InvalidRequest(f"{name} cannot be {excess}")
     return int(asked)
 
 

@@ -82,9 +82,9 @@ def changed(before: Role, body: RoleBody) -> Role:
     after = msgspec.structs.replace(before, **fields)
     if any(getattr(after, name) < 0 for name in (*_DURATIONS, "token_num_uses")):
         raise InvalidRequest("periods, TTLs and numbers of uses cannot be negative")
-    if after.token_type.endswith("batch") and (after.token_period or after.token_num_uses or after.token_explicit_max_ttl):
+    if after.token_type == "batch" and (after.token_period or after.token_num_uses or after.token_explicit_max_ttl):
         raise InvalidRequest("a role whose tokens are batch tokens has no period, number of uses or explicit max TTL")
-    if after.token_type.endswith("batch") and not after.orphan and after.renewable and "renewable" in fields:
+    if after.token_type == "batch" and not after.orphan and after.renewable and "renewable" in fields:
         raise InvalidRequest("batch tokens cannot be renewed: set 'renewable' to false")
     return after
 
