@@ -50,7 +50,7 @@ docs: $(DEV) ## Write the reference pages anew from the code
 	$(BIN)/python -m tests.docs.reference
 
 bench: $(DEV) ## Print the table of costs per request (minutes; nothing passes or fails by it)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(ARGS)
 
 faults: $(DEV) ## Run the long fault tests, or those of one fault: make faults F=F6 [RESUME=1] (docs/faults.md)
 	STRONGROOM_FAULT=$(F) $(LONG) $(BIN)/python -m pytest -s $(if $(F),tests,tests/faults tests/core tests/engines tests/storage) $(ARGS)

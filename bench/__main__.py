@@ -14,109 +14,78 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+from bench import leases, matrix, report
+from bench.disk import sync_millis, syncs_per_thousand
 from bench.fill import fill_over_http, warm_over_http
-from bench.large import BENCH_KEYS as KEYS
-from bench.large import WARM_UP, large_store
-from bench.load import Outcome, Target, cpu_seconds, load, resident_mib
-from bench.servers import ENTRY, Running, approle_login, bare, call, environment, strongroom
+from bench.load import resident_mib
+from bench.measure import Figure, Plan, measure, warm
+from bench.operations import BENCH_KEYS, OPERATIONS, WARM_UP, fill_list, over_tls
+from bench.results import Results
+from bench.servers import Running, bare, call, environment, strongroom
+
+SHORT = {name: (name, False) for name, operation in OPERATIONS.items() if operation.least <= BENCH_KEYS} | {"tls": ("read", True)}
+"""Lines of the short table: which operation, and whether over TLS."""
+TLS_GOAL = "≤ 4"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-class Case(NamedTuple):
-    """One line of the table."""
-
-    name: str
-    goal: str
-    target: Callable[[Running], Target]
-
-
-WRITE_BODY = json.dumps({"data": ENTRY})
-CASES = {
-    "read": Case("KV v2 read", "≤ 2.5", lambda s: Target(s.url, "/v1/kv/data/app%d", "GET", s.token, keys=KEYS)),
-    "tls": Case("KV v2 read, TLS 1.3", "≤ 4", lambda s: Target(s.tls_url, "/v1/kv/data/app%d", "GET", s.token, keys=KEYS)),
-    "write": Case("KV v2 write, durable", "≤ 8", lambda s: Target(s.url, "/v1/kv/data/app%d", "POST", s.token, WRITE_BODY, KEYS)),
-    "token": Case(
-        "token create, durable",
-        "≤ 10",
-        lambda s: Target(s.url, "/v1/auth/token/create", "POST", s.token, '{"ttl":"1h","policies":["bench-0"]}'),
-    ),
-    "approle": Case("approle login, durable", "≤ 11", lambda s: Target(s.url, "/v1/auth/bench/login", "POST", body=approle_login(s))),
-}
-
-
-class Figure(NamedTuple):
-    """CPU of one round."""
-
-    micros: float
-    rate: float
-    failed: int
-
-
-def measured(pid: int, run: Callable[[], Outcome]) -> Figure:
-    """Run a load and read what the server spent on it."""
-    before = cpu_seconds(pid)
-    outcome = run()
-    spent = cpu_seconds(pid) - before
-    return Figure(spent / max(1, outcome.requests) * 1e6, outcome.requests / outcome.seconds, outcome.failed)
-
-
-def fill(server: Running, keys: int) -> None:
-    """Write every key once, through the API."""
-    fill_over_http(server.url, server.token, keys)
-
-
-def run_case(case: Case, server: Running, floor: tuple[int, str], options: argparse.Namespace, cpu: int | None) -> None:
-    """Measure one case against the bare responder and print its line."""
-    target = case.target(server)
-    plain = Target(floor[1], "/v1/kv/data/app%d", "GET", server.token, keys=KEYS)
-    ratios, own, base, rates, failed = [], [], [], [], 0
-    warmed = 0
-    while warmed < WARM_UP * target.keys and "%d" in target.path and target.method == "GET":
-        warmed += load(target, options.connections, 2, cpu).requests
-    for _ in range(options.rounds):
-        low = measured(floor[0], lambda: load(plain, options.connections, options.seconds, cpu))
-        high = measured(server.pid, lambda: load(target, options.connections, options.seconds, cpu))
-        ratios.append(high.micros / low.micros)
-        own.append(high.micros)
-        base.append(low.micros)
-        rates.append(high.rate)
-        failed += high.failed
-    print(
-        f"{case.name:28} {statistics.median(own):8.1f} {statistics.median(base):8.1f} {statistics.median(ratios):8.2f}"
-        f"  {min(ratios):5.2f}–{max(ratios):5.2f}  {case.goal:8} {statistics.median(rates):9.0f}/s  {failed} failed",
-        flush=True,
+def shown(name: str, figure: Figure) -> str:
+    """A line of the short table."""
+    operation, tls = SHORT[name]
+    title, goal = OPERATIONS[operation].title + (", TLS 1.3" if tls else ""), TLS_GOAL if tls else OPERATIONS[operation].goal
+    return (
+        f"{title:31} {figure.micros:8.1f} {figure.bare:8.1f} {figure.ratio:8.2f}  {figure.low:5.2f}–{figure.high:<5.2f}  {goal:7}"
+        f" {figure.rate:8.0f}/s {figure.p50:7.2f} {figure.p99:7.2f}  {figure.failed} failed"
     )
 
 
-def count_syncs(server: Running, options: argparse.Namespace, cpu: int | None) -> None:
-    """Count fdatasync calls under a write load, where strace is installed."""
-    if not shutil.which("strace"):
-        print("fdatasync per 1,000 writes   not counted: strace is not installed")
-        return
-    with tempfile.NamedTemporaryFile("r") as out:
-        command = ["strace", "-f", "-qq", "-e", "trace=fdatasync,fsync", "-o", out.name, "-p", str(server.pid)]
-        tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        outcome = load(CASES["write"].target(server), options.connections, options.seconds, cpu)
-        tracer.terminate()
-        tracer.wait(10)
-        syncs = sum(1 for line in out if "sync(" in line and "resumed" not in line)
-    print(f"fdatasync per 1,000 writes   {syncs / max(1, outcome.requests) * 1000:8.1f}   goal ≤ 40   ({outcome.requests} writes)")
+def short(wanted: set[str], server_cpu: int | None, plan: Plan) -> None:
+    """Print the short table: one server, 10,000 secrets."""
+    print(f"{'operation':31} {'µs CPU':>8} {'bare µs':>8} {'ratio':>8}  {'spread':11}  {'goal':7} {'rate':>10} {'p50 ms':>7} {'p99 ms':>7}")
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        directory = Path(name)
+        with strongroom(directory, server_cpu) as server:
+            fill_over_http(server.url, server.token, 1_000)
+            if "memory" in wanted:
+                print(f"resident at 1,000 secrets       {resident_mib(server.pid):8.1f} MiB   goal ≤ 80")
+            fill_over_http(server.url, server.token, BENCH_KEYS)
+            warm_over_http(server.url, server.token, BENCH_KEYS)
+            fill_list(server)
+            size = len(json.dumps(call(server.url, "GET", "kv/data/app1", server.token), separators=(",", ":")))
+            with bare(directory, size, server_cpu) as floor:
+                for key in (key for key in SHORT if key in wanted):
+                    print(shown(key, measured(key, server, floor, plan)), flush=True)
+            if "syncs" in wanted:
+                syncs(server, directory, plan)
+            if "cli" in wanted:
+                command_line(directory, server)
+
+
+def measured(name: str, server: Running, floor: tuple[int, str], plan: Plan) -> Figure:
+    """One line's figure."""
+    key, tls = SHORT[name]
+    operation = OPERATIONS[key]
+    target = operation.target(server, BENCH_KEYS)
+    if operation.warm:
+        warm(target, WARM_UP, plan)
+    return measure(server.pid, over_tls(server, target) if tls else target, floor, plan)
+
+
+def syncs(server: Running, directory: Path, plan: Plan) -> None:
+    """How many syncs writes take, and how long each."""
+    counted = syncs_per_thousand(server, OPERATIONS["write"].target(server, BENCH_KEYS), plan)
+    told = "not counted: strace is not installed" if counted is None else f"{counted:8.1f}   goal ≤ 40"
+    print(f"fdatasync per 1,000 writes      {told}   (one takes {sync_millis(directory):.2f} ms)")
 
 
 def command_line(directory: Path, server: Running) -> None:
     """Wall time of `strongroom kv get` against `python -c pass`, in turn."""
     env = environment() | {"VAULT_ADDR": server.url, "VAULT_TOKEN": server.root, "HOME": str(directory)}
-    commands = {
-        "get": [sys.executable, "-m", "strongroom", "kv", "get", "-mount=kv", "app1"],
-        "pass": [sys.executable, "-c", "pass"],
-    }
     script = Path(sys.executable).with_name("strongroom")
-    if script.exists():
-        commands["get"] = [str(script), "kv", "get", "-mount=kv", "app1"]
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "strongroom"]
+    commands = {"get": [*program, "kv", "get", "-mount=kv", "app1"], "pass": [sys.executable, "-c", "pass"]}
     ratios = []
     for _ in range(12):
         took = {}
@@ -125,43 +94,39 @@ def command_line(directory: Path, server: Running) -> None:
             subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
             took[name] = time.perf_counter() - before
         ratios.append(took["get"] / took["pass"])
-    print(f"strongroom kv get            {statistics.median(ratios):8.2f} × python -c pass   goal ≤ 7")
+    print(f"strongroom kv get               {statistics.median(ratios):8.2f} × python -c pass   goal ≤ 7")
+
+
+def full(path: Path, server_cpu: int | None, plan: Plan) -> None:
+    """Measure what is missing of the whole matrix, and write the page."""
+    results = Results(path)
+    print(f"{path}: {report.progress(results)}")
+    matrix.run(results, server_cpu, plan)
+    leases.run(results, server_cpu)
+    report.write(results, DOCS)
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, or go through the matrix."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--only", default="", help=f"comma-separated: {','.join(CASES)},syncs,memory,cli")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help=f"comma-separated: {','.join(SHORT)},syncs,memory,cli")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--full", action="store_true", help="also with 1,000,000 secrets; takes several minutes")
+    parser.add_argument("--full", action="store_true", help="the whole matrix, an hour or two; goes on where it was interrupted")
+    parser.add_argument("--results", type=Path, default=Path("bench-results.jsonl"), help="where --full keeps what it has measured")
+    parser.add_argument("--report", action="store_true", help="write docs/measurements.md from the results, measuring nothing")
     options = parser.parse_args()
-    wanted = set(options.only.split(",")) if options.only else {*CASES, "syncs", "memory", "cli"}
     cpus = (os.cpu_count() or 1) >= 2 and shutil.which("taskset") is not None
     server_cpu, load_cpu = (0, 1) if cpus else (None, None)
-    generator = "wrk" if shutil.which("wrk") else "our own generator (wrk is not installed)"
-    print(f"{options.connections} connections, {KEYS} keys, file audit, token with 5 policies; load by {generator}")
-    print(f"{'operation':28} {'µs CPU':>8} {'bare µs':>8} {'ratio':>8}  {'spread':11}  {'goal':8} {'rate':>11}")
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        directory = Path(name)
-        with strongroom(directory, server_cpu) as server:
-            fill(server, 1_000)
-            if "memory" in wanted:
-                print(f"resident at 1,000 secrets    {resident_mib(server.pid):8.1f} MiB   goal ≤ 80")
-            fill(server, KEYS)
-            warm_over_http(server.url, server.token, KEYS)
-            size = len(json.dumps(call(server.url, "GET", "kv/data/app1", server.token), separators=(",", ":")))
-            with bare(directory, size, server_cpu) as floor:
-                for key, case in CASES.items():
-                    if key in wanted:
-                        run_case(case, server, floor, options, load_cpu)
-            if "syncs" in wanted:
-                count_syncs(server, options, load_cpu)
-            if "cli" in wanted:
-                command_line(directory, server)
-        if options.full:
-            large_store(options, server_cpu, load_cpu)
+    plan = Plan(options.connections, options.rounds, options.seconds, load_cpu)
+    print(f"{plan.connections} connections; load by {'wrk' if shutil.which('wrk') else 'our own generator (wrk is not installed)'}")
+    if options.report:
+        report.write(Results(options.results), DOCS)
+    elif options.full:
+        full(options.results, server_cpu, plan._replace(rounds=2, seconds=1))
+    else:
+        short(set(options.only.split(",")) if options.only else {*SHORT, "syncs", "memory", "cli"}, server_cpu, plan)
 
 
 if __name__ == "__main__":

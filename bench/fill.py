@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.servers import ENTRY
-from strongroom.clock import SystemClock
+from strongroom.clock import SECOND, SystemClock
 from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.group import GroupRun
@@ -50,26 +54,40 @@ async def _each(url: str, token: str, keys: int, connections: int, method: str, 
     await asyncio.gather(*(client() for _ in range(connections)))
 
 
-def fill_in_process(store: Path, unseal_key: str, keys: int, group: int = 500) -> None:
-    """Write `app0` … into a store that no server has open, through the same core, many to a commit."""
-    clock = SystemClock()
+def fill_in_process(store: Path, unseal_key: str, keys: int) -> None:
+    """Write `app0` … into a store that no server has open."""
+    raw = json.dumps({"data": ENTRY}).encode()
+    _write(store, unseal_key, SystemClock(), ((f"kv/data/app{number}", {"data": ENTRY}, raw) for number in range(keys)))
+
+
+def lease_in_process(store: Path, unseal_key: str, leases: int, ttl: str, made_ago: int = 0) -> None:
+    """Make tokens, each with a lease and a timer, in a store that no server has open; as if they had been made so many seconds ago."""
+    body = {"ttl": ttl, "policies": ["default"], "no_parent": True}
+    raw = json.dumps(body).encode()
+    clock = SystemClock(wall=lambda: time.time_ns() - made_ago * SECOND)
+    _write(store, unseal_key, clock, (("auth/token/create", body, raw) for _ in range(leases)))
+
+
+def _write(store: Path, unseal_key: str, clock: SystemClock, bodies: Iterator[tuple[str, dict[str, Any], bytes]]) -> None:
+    """Send these through the same core that serves, many to a commit."""
     storage = SqliteStorage(store)
     core = Core(storage, clock, Broker(clock, "bench"), Settings(), QuietProcess(), Outbound())
     submit(core, unseal_key)
-    raw = json.dumps({"data": ENTRY}).encode()
     token = Secret("")
     root = Token(token, b"", TokenEntry(accessor="", policies=("root",), path=""), ROOT_ACL)
     core.tokens.authenticate = lambda *_: root  # type: ignore[method-assign]
-    for start in range(0, keys, group):
+    while some := list(itertools.islice(bodies, GROUP)):
         run = GroupRun(core, storage.begin(core.committed.gsn, ()), _raise)
-        for number in range(start, min(start + group, keys)):
-            data = {"data": ENTRY}
-            request = Request(str(number), Operation.UPDATE, f"kv/data/app{number}", data, raw, token, Peer())
-            run.admit(Work(request, lambda _work: None))
+        for path, data, raw in some:
+            run.admit(Work(Request(path, Operation.UPDATE, path, data, raw, token, Peer()), lambda _work: None))
         assert all(work.error is None for work in run.works), run.works[0].error
         assert run.apply()
         run.settle(True, run.end(True))
     storage.close()
+
+
+GROUP = 500
+"""Calls to a commit."""
 
 
 def _raise(error: BaseException, _call: object) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 POLICIES = 5
+RULES = 50
+LISTED = 1_000
 ENTRY = {"username": "app", "password": "correct horse battery staple", "host": "db.internal", "port": "5432", "note": "x" * 80}
 
 
@@ -28,6 +30,8 @@ class Running(NamedTuple):
     root: str
     token: str
     started: float
+    strict: str = ""
+    """A token with one policy of `RULES` rules."""
 
 
 def free_port() -> int:
@@ -86,7 +90,7 @@ def call(url: str, method: str, path: str, token: str = "", body: Any = None) ->
     return json.loads(text) if text else None
 
 
-def _config(directory: Path, port: int, tls_port: int) -> Path:
+def _config(directory: Path, port: int, tls_port: int, storage: str) -> Path:
     from strongroom.clock import SystemClock
     from strongroom.server.certificates import make_authority
 
@@ -94,7 +98,7 @@ def _config(directory: Path, port: int, tls_port: int) -> Path:
     path = directory / "server.hcl"
     path.write_text(
         f"""
-storage "sqlite" {{ path = "{directory / "store"}" }}
+{storage or f'storage "sqlite" {{ path = "{directory / "store"}" }}'}
 listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}
 listener "tcp" {{
   address = "127.0.0.1:{tls_port}"
@@ -110,13 +114,15 @@ log_level = "warn"
 
 
 @contextlib.contextmanager
-def strongroom(directory: Path, cpu: int | None, unseal: dict[str, str] | None = None) -> Iterator[Running]:
+def strongroom(
+    directory: Path, cpu: int | None, unseal: dict[str, str] | None = None, *, workers: int = 1, storage: str = ""
+) -> Iterator[Running]:
     """A server in a directory: initialised, unsealed, with a token of five policies. `unseal` carries keys over restarts."""
     port, tls_port = free_port(), free_port()
-    config = _config(directory, port, tls_port)
+    config = _config(directory, port, tls_port, storage)
     url = f"http://127.0.0.1:{port}"
     keys = unseal if unseal is not None else {}
-    command = [sys.executable, "-m", "strongroom", "server", "-workers", "1", "-config", str(config)]
+    command = [sys.executable, "-m", "strongroom", "server", "-workers", str(workers), "-config", str(config)]
     with _process(command, directory / "server.log", cpu) as process:
         started = wait_for(port)
         if "key" not in keys:
@@ -126,27 +132,37 @@ def strongroom(directory: Path, cpu: int | None, unseal: dict[str, str] | None =
         call(url, "PUT", "sys/unseal", body={"key": keys["key"]})
         started += time.monotonic() - before
         if "token" not in keys:
-            keys["token"] = _prepare(url, keys["root"])
-        yield Running(process.pid, url, f"https://127.0.0.1:{tls_port}", keys["root"], keys["token"], started)
+            keys["token"], keys["strict"] = _prepare(url, keys["root"])
+        yield Running(process.pid, url, f"https://127.0.0.1:{tls_port}", keys["root"], keys["token"], started, keys["strict"])
 
 
-def _prepare(url: str, root: str) -> str:
+def _prepare(url: str, root: str) -> tuple[str, str]:
     call(url, "POST", "sys/mounts/kv", root, {"type": "kv", "options": {"version": "2"}})
     names = [f"bench-{number}" for number in range(POLICIES)]
     for name in names:
         rules = (
             'path "kv/data/*" { capabilities = ["create", "read", "update"] }\n'
             f'path "other/{name}/+/x" {{ capabilities = ["read", "list"] }}\n'
+            'path "kv/metadata/*" { capabilities = ["list"] }\n'
             'path "auth/token/create" { capabilities = ["create", "update"] }\n'
         )
         call(url, "PUT", f"sys/policies/acl/{name}", root, {"policy": rules})
     made = call(url, "POST", "auth/token/create", root, {"policies": names, "ttl": "24h"})
-    return str(made["auth"]["client_token"])
+    call(url, "PUT", "sys/policies/acl/strict", root, {"policy": _fifty_rules()})
+    strict = call(url, "POST", "auth/token/create", root, {"policies": ["strict"], "ttl": "24h"})
+    return str(made["auth"]["client_token"]), str(strict["auth"]["client_token"])
+
+
+def _fifty_rules() -> str:
+    """Globs and `+` in turn; the one that allows the bench's reads is the last."""
+    paths = [f"team{number}/+/secret/*" if number % 2 else f"kv/data/team{number}/*" for number in range(RULES - 1)]
+    return "".join(f'path "{path}" {{ capabilities = ["read", "list"] }}\n' for path in (*paths, "kv/+/*"))
 
 
 def approle_login(server: Running) -> str:
     """The body of a login that gets a token of five policies, as often as it is sent."""
-    call(server.url, "POST", "sys/auth/bench", server.root, {"type": "approle"})
+    if "bench/" not in call(server.url, "GET", "sys/auth", server.root)["data"]:
+        call(server.url, "POST", "sys/auth/bench", server.root, {"type": "approle"})
     call(
         server.url,
         "POST",
