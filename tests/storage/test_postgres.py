@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -400,6 +401,61 @@ def test_a_holder_that_stalls_is_put_out(url: str) -> None:
         group.commit()
     assert other.outcome(group.id) is None
     assert other.changed(0).gsn == 1
+
+
+@contextmanager
+def halfway(made: PostgresStorage) -> Iterator[None]:
+    """A store whose flight breaks off: it has written and has the lock, and neither COMMIT nor the end of its connection is heard of."""
+    group, link = made.begin(0, []), made._writer.get()
+    with suppress(psycopg.Error), link.pipeline():
+        link.ask(schema.PUT, [[B], [b"halfway"]])
+        link.pgconn.send_flush_request()
+        link.pgconn.flush()
+        yield
+    group.abandon()
+
+
+def in_vain(made: PostgresStorage) -> None:
+    """Wait for the lock for half a second."""
+    made._writer.get().execute("SET statement_timeout = '500ms'")
+    with pytest.raises(StorageUnusable, match="too long"):
+        commit(made)
+
+
+@pytest.mark.fault("F8")
+def test_a_holder_whose_flight_breaks_off_is_put_out_by_who_waits(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stalled, other = opened(url), opened(url)
+    monkeypatch.setattr(store, "STALLED_SECONDS", 0.3)
+    commit(other)
+    with halfway(stalled):
+        in_vain(other)
+        commit(other)
+        assert other.get_many([B]) == {}
+
+
+@pytest.mark.control
+@pytest.mark.fault("F8")
+def test_control_such_a_holder_would_keep_the_lock(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stalled, other = opened(url), opened(url)
+    monkeypatch.setattr(schema, "PUT_OUT", "SELECT %s")
+    commit(other)
+    with halfway(stalled):
+        in_vain(other)
+        in_vain(other)
+
+
+def test_a_copy_that_takes_long_is_not_put_out(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    copying, other = opened(url), opened(url)
+    monkeypatch.setattr(store, "STALLED_SECONDS", 0.0)
+    commit(other)
+
+    def pages() -> Iterator[list[tuple[bytes, bytes]]]:
+        yield [(A, b"copied")]
+        in_vain(other)
+        yield [(B, b"copied")]
+
+    copying.replace(pages(), 5, 0)
+    assert copying.get_many([A, B]) == {A: b"copied", B: b"copied"}
 
 
 def test_a_commit_that_no_standby_confirmed_is_not_stored_for_sure() -> None:

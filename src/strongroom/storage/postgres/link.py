@@ -27,6 +27,10 @@ WAIT_SECONDS = 5.0
 STATEMENT_SECONDS = 4
 IDLE_SECONDS = 2
 """How long an open group may be silent: a node that stalls while it holds the lock is put out after that."""
+STALLED_SECONDS = STATEMENT_SECONDS + IDLE_SECONDS
+"""Whoever has held the lock for so long and begun nothing has stalled: no statement of a group takes longer, nor a pause behind one."""
+TOO_LONG = "57014"
+"""A statement was not done in time."""
 OLDEST = 140_000
 """PostgreSQL 14."""
 
@@ -126,7 +130,7 @@ HINTS: Mapping[str, str] = {
     "25006": "it is read-only; have it take writes, or name the primary",
     "53100": "its disk is full; free some space there",
     "53300": "it has no connection left; raise max_connections",
-    "57014": "it took too long",
+    TOO_LONG: "it took too long",
 }
 """SQLSTATE → what to do."""
 

@@ -4,6 +4,7 @@ Rules of this file:
 - One connection reads and one writes. Whoever reads waits for his turn on it: many rows are asked for at once, so one is enough.
 - Groups of all nodes queue on an advisory lock that ends with its transaction. Feed, index row and wanted rows are read by a statement
   behind it; everything a group writes goes out in one flight with its COMMIT.
+- A holder of the lock that stalls is put out: by the server where it is silent, else by whoever waited for the lock in vain.
 - A failed statement drops its connection, which undoes what was under way in it.
 - The history only goes on. A server that is behind what this process has seen, or on an older timeline, or that has another group where
   this process saw one, is refused: it was restored, or promoted without the last commits. Where the address names several servers the
@@ -16,7 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 
 import psycopg
@@ -26,7 +27,7 @@ from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node,
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.group import PostgresGroup
 from strongroom.storage.postgres.history import Answer, Commit, History, answer
-from strongroom.storage.postgres.link import Line, Link, Server, advice, connect, each_alone, unusable
+from strongroom.storage.postgres.link import STALLED_SECONDS, TOO_LONG, Line, Link, Server, advice, connect, each_alone, unusable
 from strongroom.storage.postgres.reading import read_children, read_ranges, snapshot
 from strongroom.storage.postgres.standby import Standby
 from strongroom.storage.postgres.whole import PostgresInstant, read_scan, replace
@@ -148,6 +149,8 @@ class PostgresStorage:
             return self._locked(link, since, wanted)
         except psycopg.Error as error:
             self.release(failed=True)
+            if error.sqlstate == TOO_LONG:
+                self._put_out()
             raise unusable("locked for writing", error) from None
         except BaseException:
             self.release(failed=True)
@@ -163,6 +166,11 @@ class PostgresStorage:
         self._told(found)
         scans, below = read_ranges(link, wanted)
         return PostgresGroup(self, link, found.min_epoch, Fetched(wanted, found.feed, found.rows, scans, below))
+
+    def _put_out(self) -> None:
+        """The lock was waited for in vain. A holder that stalled is put out, and whoever tries next gets it."""
+        with suppress(StorageUnusable, psycopg.Error), closing(self._connect()) as link:
+            link.execute(schema.PUT_OUT, [STALLED_SECONDS])
 
     def try_begin(self, since: int) -> PostgresGroup | None:
         """Never: the lock is on another machine."""

@@ -61,6 +61,7 @@ def replace(link: Link, pages: Iterable[Rows], gsn: int, min_epoch: int) -> byte
     link.patience = PATIENCE
     with link.transaction():
         link.execute(TAKE_TIME)
+        link.execute("SELECT set_config('application_name', %s, true)", [schema.RESTORING])
         link.execute(schema.TAKE_LOCK, [schema.LOCK])
         for statement in EMPTY:
             link.execute(statement)
