@@ -297,6 +297,14 @@ def test_a_worker_that_hangs_is_ended_and_others_write_again(tmp_path: Path, mon
 
 
 @pytest.mark.fault("F12")
+def test_a_worker_that_hangs_in_its_start_is_ended_and_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sockets take connections all the while, which nobody would ever answer."""
+    with several(tmp_path, monkeypatch, "stuck") as (server, _):
+        assert server.output().count("a worker does nothing any more") == 1
+        assert states(connected(server)) == {False}
+
+
+@pytest.mark.fault("F12")
 def test_a_stop_that_everybody_is_told_drains_all_the_same(tmp_path: Path) -> None:
     """Ctrl-C in a terminal, or systemd, signals the whole group, and the supervisor passes it on."""
     with several(tmp_path) as (server, root):
@@ -330,6 +338,23 @@ def test_without_their_supervisor_workers_end(tmp_path: Path) -> None:
             server.start()
             assert not any(Path(f"/proc/{pid}/exe").exists() for pid in workers), "and let go of the store"
             assert len(server.children()) == 2
+
+
+def sockets(pid: int) -> set[str]:
+    """The sockets that a process has, by what the kernel calls them."""
+    ends = (descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    return {end.name for end in ends if end.name.startswith("socket:")}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into processes that are not dumpable")
+def test_a_worker_has_its_listening_sockets_and_its_channel_and_nothing_else_of_anybody(tmp_path: Path) -> None:
+    with several(tmp_path) as (server, _):
+        os.kill(server.children()[0], signal.SIGKILL)
+        until(lambda: len(server.children()) == 2)
+        connected(server)
+        first, second = (sockets(pid) for pid in server.children())
+        assert [len(sockets(server.pid) & each) for each in (first, second)] == [2, 2], "two listeners"
+        assert first & second == set()
 
 
 # -- sealing and opening -------------------------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 `deaf`: a worker does not look at the word that says that another one committed. `forgetful`: not even under the store's lock does it drop
 what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
-before the commit. `unsynced`: the disk fails one of them. `stubborn`: one
-that is ordered to seal does not. `impatient`: a silent worker is
-ended after seconds instead of a minute, and one that could not open is told again at once.
+before the commit. `unsynced`: the disk fails one of them. `stubborn`: one that is ordered to seal does not. `stuck`: one of them hangs in
+its first start, and is given six seconds for it. `impatient`: a silent worker is ended after seconds instead of a minute, and one that
+could not open is told again at once.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ LATE_SECONDS = 0.03
 
 _commit = Committer._commit
 _tick = Worker._tick
+_joins = Member.joins
 
 
 def _hasty(self: Committer, group: GroupRun, wrote: bool) -> None:
@@ -48,6 +49,17 @@ def _stubborn() -> None:
     put(keyholder, ORDER_SECONDS=1.0)
 
 
+def _hang_once(self: Member) -> bool:
+    if self.slot == 1 and self.restarts() == (0, 0):
+        time.sleep(600)
+    return _joins(self)
+
+
+def _stuck() -> None:
+    put(Member, joins=_hang_once)
+    put(supervisor, START_SECONDS=6.0)
+
+
 def _impatient() -> None:
     put(supervisor, HANG_SECONDS=2.5)
     put(keyholder, RETRY_SECONDS=0.5)
@@ -61,6 +73,7 @@ WAYS = {
     "selfish": lambda: put(Member, seal=lambda self: None),
     "silent": lambda: put(Member, opened=lambda self, root, used: None),
     "stubborn": _stubborn,
+    "stuck": _stuck,
     "unsynced": lambda: put(Worker, _tick=_failed_sync),
     "hasty": lambda: put(Committer, _commit=_hasty),
 }

@@ -40,7 +40,7 @@ class Server:
         orders, ordered = pair()
         self.asks[slot.number : slot.number + 1] = [asks]
         self.orders[slot.number : slot.number + 1] = [ordered]
-        slot.begin(os.getpid(), asked, orders)
+        slot.begin(os.getpid(), asked, orders, 0.0)
         for end in (asks, ordered):
             end.socket.settimeout(0.05)
         self.say(slot.number, channel.Hello())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from strongroom.server.workers.channel import pair
 from strongroom.server.workers.slots import Slot
 
 
@@ -24,11 +25,13 @@ def test_three_deaths_in_ten_seconds(deaths: list[float], given_up: bool) -> Non
     assert [slot.died(at) for at in deaths][-1] is given_up
 
 
-def test_a_worker_is_silent_from_its_last_post_on_and_only_while_it_serves() -> None:
-    slot = Slot(0, [])
-    assert slot.silent(5, 10.0) == 0
-    assert slot.silent(5, 90.0) == 0, "it does not serve yet"
-    slot.serves = True
-    assert slot.silent(5, 100.0) == 10.0
-    assert slot.silent(6, 101.0) == 0
-    assert slot.silent(6, 104.0) == 3.0
+def test_a_worker_is_silent_from_its_start_or_its_last_post_on() -> None:
+    slot, (asks, orders) = Slot(0, []), pair()
+    slot.begin(1, asks, orders, 10.0)
+    assert slot.silent(0, 70.0) == 60.0, "it has never posted"
+    assert slot.silent(5, 100.0) == 0
+    assert slot.silent(5, 110.0) == 10.0
+    slot.end()
+    slot.begin(2, asks, orders, 120.0)
+    assert slot.silent(5, 121.0) == 1.0, "a new worker is not blamed for the time of the old one"
+    slot.end()

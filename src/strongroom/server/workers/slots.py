@@ -20,7 +20,7 @@ WITHIN: Final = 10.0
 
 
 class Slot:
-    """See the rules above. `pid` is 0 while there is no worker; `ordered` numbers its orders, `heard` is when it posted last.
+    """See the rules above. `pid` is 0 while there is no worker; `ordered` numbers its orders, `heard` is when it began or posted last.
 
     `joined` says that it takes orders, `serves` that it takes requests, `opened` that it has the root key.
     """
@@ -36,9 +36,9 @@ class Slot:
         self._posts = 0
         self._deaths: deque[float] = deque(maxlen=DEATHS)
 
-    def begin(self, pid: int, asks: End, orders: End) -> None:
+    def begin(self, pid: int, asks: End, orders: End, now: float) -> None:
         """A worker was started."""
-        self.pid, self.asks, self.orders = pid, asks, orders
+        self.pid, self.asks, self.orders, self.heard = pid, asks, orders, now
         self.joined = self.serves = self.opened = self.retiring = False
 
     def retire(self, end_by: float) -> None:
@@ -47,8 +47,8 @@ class Slot:
             self.retiring, self.end_by = True, end_by
 
     def silent(self, posts: int, now: float) -> float:
-        """For how long its worker has not posted; it serves, and does so every second."""
-        if posts != self._posts or not self.serves:
+        """For how long its worker has given no sign: it posts every second once it serves."""
+        if posts != self._posts:
             self._posts, self.heard = posts, now
         return now - self.heard
 

@@ -34,6 +34,8 @@ STOP_SECONDS: Final = 45.0
 HANG_SECONDS: Final = 60.0
 """Without a sign of a worker, which gives one every second. It may hold the store's lock, and then nobody writes. Longer than the disk of a
 healthy machine ever stalls."""
+START_SECONDS: Final = 300.0
+"""For a worker to serve; connections wait in its sockets until then. Seals, audit devices and the database have seconds each."""
 PAUSE_SECONDS: Final = 5.0
 """Without a look of the supervisor's own: a machine that was paused. Nobody is to blame for that time."""
 LOOK_SECONDS: Final = 0.5
@@ -71,8 +73,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
-        waker, woken = socket.socketpair()
-        for each in (waker, woken):
+        self._wakers = waker, woken = socket.socketpair()
+        for each in self._wakers:
             each.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
@@ -135,8 +137,9 @@ class Supervisor:
         for slot in self.slots:
             if paused:
                 slot.heard = now  # the machine stood still, and the workers with it
-            if slot.silent(self.board.posts(slot.number), now) > HANG_SECONDS and not self._stopping:
-                self._log.error("a worker does nothing any more and is ended", slot=slot.number, pid=slot.pid, seconds=HANG_SECONDS)
+            limit = HANG_SECONDS if slot.serves else START_SECONDS
+            if slot.silent(self.board.posts(slot.number), now) > limit and slot.pid and not self._stopping:
+                self._log.error("a worker does nothing any more and is ended", slot=slot.number, pid=slot.pid, seconds=limit)
                 self._kill(slot, signal.SIGKILL)
                 slot.heard = now  # once
 
@@ -151,6 +154,8 @@ class Supervisor:
             code = 1
             try:
                 end_with_parent(parent)
+                for end in (asked, orders):
+                    end.close()
                 code = self._become(
                     slot, Member(slot.number, self.board, self._newest, asks, ordered, stays_sealed=self._keys.stays_sealed)
                 )
@@ -160,7 +165,7 @@ class Supervisor:
                 os._exit(code)
         asks.close()
         ordered.close()
-        slot.begin(pid, asked, orders)
+        slot.begin(pid, asked, orders, time.monotonic())
         for end in (asked, orders):
             end.socket.settimeout(1.0)
             self._selector.register(end.socket, selectors.EVENT_READ, (slot, end))
@@ -171,6 +176,8 @@ class Supervisor:
     def _become(self, slot: Slot, member: Member) -> int:
         """In the child: leave everything that is the supervisor's, then work."""
         signal.set_wakeup_fd(-1)
+        for each in self._wakers:
+            each.close()
         for number, handler in CHILD_SIGNALS.items():
             signal.signal(number, handler)
         self._selector.close()
