@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from strongroom.auth.aws import lists
+from strongroom.auth.aws.settings import asked
 from strongroom.clock import SystemClock
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, NotFound
@@ -64,8 +65,7 @@ def test_the_client_settings_are_read_back_without_the_secret_key(room: Strongro
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"sts_endpoint": "http://sts.amazonaws.com"}, "https://"),
-        ({"sts_endpoint": "https://sts.amazonaws.com/path"}, "without a path"),
+        ({"sts_endpoint": "ftp://sts.amazonaws.com"}, "https://"),
         ({"iam_endpoint": "https://user@iam.amazonaws.com"}, "URL"),
         ({"endpoint": "ec2"}, "URL"),
         ({"sts_region": "eu west"}, "region"),
@@ -78,6 +78,18 @@ def test_settings_that_cannot_be_right_are_not_stored(room: Strongroom, fields: 
     with pytest.raises(InvalidRequest, match=text):
         room.write(AUTH + "config/client", fields)
     missing(room, "config/client")
+
+
+@pytest.mark.parametrize("endpoint", ["http://sts.example", "https://sts.example/path"])
+@pytest.mark.parametrize("name", ["sts_endpoint", "iam_endpoint"])
+def test_an_endpoint_that_is_never_asked_is_kept_and_said_when_it_is_read(room: Strongroom, name: str, endpoint: str) -> None:
+    room.write(AUTH + "config/client", {name: endpoint, "endpoint": endpoint, "sts_region": "test"})
+    answer = room.read(AUTH + "config/client")
+    assert room.json(answer)[name] == endpoint and [each.split()[0] for each in answer.warnings] == [f"'{name}'"]
+    with pytest.raises(InvalidRequest, match="https://"):
+        asked(endpoint)
+    room.write(AUTH + "config/client", {name: "https://sts.example/"})
+    assert room.read(AUTH + "config/client").warnings == () and asked("https://sts.example/") == "https://sts.example"
 
 
 def test_what_names_an_alias_is_read_back(room: Strongroom) -> None:

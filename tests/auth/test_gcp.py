@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from strongroom.auth.gcp.model import Config
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
 from strongroom.testing import FakeClock, Strongroom
@@ -149,7 +150,6 @@ IAM = {"type": "iam", "bound_service_accounts": EMAIL}
         ({**IAM, "bound_service_accounts": f"*,{EMAIL}"}, "cannot provide IAM service account wildcard"),
         ({"type": "gce", "bound_instance_groups": "g"}, "region or zone information must be specified if an instance group is given"),
         ({"type": "gce", "bound_labels": "no-colon"}, "invalid labels given"),
-        ({**IAM, "add_group_aliases": True}, "add_group_aliases needs Google's resource manager API"),
         ({**IAM, "bound_projects": "a", "project_id": "b"}, 'cannot specify both "project_id" and "bound_projects"'),
     ],
 )
@@ -157,6 +157,20 @@ def test_a_role_that_cannot_be_right_is_not_stored(room: Strongroom, fields: dic
     with pytest.raises(InvalidRequest) as caught:
         room.write("auth/gcp/role/wrong", fields)
     assert text in str(caught.value)
+
+
+def test_group_aliases_are_read_back_and_said_to_be_none(room: Strongroom) -> None:
+    assert "add_group_aliases adds none" in room.write("auth/gcp/role/groups", {**IAM, "add_group_aliases": True}).warnings[0]
+    assert room.json(room.read("auth/gcp/role/groups"))["add_group_aliases"] is True
+    assert room.write("auth/gcp/role/groups", {"add_group_aliases": False}).warnings == ()
+
+
+def test_a_custom_endpoint_may_be_a_bare_host() -> None:
+    room = Strongroom()
+    room.write("sys/auth/gcp", {"type": "gcp"})
+    room.write("auth/gcp/config", {"custom_endpoint": {"api": "www.example.com", "crm": "crm.example.com:8443"}})
+    assert room.json(room.read("auth/gcp/config"))["custom_endpoint"] == {"api": "www.example.com", "crm": "crm.example.com:8443"}
+    assert Config(custom_endpoint={"api": "www.example.com"}).account("a").url.startswith("https://www.example.com/service_accounts/")
 
 
 def test_a_roles_type_stays_and_old_names_mean_new_ones(room: Strongroom) -> None:

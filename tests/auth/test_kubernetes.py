@@ -401,7 +401,6 @@ def test_the_configuration_is_read_back_without_the_token(room: Strongroom, api:
     ("fields", "text"),
     [
         ({}, "no host provided"),
-        ({"kubernetes_host": "http://10.0.0.1"}, "https://"),
         ({"kubernetes_host": "https://user@10.0.0.1"}, "URL"),
         ({"kubernetes_host": "https://10.0.0.1/?x"}, "query"),
         ({"kubernetes_host": "https://10.0.0.1\r\nx: y"}, "URL"),
@@ -416,6 +415,18 @@ def test_a_configuration_that_cannot_be_right_is_not_stored(room: Strongroom, fi
     with pytest.raises(InvalidRequest, match=text):
         room.write(CONFIG, fields)
     assert room.json(room.read(CONFIG)) == before
+
+
+def test_a_host_without_tls_is_kept_with_a_warning_and_never_asked(room: Strongroom, api: Cluster) -> None:
+    fields = {"kubernetes_ca_cert": api.ca_pem, "token_reviewer_jwt": REVIEWER}
+    plain = api.url.replace("https://", "http://")
+    assert "every login fails" in room.write(CONFIG, {**fields, "kubernetes_host": plain}).warnings[0]
+    assert room.json(room.read(CONFIG))["kubernetes_host"] == plain
+    asked = len(api.asked)
+    status, text = answer(room, signed(projected()))
+    assert status == 400 and "https://" in text and len(api.asked) == asked
+    assert room.write(CONFIG, {**fields, "kubernetes_host": api.url}).warnings == ()
+    assert answer(room, signed(projected())) == (200, "")
 
 
 @pytest.mark.parametrize("pem", ["bad", r"-----BEGIN CERTIFICATE-----\n.....\n-----END CERTIFICATE-----"], ids=["no PEM", "no line ends"])

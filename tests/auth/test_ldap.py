@@ -6,6 +6,7 @@ T1.1, T1.3, T1.4, T2.1, T6.1, T13.1–T13.3.
 from __future__ import annotations
 
 import itertools
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.auth.ldap import directory, login
-from strongroom.auth.ldap.config import Config, ConfigBody, changed_config
+from strongroom.auth.ldap.config import OLD_TLS, Config, ConfigBody, changed_config
 from strongroom.auth.ldap.directory import sid_text
 from strongroom.core import areas
 from strongroom.core.request import Operation, Peer
@@ -120,7 +121,7 @@ def mount_uuid(room: Strongroom) -> bytes:
     [
         ("url", "https://ldap.example.com"), ("url", "ldap://"), ("url", "ldap://a b"), ("url", "ldap://user:pass@host"), ("url", "ldap://h/dc=x"),
         ("url", "ldap://h:0"), ("url", "ldap://h:70000"), ("url", ""), ("url", ",".join(["ldap://h"] * 9)), ("url", "ldap://2130706433"),
-        ("url", "ldapi://%2fvar%2frun"), ("insecure_tls", True), ("tls_min_version", "tls10"), ("tls_max_version", "tls11"),
+        ("url", "ldapi://%2fvar%2frun"), ("insecure_tls", True), ("tls_min_version", "ssl3"), ("tls_max_version", "tls11"),
         ("tls_min_version", "TLSv1.2"), ("certificate", "no PEM"), ("client_tls_cert", "alone"), ("client_tls_key", "alone"),
         ("userdn", "people"), ("groupdn", "ou=a,,dc=b"), ("userattr", "a=b"), ("userattr", ""), ("groupattr", "a*"),
         ("userfilter", "uid={{.Username}}"), ("userfilter", "(uid={{.Password}})"), ("userfilter", "(uid={{.UserDN}})"),
@@ -141,6 +142,16 @@ def test_a_configuration_that_cannot_be_right_is_not_stored(field: str, value: o
 def test_tls_versions_are_in_order() -> None:
     with pytest.raises(InvalidRequest, match="tls_max_version"):
         fresh(tls_min_version="tls13", tls_max_version="tls12")
+
+
+@pytest.mark.parametrize("version", ["tls10", "tls11"])
+def test_an_old_least_version_is_read_back_and_means_tls_1_2(version: str) -> None:
+    room = fresh(url="ldaps://h", tls_min_version=version, tls_max_version="tls12")
+    answer = room.read(CONFIG)
+    assert room.json(answer)["tls_min_version"] == version and answer.warnings == (OLD_TLS,)
+    assert Config(tls_min_version=version).context().minimum_version == ssl.TLSVersion.TLSv1_2
+    room.write(CONFIG, {"tls_min_version": "tls12"})
+    assert room.read(CONFIG).warnings == ()
 
 
 @pytest.mark.parametrize("field", ["token_policies", "policies"])

@@ -8,6 +8,11 @@ import pytest
 
 from tests.conformance.http import Http
 from tests.conformance.server import Running
+from tests.support.tokens import pem, rsa_key, signed
+
+KEY = rsa_key()
+PUBLIC = pem(KEY).strip()
+JWT = signed(KEY, {"sub": "reviewer"})
 
 
 class Resource(NamedTuple):
@@ -32,6 +37,47 @@ LOGIN_FIELDS: dict[str, Any] = {**TOKEN_FIELDS, "token_ttl": 60, "token_max_ttl"
 PASSWORD_POLICY = 'length = 20\nrule "charset" {\n  charset = "abcdefghijklmnopqrstuvwxyz"\n}\n'
 
 RULES = 'path "x" { capabilities = ["read"] }'
+HOSTS: dict[str, Any] = {"token_bound_cidrs": ["10.148.1.1/32", "10.150.0.0/20", "10.150.2.1", "::1/128"]}
+"""The provider keeps each form as it was written."""
+KUBERNETES: dict[str, Any] = {
+    "kubernetes_host": "http://example.com:443", "kubernetes_ca_cert": "{certificate}", "token_reviewer_jwt": "{jwt}",
+    "pem_keys": "{public},{public}", "issuer": "api", "disable_iss_validation": False, "disable_local_ca_jwt": True,
+    "use_annotations_as_alias_metadata": True,
+}  # fmt: skip
+LDAP: dict[str, Any] = {
+    "url": "ldaps://example.org", "starttls": True, "case_sensitive_names": False, "tls_min_version": "tls11", "tls_max_version": "tls12",
+    "insecure_tls": False, "binddn": "cn=example.com", "bindpass": "a password", "discoverdn": False, "deny_null_bind": True,
+    "userfilter": "({{.UserAttr}}={{.Username}})", "username_as_alias": True, "use_token_groups": True, "connection_timeout": 30,
+    "request_timeout": 60, "dereference_aliases": "always", "anonymous_group_search": False, "max_page_size": -1,
+    "certificate": "{certificate}",
+}  # fmt: skip
+JWT_ROLE: dict[str, Any] = {
+    "role_type": "jwt", "bound_audiences": ["https://myco.test"], "user_claim": "https://vault/user", "user_claim_json_pointer": False,
+    "bound_subject": "me", "groups_claim": "https://vault/groups", "bound_claims_type": "glob", "clock_skew_leeway": 1, "max_age": 4,
+    "bound_claims": {"department": ["engineering", "admin"], "sector": "7g"}, "claim_mappings": {"group": "group"}, "expiration_leeway": 2,
+    "not_before_leeway": 3, "verbose_oidc_logging": True, "allowed_redirect_uris": ["http://localhost:8080"], "oidc_scopes": ["email"],
+}  # fmt: skip
+CERTIFICATE_ROLE: dict[str, Any] = {
+    "certificate": "{certificate}", "allowed_names": ["a.example"], "allowed_common_names": ["a"], "allowed_dns_sans": ["d.example"],
+    "allowed_email_sans": ["e@example.com"], "allowed_uri_sans": ["spiffe://x/y"], "allowed_organizational_units": ["ou"],
+    "required_extensions": ["1.2.3.4:abc"], "display_name": "shown",
+}  # fmt: skip
+AWS_CLIENT: dict[str, Any] = {
+    "access_key": "AWSACCESSKEY", "secret_key": "a secret", "endpoint": "http://vault.test/ec2", "iam_endpoint": "http://vault.test/iam",
+    "sts_endpoint": "http://vault.test/sts", "sts_region": "vault-test", "iam_server_id_header_value": "vault.test", "max_retries": -1,
+}  # fmt: skip
+AZURE_ROLE: dict[str, Any] = {
+    "bound_service_principal_ids": ["a"], "bound_group_ids": ["g"], "bound_locations": ["l"], "bound_subscription_ids": ["s"],
+    "bound_resource_groups": ["rg"], "bound_scale_sets": ["ss"],
+}  # fmt: skip
+GCP_ROLE: dict[str, Any] = {"type": "iam", "bound_service_accounts": ["a"], "bound_projects": ["p"], "add_group_aliases": True}
+
+
+def method(kind: str) -> tuple[str, dict[str, Any]]:
+    """What enables an auth method first."""
+    return "sys/auth/{name}", {"type": kind}
+
+
 V2: dict[str, Any] = {"type": "kv", "options": {"version": "2"}}
 V1: dict[str, Any] = {"type": "kv", "options": {"version": "1"}}
 USERPASS: dict[str, Any] = {"type": "userpass"}
@@ -75,6 +121,55 @@ RESOURCES = {
     "user": Resource(
         "auth/{name}/users/me", {**LOGIN_FIELDS, "password": "a password"}, {"password": None}, first=("sys/auth/{name}", USERPASS)
     ),
+    "token role of either type": Resource(
+        "auth/token/roles/{name}",
+        {"orphan": True, "token_period": 86_400, "token_explicit_max_ttl": 115_200, "renewable": False, "token_type": "default-batch"},
+    ),
+    "approle role": Resource(
+        "auth/{name}/role/r",
+        {
+            **LOGIN_FIELDS, **HOSTS, "bind_secret_id": True, "secret_id_bound_cidrs": ["10.148.0.0/20"], "secret_id_ttl": 600,
+            "secret_id_num_uses": 5,
+        },
+        first=method("approle"),
+    ),
+    "ldap": Resource("auth/{name}/config", {**LOGIN_FIELDS, **LDAP}, {"bindpass": None}, first=method("ldap")),
+    "ldap group": Resource("auth/{name}/groups/g", {"policies": ["default", "foo"]}, first=method("ldap")),
+    "kubernetes": Resource(
+        "auth/{name}/config", KUBERNETES, {"pem_keys": ["{public}", "{public}"], "token_reviewer_jwt": None}, first=method("kubernetes")
+    ),
+    "kubernetes role": Resource(
+        "auth/{name}/role/r",
+        {
+            **LOGIN_FIELDS, "bound_service_account_names": ["*"], "bound_service_account_namespaces": ["a"], "audience": "vault",
+            "alias_name_source": "serviceaccount_name",
+        },
+        first=method("kubernetes"),
+    ),
+    "jwt": Resource(
+        "auth/{name}/config",
+        {
+            "jwt_validation_pubkeys": ["{public}"], "bound_issuer": "api://default", "jwt_supported_algs": ["RS512", "RS256"],
+            "default_role": "api",
+        },
+        {"oidc_discovery_url": "", "oidc_client_id": "", "jwks_url": "", "oidc_response_types": [], "namespace_in_state": True},
+        first=method("jwt"),
+    ),
+    "jwt role": Resource("auth/{name}/role/r", {**LOGIN_FIELDS, **JWT_ROLE}, first=method("jwt")),
+    "certificate role": Resource("auth/{name}/certs/c", {**LOGIN_FIELDS, **CERTIFICATE_ROLE}, first=method("cert")),
+    "github": Resource(
+        "auth/{name}/config",
+        {**LOGIN_FIELDS, "organization": "unknown", "organization_id": 2999, "base_url": "https://ghe.example/"},
+        first=method("github"),
+    ),
+    "okta": Resource(
+        "auth/{name}/config", {**LOGIN_FIELDS, "organization": "example", "token": "a secret", "bypass_okta_mfa": False}, {"token": None},
+        first=method("okta"),
+    ),
+    "okta user": Resource("auth/{name}/users/foo", {"groups": ["dummy"], "policies": []}, first=method("okta")),
+    "aws client": Resource("auth/{name}/config/client", AWS_CLIENT, {"secret_key": None}, first=method("aws")),
+    "azure role": Resource("auth/{name}/role/r", {**LOGIN_FIELDS, **AZURE_ROLE}, first=method("azure")),
+    "gcp role": Resource("auth/{name}/role/r", {**LOGIN_FIELDS, **GCP_ROLE}, first=method("gcp")),
     "kv settings": Resource(
         "{name}/config",
         {"max_versions": 5, "cas_required": True, "delete_version_after": "1h30m"},
@@ -110,7 +205,7 @@ def filled(value: Any, **names: str) -> Any:
         return value
     if isinstance(value, dict):
         return {key: filled(each, **names) for key, each in value.items()}
-    return value
+    return [filled(each, **names) for each in value] if isinstance(value, list) else value
 
 
 def contains(found: dict[str, Any], member: str, expected: Any, name: str) -> bool:
@@ -123,11 +218,10 @@ def contains(found: dict[str, Any], member: str, expected: Any, name: str) -> bo
 
 @pytest.mark.parametrize("kind", RESOURCES)
 def test_every_field_that_was_written_is_read_back(server: Running, name: str, kind: str) -> None:
-    http, names = Http(server), {"name": name, "directory": str(server.directory)}
-    declared = RESOURCES[kind]
-    resource = declared._replace(
-        path=filled(declared.path, **names), sent=filled(declared.sent, **names), read=filled(declared.read, **names)
-    )
+    assert server.ca is not None
+    names = {"name": name, "directory": str(server.directory), "certificate": server.ca.read_text().strip(), "jwt": JWT, "public": PUBLIC}
+    http, declared = Http(server), RESOURCES[kind]
+    resource = declared._replace(**{part: filled(getattr(declared, part), **names) for part in ("path", "sent", "shown", "read")})
     if resource.first is not None:
         assert http("POST", filled(resource.first[0], **names), resource.first[1]).status == 204
     for _ in range(2):

@@ -56,9 +56,9 @@ def parse_url(text: str, *, plaintext: bool = False) -> Url:
     return Url(scheme, checked_host(written), port, authority, target if target.startswith("/") else "/" + target)
 
 
-def base_url(text: str, field: str) -> str:
+def base_url(text: str, field: str, *, plaintext: bool = False) -> str:
     """A URL that paths are put behind, as a configuration's field says it; without a slash at its end. Raises InvalidRequest."""
-    if "?" in parse_url(text).target:
+    if "?" in parse_url(text, plaintext=plaintext).target:
         raise InvalidRequest(f"'{field}' is a URL with a query, and takes https://host[:port]/path")
     return text.rstrip("/")
 

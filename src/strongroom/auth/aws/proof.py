@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from strongroom.auth.aws.settings import GLOBAL_REGION, REGION, STS, Client, region_domain
+from strongroom.auth.aws.settings import GLOBAL_REGION, REGION, STS, Client, asked, region_domain
 from strongroom.crypto import sigv4
 from strongroom.crypto.errors import InvalidSignature
 from strongroom.errors import InvalidRequest
@@ -189,7 +189,7 @@ def _sent(headers: Mapping[str, str], authorization: sigv4.Authorization, client
 def endpoint_for(client: Client, region: str) -> str:
     """Where STS is asked. Raises InvalidRequest."""
     if client.sts_endpoint:
-        return client.sts_endpoint.rstrip("/")
+        return asked(client.sts_endpoint)
     if client.use_sts_region_from_client and region != GLOBAL_REGION:
         if not REGION.fullmatch(region):
             raise InvalidRequest("iam_request_headers: the request is signed for a region that is none")

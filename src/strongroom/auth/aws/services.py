@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 
 from strongroom.auth.aws.arn import Principal
 from strongroom.auth.aws.proof import FORM, Proof, endpoint_for
-from strongroom.auth.aws.settings import GLOBAL_REGION, Assumed, Client
+from strongroom.auth.aws.settings import GLOBAL_REGION, Assumed, Client, asked
 from strongroom.clock import Clock
 from strongroom.crypto import sigv4
 from strongroom.crypto.sigv4 import Credentials
@@ -104,7 +104,7 @@ class Iam:
         return Credentials(*(_text(found, name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
 
     def _ask(self, endpoint: str, region: str, service: str, question: Mapping[str, str], credentials: Credentials) -> Answer:
-        endpoint = endpoint.rstrip("/")
+        endpoint = asked(endpoint)
         headers = {"host": parse_url(endpoint).authority, "content-type": f"{FORM}; charset=utf-8"}
         request = sigv4.Request("POST", "/", "", tuple(headers.items()), urlencode(question).encode())
         signed = sigv4.sign(request, credentials, region, service, self._clock.now())

@@ -30,6 +30,8 @@ REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z]{2,16}){1,2}-\d{1,2}", re.ASCII)
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+_SIGNED_REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+"""What stands in a signature's scope, for an endpoint that need not be AWS's own."""
 _ACCESS_KEY = re.compile(r"\w{0,128}", re.ASCII)
 
 IAM_ALIASES: Final = ("role_id", "unique_id", "canonical_arn", "full_arn")
@@ -126,7 +128,8 @@ class Settings(Engine):
         found = self.store.get("config/client", Client)
         if found is None:
             raise NotFound
-        return Response(data={name: getattr(found, name) for name in Client.__struct_fields__ if name != "secret_key"})
+        data = {name: getattr(found, name) for name in Client.__struct_fields__ if name != "secret_key"}
+        return Response(data=data, warnings=_unused(found))
 
     def client_exists(self) -> bool:
         """Whether a write changes the settings rather than makes them."""
@@ -228,10 +231,10 @@ def _metadata(name: str, given: object, allowed: tuple[str, ...]) -> tuple[str, 
 
 
 def _check_client(client: Client) -> None:
-    for name in ("endpoint", "iam_endpoint", "sts_endpoint"):
-        if getattr(client, name) and parse_url(getattr(client, name)).target != "/":
-            raise InvalidRequest(f"'{name}' is https://host[:port], without a path")
-    if client.sts_region and not REGION.fullmatch(client.sts_region):
+    for name in ("endpoint", *_ASKED):
+        if getattr(client, name):
+            parse_url(getattr(client, name), plaintext=True)
+    if client.sts_region and not _SIGNED_REGION.fullmatch(client.sts_region):
         raise InvalidRequest("'sts_region' is a region such as eu-west-1")
     if not _ACCESS_KEY.fullmatch(client.access_key):
         raise InvalidRequest("'access_key' is not an access key id")
@@ -239,6 +242,26 @@ def _check_client(client: Client) -> None:
         raise InvalidRequest("'allowed_sts_header_values' are names of headers")
     if not (client.iam_server_id_header_value.isascii() and client.iam_server_id_header_value.isprintable()):
         raise InvalidRequest("'iam_server_id_header_value' is printable ASCII")
+
+
+_ASKED: Final = ("iam_endpoint", "sts_endpoint")
+
+
+def asked(endpoint: str) -> str:
+    """An endpoint as requests to it are signed. Raises InvalidRequest for one that is kept for whoever wrote it, and never asked."""
+    if parse_url(endpoint).target != "/":
+        raise InvalidRequest("an endpoint that is asked is https://host[:port], without a path; change it in config/client")
+    return endpoint.rstrip("/")
+
+
+def _unused(client: Client) -> tuple[str, ...]:
+    found = []
+    for name in _ASKED:
+        try:
+            asked(getattr(client, name) or STS)
+        except InvalidRequest:
+            found.append(f"'{name}' is never asked, and logins that need it fail: only https://host[:port] is, without a path")
+    return tuple(found)
 
 
 def region_domain(region: str) -> str:

@@ -63,7 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def account(self, name: str) -> Source:
         """Where the keys of a service account are."""
-        api = self.custom_endpoint.get("api", GOOGLE_API)
+        api = _address(self.custom_endpoint.get("api", GOOGLE_API))
         return Source(f"{api.removesuffix('/')}/service_accounts/v1/jwk/{name}", self.google_certs_ca_pem)
 
 
@@ -112,9 +112,14 @@ def changed_config(before: Config | None, body: ConfigBody) -> Config:
     after = msgspec.structs.replace(before or Config(), **fields)
     parse_url(after.google_certs_endpoint)
     for name, url in after.custom_endpoint.items():
-        base_url(url, f"custom_endpoint.{name}")
+        base_url(_address(url), f"custom_endpoint.{name}")
     check_authorities(after.google_certs_ca_pem, "google_certs_ca_pem")
     return after
+
+
+def _address(text: str) -> str:
+    """A custom endpoint's URL; Google's libraries take bare hosts, too."""
+    return text if "://" in text else f"https://{text}"
 
 
 def _named(text: str) -> dict[str, str]:
@@ -158,7 +163,7 @@ class RoleBody(TokenBody, frozen=True, kw_only=True):
     type: Annotated[str | UnsetType, "iam or gce; it cannot be changed."] = UNSET
     bound_service_accounts: Annotated[Names | UnsetType, "Emails or unique ids of service accounts; * for any."] = UNSET
     bound_projects: Annotated[Names | UnsetType, "Projects."] = UNSET
-    add_group_aliases: Annotated[bool | UnsetType, "Groups of folders and organisations need Google's API: refused."] = UNSET
+    add_group_aliases: Annotated[bool | UnsetType, "Kept for clients; only Google's API knows such groups."] = UNSET
     max_jwt_exp: Annotated[Seconds | UnsetType, "iam: how soon an account's own token must end."] = UNSET
     allow_gce_inference: Annotated[bool | UnsetType, "iam: a machine's token is taken for its service account's."] = UNSET
     bound_zones: Annotated[Names | UnsetType, "gce: zones."] = UNSET
@@ -235,8 +240,6 @@ def _check(role: Role) -> None:
     """Raises InvalidRequest for a role that cannot be right."""
     if any(len(getattr(role, name)) > MAX_BOUND for name in (*_LISTS, "bound_labels")):
         raise InvalidRequest(f"a bound has at most {MAX_BOUND} values")
-    if role.add_group_aliases:
-        raise InvalidRequest("add_group_aliases needs Google's resource manager API, which this server does not ask; leave it out")
     if role.type == "iam":
         if not role.bound_service_accounts:
             raise InvalidRequest("IAM role type must have at least one service account")
@@ -256,6 +259,8 @@ def _warnings(role: Role) -> tuple[str, ...]:
         )
     if role.bound_labels or role.bound_instance_groups:
         found.append("only Google's compute API could confirm labels and instance groups, and it is not asked: the role takes nobody")
+    if role.add_group_aliases:
+        found.append("add_group_aliases adds none: only Google's resource manager API knows folders and organisations, and it is not asked")
     if role.type == "gce" and not (role.bound_projects or role.bound_service_accounts):
         found.append("the role binds neither projects nor service accounts: machines of any customer of Google can have it")
     return tuple(found)

@@ -31,6 +31,8 @@ LOCAL: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_ISSUER = "kubernetes/serviceaccount"
 NO_CA = "'kubernetes_ca_cert' holds no certificate that can be read: no API server is trusted and every login fails. PEM has line ends"
 
+IN_CLEAR = "'kubernetes_host' begins with http://, where no token is sent: every login fails. Write https://"
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The stored form."""
@@ -117,7 +119,8 @@ class Configured(Engine):
         )
         _check(config)
         self.store.put("config", config)
-        return Response(warnings=(NO_CA,)) if _trusts_nobody(config) else None
+        warnings = _warnings(config)
+        return Response(warnings=warnings) if warnings else None
 
     def _config(self) -> Config | None:
         return self.store.get("config", Config)
@@ -145,9 +148,9 @@ def _local(name: str) -> str:
         return ""
 
 
-def _url(host: str) -> str:
+def _url(host: str, *, plaintext: bool = False) -> str:
     """The API server's. Raises InvalidRequest."""
-    return base_url(host if "://" in host else f"https://{host}", "kubernetes_host")
+    return base_url(host if "://" in host else f"https://{host}", "kubernetes_host", plaintext=plaintext)
 
 
 def public_keys(config: Config) -> tuple[jwk.Key, ...]:
@@ -159,7 +162,7 @@ def public_keys(config: Config) -> tuple[jwk.Key, ...]:
 
 
 def _check(config: Config) -> None:
-    _url(config.host)
+    _url(config.host, plaintext=True)
     public_keys(config)
     if len(config.ca_cert) > MAX_PEM:
         raise InvalidRequest(f"'kubernetes_ca_cert' has more than {MAX_PEM} characters")
@@ -168,6 +171,12 @@ def _check(config: Config) -> None:
             jws.parse(config.reviewer_jwt)
         except InvalidToken as error:
             raise InvalidRequest(f"'token_reviewer_jwt' is not a service account's token: {error}") from None
+
+
+def _warnings(config: Config) -> tuple[str, ...]:
+    """Why nobody can log in under a configuration that is kept all the same: tools read back what they wrote."""
+    found = (IN_CLEAR,) if config.host.startswith("http://") else ()
+    return (*found, NO_CA) if _trusts_nobody(config) else found
 
 
 def _trusts_nobody(config: Config) -> bool:

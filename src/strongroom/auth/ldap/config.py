@@ -30,6 +30,8 @@ GROUP_HOLES: Final = frozenset({"UserDN", "Username"})
 """What the filters for users and for groups can use."""
 
 VERSIONS: Final = {"tls12": ssl.TLSVersion.TLSv1_2, "tls13": ssl.TLSVersion.TLSv1_3}
+FORMER: Final = frozenset({"tls10", "tls11"})
+"""What the least version may be called, too: configurations made for Vault say so. Nothing below TLS 1.2 is spoken all the same."""
 DEREFERENCE: Final = {"never": 0, "searching": 1, "finding": 2, "always": 3}
 """What `dereference_aliases` takes, and its number in a search (RFC 4511, 4.5.1.3)."""
 
@@ -44,6 +46,7 @@ _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}", re.ASCII)
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?", re.ASCII)
 
 UNCHECKED_FILTER: Final = "userfilter configured does not consider userattr and may result in colliding entity aliases on logins"
+OLD_TLS: Final = "TLS 1.2 is the least that is spoken, whatever tls_min_version says"
 IN_CLEAR: Final = "passwords travel to the directory in the clear; use ldaps:// in 'url', or set starttls=true"
 NULL_BIND: Final = (
     "deny_null_bind=false has no effect: an empty password is refused always, since directories take it for an anonymous bind"
@@ -106,7 +109,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def context(self) -> ssl.SSLContext:
         """How TLS is spoken to the directory. Raises InvalidRequest where the PEM texts are none."""
         own = ClientCertificate(self.client_tls_cert, self.client_tls_key) if self.client_tls_cert else None
-        return tls_context(self.certificate, own, (VERSIONS[self.tls_min_version], VERSIONS[self.tls_max_version]))
+        return tls_context(self.certificate, own, (VERSIONS.get(self.tls_min_version, VERSIONS["tls12"]), VERSIONS[self.tls_max_version]))
 
 
 class ConfigBody(TokenBody, frozen=True, kw_only=True):
@@ -115,7 +118,7 @@ class ConfigBody(TokenBody, frozen=True, kw_only=True):
     url: Annotated[str | UnsetType, "The directory: ldaps://host:port or ldap://host:port. Several with commas are tried in order."] = UNSET
     starttls: Annotated[bool | UnsetType, "Go on in TLS after connecting to an ldap:// address; a refusal ends the login."] = UNSET
     insecure_tls: Annotated[bool | UnsetType, "Only false: the directory's certificate is always verified."] = UNSET
-    tls_min_version: Annotated[str | UnsetType, "tls12 or tls13."] = UNSET
+    tls_min_version: Annotated[str | UnsetType, "tls12 or tls13; tls10 and tls11 mean tls12."] = UNSET
     tls_max_version: Annotated[str | UnsetType, "tls12 or tls13."] = UNSET
     certificate: Annotated[str | UnsetType, "CA certificates in PEM to trust in place of the system's."] = UNSET
     client_tls_cert: Annotated[str | UnsetType, "A certificate in PEM to show the directory."] = UNSET
@@ -173,6 +176,8 @@ def warnings(config: Config) -> tuple[str, ...]:
     clients take any other answer to it than 204 for an error.
     """
     found = [UNCHECKED_FILTER] if ignores_userattr(config) else []
+    if config.tls_min_version in FORMER:
+        found.append(OLD_TLS)
     if not config.starttls and any(not server.tls and server.host not in _THIS_HOST for server in config.servers):
         found.append(IN_CLEAR)
     if not config.deny_null_bind:
@@ -269,7 +274,7 @@ _wait = _between(1, MAX_WAIT)
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "url": _urls,
     "insecure_tls": _secure,
-    "tls_min_version": _one_of(VERSIONS),
+    "tls_min_version": _one_of(VERSIONS | dict.fromkeys(FORMER, VERSIONS["tls12"])),
     "tls_max_version": _one_of(VERSIONS),
     "userdn": _name,
     "groupdn": _name,

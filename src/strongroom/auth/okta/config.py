@@ -73,7 +73,7 @@ def changed_config(before: Config, body: ConfigBody) -> Config:
         raise InvalidRequest("org_name is missing")
     if parse_url(after.url).target != "/":
         raise InvalidRequest("org_name and base_url together are the name of a host, such as example and okta.com")
-    if not after.api_token.isascii() or not after.api_token.isprintable() or " " in after.api_token:
+    if not after.api_token.isascii() or not after.api_token.isprintable():
         raise InvalidRequest("api_token is not an Okta API token")
     sent = body.token if body.api_token is UNSET else body.api_token
     check_destination("api_token", before=before.api_token, sent=sent, moved=after.url != before.url, by="org_name or base_url")
