@@ -2,6 +2,7 @@
 
 `deaf`: a node answers from memory without asking what others did. `hasty`: answers leave before the commit. `certain`: a commit whose
 answer was lost is said not to have happened. `trusting`: any server that takes connections is believed, whatever its history.
+`gullible`: what decides is read from the standby like anything else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 
 from strongroom.core.group import GroupRun
 from strongroom.errors import OutcomeUnknown, StorageUnusable, StrongroomError
+from strongroom.server import nearby
 from strongroom.server.committer import Committer
 from strongroom.server.follower import Gate
 from strongroom.server.http import Exchange
@@ -58,6 +60,7 @@ WAYS = {
     "hasty": lambda: put(Committer, _commit=_hasty),
     "certain": _be_certain,
     "trusting": _forget_what_was_seen,
+    "gullible": lambda: put(nearby, decides=lambda wanted: False),
 }
 
 if __name__ == "__main__":
