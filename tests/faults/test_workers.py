@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -497,6 +498,33 @@ def test_a_server_that_was_sealed_does_not_open_by_itself_until_it_is_started_ag
         server.terminate()
         server.start()
         assert states(connected(server)) == {False}
+
+
+def opened_again(server: Server, root: Client) -> int:
+    """Seal while strangers keep connections open; how often a worker opened afterwards."""
+    strangers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(CONNECTIONS)]
+    for stranger in strangers:
+        stranger.sendall(b"PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    connected(server)
+    before, opened_before = server.children(), server.output().count("unsealed")
+    seal(root)
+    until(lambda: not set(before) & set(server.children()) and len(server.children()) == 2, 10)
+    time.sleep(1.5)
+    for stranger in strangers:
+        stranger.close()
+    return server.output().count("unsealed") - opened_before
+
+
+def test_who_keeps_a_connection_open_does_not_undo_the_sealing(tmp_path: Path) -> None:
+    """A worker that has sealed waits for its connections to end, and it is the lead, which opens by itself what is sealed at its start."""
+    with several(tmp_path) as (server, root):
+        assert opened_again(server, root) == 0
+        assert states(connected(server)) == {True}
+
+
+def test_control_a_worker_that_forgets_that_it_was_sealed_opens_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with several(tmp_path, monkeypatch, "willing") as (server, root):
+        assert opened_again(server, root) > 0
 
 
 def test_a_worker_that_is_started_again_after_a_rekey_opens_with_the_new_root_key(tmp_path: Path) -> None:

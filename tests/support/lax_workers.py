@@ -3,8 +3,8 @@
 `deaf`: a worker does not look at the word that says that another one committed. `forgetful`: not even under the store's lock does it drop
 what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
 before the commit. `unsynced`: the disk fails one of them. `stubborn`: one that is ordered to seal does not. `stuck`: one of them hangs in
-its first start, and is given six seconds for it. `impatient`: a silent worker is ended after seconds instead of a minute, and one that
-could not open is told again at once.
+its first start, and is given six seconds for it. `willing`: nobody remembers that the server was sealed. `impatient`: a silent worker is
+ended after seconds instead of a minute, and one that could not open is told again at once.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LATE_SECONDS = 0.03
 _commit = Committer._commit
 _tick = Worker._tick
 _joins = Member.joins
+_open_by_itself = Worker.open_by_itself
 
 
 def _hasty(self: Committer, group: GroupRun, wrote: bool) -> None:
@@ -47,6 +48,11 @@ def _stubborn() -> None:
     """Ordered to seal, a worker does nothing; it is given a second."""
     put(Worker, seal_by_order=lambda self, done: None)
     put(keyholder, ORDER_SECONDS=1.0)
+
+
+def _willing(self: Worker) -> None:
+    self.siblings.stays_sealed = False
+    _open_by_itself(self)
 
 
 def _hang_once(self: Member) -> bool:
@@ -74,6 +80,7 @@ WAYS = {
     "silent": lambda: put(Member, opened=lambda self, root, used: None),
     "stubborn": _stubborn,
     "stuck": _stuck,
+    "willing": lambda: put(Worker, open_by_itself=_willing),
     "unsynced": lambda: put(Worker, _tick=_failed_sync),
     "hasty": lambda: put(Committer, _commit=_hasty),
 }

@@ -119,6 +119,7 @@ class Alone:
 
     def opened(self, root: bytearray, used: Iterable[bytes]) -> None:
         """Nobody needs the key."""
+        self.stays_sealed = False
 
     def root_changed(self, root: bytearray) -> None:
         """Nobody needs the key."""
