@@ -39,6 +39,7 @@ class Ledger:
 
     def note(self, number: int, seconds: float) -> None:
         if self._file is not None:
+            self._file.parent.mkdir(exist_ok=True)
             entry = {
                 "what": self.what,
                 "round": number,

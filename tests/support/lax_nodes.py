@@ -19,7 +19,7 @@ from strongroom.server.follower import Gate
 from strongroom.server.http import Exchange
 from strongroom.server.serve import run
 from strongroom.storage.postgres import store
-from strongroom.storage.postgres.store import PostgresStorage, Seen
+from strongroom.storage.postgres.store import PostgresStorage
 from tests.support.patching import put
 
 LATE_SECONDS = 0.03
@@ -43,9 +43,8 @@ def _be_certain() -> None:
     put(store, OUTCOME_SECONDS=0.0)
 
 
-def _forget_what_was_seen() -> None:
-    put(PostgresStorage, note=lambda self, gsn, group_id: setattr(self, "_seen", Seen()))
-    put(PostgresStorage, _recognise=lambda self, link, server: None)
+def _believe_anybody() -> None:
+    put(PostgresStorage, note=lambda self, *_: None, _need_same=lambda self, *_: None, _recognise=lambda self, *_: None)
 
 
 def _deaf(self: Gate, exchange: Exchange) -> None:
@@ -59,7 +58,7 @@ WAYS = {
     "deaf": lambda: put(Gate, __call__=_deaf),
     "hasty": lambda: put(Committer, _commit=_hasty),
     "certain": _be_certain,
-    "trusting": _forget_what_was_seen,
+    "trusting": _believe_anybody,
     "gullible": lambda: put(nearby, decides=lambda wanted: False),
 }
 
