@@ -75,6 +75,14 @@ class Indexes:
             raise InvalidRequest(f"X-Vault-Index: there are more than {MAX_INDEXES}; send the newest one")
         return max(self._commit(value) for value in values)
 
+    def check(self, header: bytes) -> None:
+        """For a store that is read where it is, so that every answer is of now. Raises InvalidRequest and StateNotPresent."""
+        needed, committed = self.needed(header), self._core.committed
+        if needed > committed.gsn:
+            committed.follow()
+            if needed > committed.gsn:
+                raise StateNotPresent
+
     def _commit(self, value: bytes) -> int:
         text, _, code = self._cooked(value).rpartition(b":")
         try:

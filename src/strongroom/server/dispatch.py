@@ -84,6 +84,8 @@ class Dispatch:
         self._repeats = repeats
         self.roots: dict[bytes, Callable[[Exchange], None]] = {}
         self.cross_origin: Callable[[Exchange], Exchange | None] = lambda exchange: exchange
+        self.check_index: Callable[[bytes], None] = lambda _index: None
+        """Refuses who has seen a newer state than there is. Raises StrongroomError."""
         self.requests = 0
         self._held: list[Exchange] | None = None
 
@@ -118,6 +120,8 @@ class Dispatch:
         target = exchange.head.target
         if target[:4] == b"/v1/":
             try:
+                if b"x-vault-index" in exchange.head.headers:
+                    self.check_index(exchange.head.headers[b"x-vault-index"])
                 request = vault.with_body(_asked(exchange), exchange.body, exchange.peer)
             except StrongroomError as error:
                 _send(exchange, vault.failure(error))

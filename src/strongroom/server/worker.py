@@ -44,6 +44,7 @@ from strongroom.server.checkpoints import Checkpoints
 from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
 from strongroom.server.connections import Connections
+from strongroom.server.consistency import Indexes
 from strongroom.server.cross_origin import CrossOrigin
 from strongroom.server.dispatch import Dispatch
 from strongroom.server.joined import Joined
@@ -148,6 +149,8 @@ class Worker:
         self.dispatch = Dispatch(self.committer.submit, self._repeats)
         self.dispatch.cross_origin = CrossOrigin(self.core)
         self.joined = Joined(self) if not storage.local else None
+        if self.joined is None:
+            self.dispatch.check_index = Indexes(self.core).check
         self._limits = DEFAULT_LIMITS._replace(large_body=LargeBodies(self.core))
         self.connections = Connections(clock, self._limits)
         self.listening: list[Listening] = []
