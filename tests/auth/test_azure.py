@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from strongroom.clock import SECOND
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
 from strongroom.testing import FakeClock, Strongroom
@@ -66,12 +67,13 @@ def test_a_configuration_is_read_back_and_the_secret_is_not_even_kept() -> None:
         "resource": RESOURCE,
         "environment": "AzureChinaCloud",
         "client_id": "id",
-        "retry_delay": 7,
         "max_retries": 5,
     }
-    warnings = room.write("auth/azure/config", {**sent, "client_secret": "hunter2", "root_password_ttl": "1h"}).warnings
+    more = {"client_secret": "hunter2", "root_password_ttl": "1h", "retry_delay": "7s"}
+    warnings = room.write("auth/azure/config", {**sent, **more}).warnings
     found = room.json(room.read("auth/azure/config"))
-    assert {name: found[name] for name in sent} == sent and found["root_password_ttl"] == 3_600 and found["max_retry_delay"] == 60
+    assert {name: found[name] for name in sent} == sent and found["root_password_ttl"] == 3_600
+    assert (found["retry_delay"], found["max_retry_delay"]) == (7 * SECOND, 60 * SECOND)
     assert "client_secret" not in found and any("client_secret was not kept" in warning for warning in warnings)
     room.write("auth/azure/config", {"resource": "other"})
     assert room.json(room.read("auth/azure/config"))["tenant_id"] == TENANT

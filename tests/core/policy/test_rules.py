@@ -26,6 +26,7 @@ path "/secret/+/x*" {
   pagination_limit    = 10
   expiration          = "2030-01-01T00:00:00Z"
   mfa_methods         = ["one"]
+  subscribe_event_types = ["kv*"]
   list_scan_response_keys_filter_path = "{{ .path }}{{.key}}"
 }
 """
@@ -49,6 +50,7 @@ def test_every_key_is_read() -> None:
         pagination_limit=10,
         expiration=1_893_456_000 * SECOND,
         mfa_methods=("one",),
+        subscribe_event_types=("kv*",),
         list_scan_response_keys_filter_path="{{.path}}{{.key}}",
     )
 

@@ -51,7 +51,7 @@ class Azure(Engine, kind="azure", family="auth"):
         config = self.store.settings("config", Config)
         if config is None:
             raise NotFound
-        return Response(data=msgspec.structs.asdict(config))
+        return Response(data=config.shown())
 
     def config_exists(self) -> bool:
         """Whether a write changes the configuration rather than makes it."""

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.auth.azure.resource import Resource
+from strongroom.clock import SECOND
 from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.errors import InvalidRequest
@@ -52,6 +53,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_retry_delay: int = 60
     identity_token_audience: str = ""
     identity_token_ttl: int = 0
+
+    def shown(self) -> dict[str, Any]:
+        """The members of a read. The delays are in nanoseconds, as Vault's are and Terraform divides them."""
+        delays = {name: getattr(self, name) * SECOND for name in ("retry_delay", "max_retry_delay")}
+        return msgspec.structs.asdict(self) | delays
 
     @property
     def issuer(self) -> Source:

@@ -82,6 +82,7 @@ _MERGES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "denied_parameters": _maps,
     "required_parameters": _in_order,
     "mfa_methods": _in_order,
+    "subscribe_event_types": _in_order,
     "min_wrapping_ttl": _smaller,
     "max_wrapping_ttl": _smaller,
     "pagination_limit": _smaller,

@@ -22,7 +22,7 @@ from strongroom.errors import InvalidRequest
 from strongroom.types import parse_duration
 
 CAPABILITIES: Final = frozenset({"create", "read", "update", "patch", "delete", "list", "scan", "sudo", "deny", "recover", "subscribe"})
-"""`recover` and `subscribe` are Vault's; they are kept and shown, and no operation asks for them."""
+"""`recover` and `subscribe` are Vault's; kept and shown, and no operation asks for them: `subscribe_event_types` narrows nothing."""
 
 SHORTHANDS: Final[Mapping[str, frozenset[str]]] = {
     "deny": frozenset({"deny"}),
@@ -61,6 +61,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     expiration: int = 0
     comment: str = ""
     mfa_methods: tuple[str, ...] = ()
+    subscribe_event_types: tuple[str, ...] = ()
     list_scan_response_keys_filter_path: str = ""
 
 
@@ -241,6 +242,7 @@ _READERS: Final[Mapping[str, Callable[[Entry], object]]] = {
     "expiration": _instant,
     "comment": _text,
     "mfa_methods": _texts,
+    "subscribe_event_types": _texts,
     "list_scan_response_keys_filter_path": _keys_filter,
     "control_group": _control_group,
 }
