@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg.conninfo
 import pytest
 
+from strongroom.storage.postgres.link import each_alone
 from tests.faults.rounds import LONG, rounds
 from tests.support.failover import SETTINGS, Pair, newest, pair
 from tests.support.histories import Race, racing
@@ -138,3 +140,11 @@ def test_control_nodes_that_believe_any_server_hide_the_loss(tmp_path: Path, mon
     with two_nodes(tmp_path, "trusting", monkeypatch, synchronous=False) as (databases, servers), servers[0].client() as client:
         lose_commits(databases, client)
         until_it_works(client)
+
+
+@pytest.mark.fault("F6")
+def test_an_address_of_several_servers_is_taken_apart() -> None:
+    said = [psycopg.conninfo.conninfo_to_dict(each) for each in each_alone("postgres://u@a:1,b:2/x?sslmode=disable")]
+    assert [(each["host"], each["port"], each["sslmode"]) for each in said] == [("a", "1", "disable"), ("b", "2", "disable")]
+    assert [psycopg.conninfo.conninfo_to_dict(each)["port"] for each in each_alone("host=a,b port=5432")] == ["5432", "5432"]
+    assert each_alone("postgres://u@a/x") == []
