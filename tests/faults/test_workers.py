@@ -341,6 +341,14 @@ def test_without_their_supervisor_workers_end(tmp_path: Path) -> None:
             assert len(server.children()) == 2
 
 
+def test_a_unix_socket_of_several_workers_is_removed_when_they_stop(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with several(tmp_path, extra=f'listener "unix" {{ address = "{path}" }}') as (server, _):
+        assert path.is_socket()
+        server.terminate()
+        assert not path.exists()
+
+
 def sockets(pid: int) -> set[str]:
     """The sockets that a process has, by what the kernel calls them."""
     ends = (descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir())

@@ -104,6 +104,12 @@ def _unix_socket(listener: Listener) -> socket.socket:
     return opened
 
 
+def remove_socket(listener: Listener) -> None:
+    """Leave no file behind where nobody listens any more."""
+    if listener.kind == "unix":
+        Path(listener.address).unlink(missing_ok=True)
+
+
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         return probe.connect_ex(str(path)) == 0
@@ -192,8 +198,8 @@ class Listening:
             self._server.close()
         else:
             self._socket.close()
-        if self.listener.kind == "unix" and not self._shared:  # others listen there too; their supervisor removes it
-            Path(self.listener.address).unlink(missing_ok=True)
+        if not self._shared:  # else others listen there too, and their supervisor removes it
+            remove_socket(self.listener)
 
 
 def _forwarding(listener: Listener) -> Forwarding | None:

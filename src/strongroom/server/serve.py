@@ -35,7 +35,7 @@ from strongroom.errors import ConfigError, StrongroomError
 from strongroom.server import notify
 from strongroom.server.config import Config, Listener, Store, load_config, parse_config
 from strongroom.server.hardening import harden
-from strongroom.server.listeners import open_sockets
+from strongroom.server.listeners import open_sockets, remove_socket
 from strongroom.server.logs import Log
 from strongroom.server.timekeeping import Timekeeping
 from strongroom.server.worker import Worker, open_storage, settings_of
@@ -166,6 +166,8 @@ def _supervise(plan: Plan, workers: int) -> int:
     try:
         return supervisor.run()
     finally:
+        for listener in config.listeners:
+            remove_socket(listener)
         _ended(config)
 
 
