@@ -370,6 +370,17 @@ def test_a_secret_id_is_never_wider_than_its_role(fields: dict[str, Any]) -> Non
         room.list(CI + "/secret-id")
 
 
+def test_networks_are_read_back_as_they_were_written_and_still_bound() -> None:
+    room = fresh(secret_id_bound_cidrs=["127.0.0.1/18", "192.178.1.2/24"], token_bound_cidrs="127.1.2.3/8")
+    found = room.json(room.read(CI))
+    assert (found["secret_id_bound_cidrs"], found["token_bound_cidrs"]) == (["127.0.0.1/18", "192.178.1.2/24"], ["127.1.2.3/8"])
+    assert made(room, cidr_list="127.0.0.9/24")["secret_id"]
+    with pytest.raises(InvalidRequest, match="subset"):
+        made(room, cidr_list="127.0.0.1/16")
+    assert answer(room, credentials(room), Peer("127.0.63.1", 1)) == OK
+    assert answer(room, credentials(room), Peer("127.0.64.1", 1)) != OK
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [

@@ -164,8 +164,8 @@ def _bounded(name: str, asked: int | UnsetType, excess: str, limit: int) -> int:
 
 
 def _check_subset(given: tuple[str, ...], allowed: tuple[str, ...]) -> None:
-    outer = [ip_network(text) for text in allowed]
-    if outer and not all(any(_within(ip_network(text), network) for network in outer) for text in given):
+    outer = [ip_network(text, strict=False) for text in allowed]
+    if outer and not all(any(_within(ip_network(text, strict=False), network) for network in outer) for text in given):
         raise InvalidRequest("failed to verify subset relationship between CIDR blocks on the role and CIDR blocks on the secret ID")
 
 

@@ -6,7 +6,7 @@ Rules of this file: durations in seconds, instants in ns; nothing here reads a r
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
 from strongroom.clock import SECOND
 from strongroom.core.mounts import Ttls
@@ -32,11 +32,14 @@ def inside(address: str, networks: tuple[str, ...]) -> bool:
 
 
 def bound_cidrs(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Canonical networks of what a caller gave; a bare address is a network of one. Raises InvalidRequest."""
+    """The networks that a caller gave, each as he wrote it (10.1.2.3/8 names 10.0.0.0/8), since tools read back what they wrote.
+
+    A bare address is a network of one. Raises InvalidRequest.
+    """
     if len(texts) > MAX_NETWORKS:
         raise InvalidRequest(f"at most {MAX_NETWORKS} bound CIDRs; join neighbouring ones")
     try:
-        return tuple(str(ip_network(text, strict=False)) if "/" in text else str(ip_address(text)) for text in texts)
+        return tuple(str(ip_interface(text) if "/" in text else ip_address(text)) for text in texts)
     except ValueError:
         raise InvalidRequest("bound CIDRs are addresses or networks such as 10.0.0.0/8") from None
 
