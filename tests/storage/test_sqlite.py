@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -301,6 +302,38 @@ def test_a_committed_row_is_there_after_reopening(tmp_path: Path) -> None:
     assert (opened.gsn, opened.min_epoch) == (2, 3)
     opened.abandon()
     again.close()
+
+
+def removed(directory: Path) -> None:
+    shutil.rmtree(directory)
+
+
+def replaced(directory: Path) -> None:
+    shutil.copy(directory / "strongroom.db", directory / "copy")
+    (directory / "copy").rename(directory / "strongroom.db")
+
+
+@pytest.mark.parametrize("moved", [removed, replaced])
+def test_a_store_whose_file_was_moved_away_takes_no_more(tmp_path: Path, moved: Callable[[Path], None]) -> None:
+    """What is written into a file without a name would be acknowledged, and gone with the process."""
+    store = SqliteStorage(tmp_path / "data")
+    commit(store, {key(b"a"): b"1"})
+    moved(tmp_path / "data")
+    for attempt in (lambda: store.begin(0, []), lambda: store.begin(0, []), lambda: store.get_many([key(b"a")])):
+        with pytest.raises(StorageUnusable, match="moved or replaced"):
+            attempt()
+    assert store.ended
+    store.close()
+
+
+def test_control_sqlite_itself_goes_on_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "file_at", lambda path: None)
+    store = SqliteStorage(tmp_path / "data")
+    commit(store, {key(b"a"): b"1"})
+    removed(tmp_path / "data")
+    assert commit(store, {key(b"a"): b"2"}) == 2
+    assert not (tmp_path / "data").exists()
+    store.close()
 
 
 def test_an_orderly_close_leaves_one_file_and_the_locks(tmp_path: Path) -> None:

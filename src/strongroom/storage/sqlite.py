@@ -6,7 +6,8 @@ Rules of this file:
 - Groups of all processes queue on `commit.lock`, a blocking flock. SQLite's own busy handler polls, which costs four times the wait.
 - Where several processes share the store, each is given the same `newest`: it says to all of them that something was committed.
 - After a failed write the writing connection is closed, which undoes the group, and the next group opens a new one. After a failed
-  fsync nobody knows what the disk holds: the whole object refuses everything from then on, and the process must be restarted.
+  fsync nobody knows what the disk holds: the whole object refuses everything from then on, and the process must be restarted. So it does
+  where its file was moved away or replaced: SQLite would go on writing into the one that has no name any more.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from strongroom.errors import StorageUnusable
 from strongroom.storage import statements, walk
 from strongroom.storage.api import INDEX_KEY, Child, Feed
 from strongroom.storage.database import SETTINGS, integrity, open_database, unusable
-from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock
+from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock, file_at
 from strongroom.storage.newest import Newest
 from strongroom.storage.whole import Rows
 
@@ -64,6 +65,8 @@ class SqliteStorage:
         self._checkpoint_pages = checkpoint_pages
         self._readers: _Readers | _Refusal = _Readers(self._open_reader)
         self._writer: apsw.Connection | None = None
+        self._path = str(directory / DATABASE)
+        self._file: tuple[int, int] | None = None
         self._used = False
         self._log_pages = 0
         self._turn = threading.Lock()
@@ -143,6 +146,7 @@ class SqliteStorage:
             writer = self._open_writer()
             self._checkpoint(writer)
             self._commit_lock.acquire()
+            self._need_same_file()
             cursor = writer.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             return SqliteGroup(self, cursor, since, keys)
@@ -195,7 +199,16 @@ class SqliteStorage:
             self._used = True
             self._writer = open_database(self.directory, self.settings, self._vfs, reader=False)
             self._writer.set_wal_hook(self._note_log)
+            self._file = self._file or file_at(self._path)
         return self._writer
+
+    def _need_same_file(self) -> None:
+        """Raises StorageUnusable where what is written now would be gone with the process."""
+        if file_at(self._path) != self._file:
+            self._end(
+                "the store's file was moved or replaced while it was in use; put it back, or restore a snapshot, and restart strongroom"
+            )
+            self._open_writer()
 
     def _note_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self._log_pages = pages
