@@ -219,7 +219,7 @@ def _holders() -> list[Any]:
     pending = Pending("n", SPLIT.share_set, ROOT, (SPLIT.shares[0],))
     return [
         keyring, keyring.current, keyring.stable, Keys(ROOT, keyring, HERE), Static(ROOT), Shamir(ROOT), wrap, recovery, progress, sealing,
-        SealConfig((wrap,), (recovery,)), SPLIT, Quorum(SPLIT.share_set, bytearray(ROOT)), Rekeyed(SPLIT.shares, "n", ()), pending,
+        SealConfig((wrap,), (recovery,)), SPLIT, Quorum(SPLIT.share_set, bytearray(ROOT)), Rekeyed(SPLIT.shares, "n", []), pending,
         Ceremony("n", otp=ROOT.hex(), given=(SPLIT.shares[0],), pending=pending), HandoverJob(ROOT),
         Initialised([SPLIT.shares[0]], [SPLIT.shares[1]], Secret("srs_canary")),
     ]  # fmt: skip

@@ -34,7 +34,10 @@ def test_an_id_that_a_caller_chose_is_stored_whatever_it_looks_like() -> None:
 
 
 def test_a_store_from_before_keeps_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "Installation", lambda *facts, by_time: Installation(*facts, by_time=not by_time))
+    def before(format_: int, id_: bytes, cluster_id: str, created: int, **_later: bool) -> Installation:
+        return Installation(format_, id_, cluster_id, created)
+
+    monkeypatch.setattr(bootstrap, "Installation", before)
     room = Strongroom()
     keys, transaction = room.core.barrier.keys, room.core.transaction(None)
     assert not keys.installation.by_time
