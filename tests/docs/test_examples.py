@@ -43,7 +43,19 @@ ON_UP = [
 PLAIN = ["testing.md"]
 """Pages that need no server."""
 
-WITH_STAND_INS = ["kubernetes.md", "aws.md", "github.md", "okta.md", "ldap.md", "radius.md", "jwt.md", "oidc.md", "ci.md", "azure.md", "gcp.md"]
+WITH_STAND_INS = [
+    "kubernetes.md",
+    "aws.md",
+    "github.md",
+    "okta.md",
+    "ldap.md",
+    "radius.md",
+    "jwt.md",
+    "oidc.md",
+    "ci.md",
+    "azure.md",
+    "gcp.md",
+]
 """Pages that tests/docs/test_outside_logins.py and test_issuers.py run, with a stand-in for another host."""
 
 

@@ -36,7 +36,9 @@ def empty(*, seals: tuple[Static, ...] = ()) -> Core:
 
 def bare(core: Core, path: str, operation: Operation = READ, **data: Any) -> tuple[int, Any]:
     request = Request("id", operation, path, data, b"", Secret(""), Peer())
-    answer = PUBLIC[path](core, request).bare
+    response = PUBLIC[path](core, request)
+    assert response is not None
+    answer = response.bare
     assert answer is not None
     return answer.status, msgspec.json.decode(answer.body)
 

@@ -58,9 +58,9 @@ CHUNKS: Final = 2
 class Head:
     """A request without its body. It may be shared by all requests that have it, so nobody changes it. `length` is that of the body.
 
-    `known`: the same head may come again and will be this object; `came`: it was answered before. `decoded` and `answer` are then places for what others make of it: the
-    codec, and whoever can answer it without looking at it again (repeats.py). Both belong to one worker's core, and so do the known heads
-    (connections.py).
+    `known`: the same head may come again and will be this object; `came`: it was answered before. `decoded` and `answer` are then places
+    for what others make of it: the codec, and whoever can answer it without looking at it again (repeats.py). Both belong to one worker's
+    core, and so do the known heads (connections.py).
     """
 
     __slots__ = ("answer", "came", "decoded", "headers", "known", "length", "target", "verb")
