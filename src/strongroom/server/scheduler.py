@@ -20,7 +20,7 @@ from strongroom.core.group import GroupRun
 from strongroom.core.work import Internal, Reported, Timer, Work, next_due
 from strongroom.server.committer import Committer, quiet
 
-BATCH = 32
+BATCH = 8
 """Timers under way at one time."""
 LONGEST_SLEEP = 60.0
 """Seconds; a clock that was set forward is noticed after this long."""
