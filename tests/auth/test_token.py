@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from strongroom.core.request import Operation, Peer
-from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
+from strongroom.errors import Forbidden, InvalidRequest, NotFound, PermissionDenied, StrongroomError
 from strongroom.testing import Strongroom
 
 MAKER = 'path "auth/token/*" { capabilities = ["create", "read", "update", "delete", "list"] }'
@@ -202,7 +202,7 @@ def test_both_verbs_and_both_routes_show_the_same(room: Strongroom) -> None:
 
 
 def test_unknown_tokens_and_accessors(room: Strongroom) -> None:
-    with pytest.raises(PermissionDenied, match="bad token"):
+    with pytest.raises(Forbidden, match="bad token"):
         room.write("auth/token/lookup", {"token": "nothing"})
     assert refused(room, room.token, "lookup-accessor", accessor="nothing") == "invalid accessor"
     assert refused(room, room.token, "renew", token="nothing") == "token not found"

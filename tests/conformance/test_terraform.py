@@ -256,6 +256,8 @@ def test_a_run_of_the_provider(server: Running, name: str) -> None:
     assert own("DELETE", f"sys/mounts/{name}").status == 204
     assert own("PUT", "auth/token/revoke-self").status == 204
     assert own("GET", "auth/token/lookup-self").status == 403
+    gone = http("POST", "auth/token/lookup", {"token": auth["client_token"]})
+    assert gone.status == 403 and gone.body["errors"] == ["bad token"]
 
 
 def test_an_expiring_root_token_makes_no_eternal_one(server: Running) -> None:

@@ -24,7 +24,7 @@ from strongroom.core.token.removal import tidy
 from strongroom.core.token.roles import Role, RoleBody
 from strongroom.core.token.tokens import MAX_DEPTH
 from strongroom.crypto.ids import BATCH_PREFIX
-from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
+from strongroom.errors import Forbidden, InvalidRequest, NotFound, PermissionDenied
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?", re.ASCII)
 
@@ -152,7 +152,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
         try:
             found = self.core.tokens.find(self.call.transaction, Secret(body.token))
         except PermissionDenied:
-            raise PermissionDenied("bad token") from None
+            raise Forbidden("bad token") from None
         return self._shown(found.digest, found.entry, body.token)
 
     @write("lookup-accessor", body=AccessorBody, writes=False)
