@@ -94,7 +94,7 @@ def test_no_request_makes_an_audit_device_where_the_configuration_does_not_say_s
             {"path": str(where)},
             {"file_path": str(where), "prefix": "#!/bin/sh\n", "mode": "0777"},
         ):
-            assert client.write("sys/audit/other", {"type": "file", "options": options}).status == 403
+            assert client.write("sys/audit/other", {"type": "file", "options": options}).status == 400
         assert list(client.read("sys/audit").data) == ["main/"]
         assert not where.exists()
         assert client.ask("DELETE", "sys/audit/main").status in (400, 403)

@@ -444,6 +444,10 @@ def test_any_other_word_about_the_connection_keeps_it(said: bytes) -> None:
 def test_draining_closes_idle_connections_and_finishes_what_was_begun() -> None:
     held: list[Exchange] = []
     with serving(held.append) as served, served.connect() as idle, served.connect() as busy:
+        idle.sendall(get())
+        served.wait_until(lambda: len(held) == 1)
+        served.call(lambda: held.pop().answer(render(200, b"before")))
+        assert idle.recv(4_096).endswith(b"before")
         busy.sendall(get())
         served.wait_until(lambda: len(held) == 1 and len(served.connections) == 2)
         drained = asyncio.run_coroutine_threadsafe(served.connections.drain(5), served.loop)
@@ -453,6 +457,20 @@ def test_draining_closes_idle_connections_and_finishes_what_was_begun() -> None:
         received = read_all(busy)
         assert received.endswith(b"done")
         assert b"Connection: close" in received
+        drained.result(5)
+
+
+def test_who_connected_just_before_the_end_is_still_answered_once() -> None:
+    """He cannot know: a server that ends to make room for the next one would look broken."""
+    with serving(echo) as served, served.connect() as new, served.connect() as silent:
+        served.wait_until(lambda: len(served.connections) == 2)
+        drained = asyncio.run_coroutine_threadsafe(served.connections.drain(5), served.loop)
+        served.wait_until(lambda: served.connections.draining)
+        new.sendall(get(b"/late"))
+        received = read_all(new)
+        assert received.endswith(b"/late ")
+        assert b"Connection: close" in received
+        assert read_all(silent) == b""
         drained.result(5)
 
 

@@ -20,6 +20,8 @@ from strongroom.clock import Clock
 from strongroom.server.framing import KnownHeads
 from strongroom.server.limits import Limits
 
+LAST_MOMENT: Final = 1.0
+"""Seconds that a connection has for its first request once the server drains."""
 TICK: Final = 0.5
 """Seconds between two sweeps: the grain of every deadline."""
 
@@ -88,7 +90,7 @@ class Connections:
     def add(self, connection: Connection) -> bool:
         """Count a new connection; False when there are too many, and it should be turned away."""
         self._open.add(connection)
-        return len(self._open) <= self.max_connections and not self.draining
+        return len(self._open) <= self.max_connections
 
     def discard(self, connection: Connection) -> None:
         """A connection ended."""
@@ -131,7 +133,10 @@ class Connections:
             connection.expire()
 
     async def drain(self, seconds: float) -> None:
-        """Close idle connections, let answers in flight leave, and after `seconds` cut what is left. Close the listening sockets first."""
+        """Close idle connections, let answers in flight leave, and after `seconds` cut what is left. Close the listening sockets first.
+
+        Who connected just before still gets one answer, if he asks within a moment: he cannot know, and would take the end for a failure.
+        """
         self.draining = True
         self._empty = asyncio.get_running_loop().create_future()
         for connection in list(self._open):

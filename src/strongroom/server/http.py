@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from strongroom.core.request import Peer
 from strongroom.errors import InternalError, StrongroomError
-from strongroom.server.connections import TICK, Connections
+from strongroom.server.connections import LAST_MOMENT, TICK, Connections
 from strongroom.server.forwarded import Forwarding
 from strongroom.server.framing import HEAD, Head, RequestReader
 from strongroom.server.limits import FAIR_SHARE, LARGE_RATE, SMALL_BODY, TURNED_AWAY, Limits
@@ -152,6 +152,8 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(503, "too many connections; try again later", extra=b"Retry-After: 1\r\n")
             if len(self._connections) > self._connections.max_connections + TURNED_AWAY:
                 self.abort()
+        elif self._connections.draining:
+            self.drain()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -211,10 +213,14 @@ class HttpProtocol(asyncio.Protocol):
             self.abort()
 
     def drain(self) -> None:
-        """Close at once when idle, else after the answer to what was begun."""
+        """Close at once when idle, else after the answer to what was begun. Who asked nothing yet has a moment for it."""
+        new = not self._keep_alive
         self._keep = self._keep_alive = False
         if self._phase == IDLE and self._exchange is None:
-            self._close()
+            if new:
+                self.deadline = self._connections.deadline(LAST_MOMENT)
+            else:
+                self._close()
 
     def abort(self) -> None:
         """Close now, whatever is unsent."""

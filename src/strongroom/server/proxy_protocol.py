@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, cast
 
 from strongroom.errors import ConfigError
 from strongroom.server.config import Listener
-from strongroom.server.connections import Connections
+from strongroom.server.connections import LAST_MOMENT, Connections
 from strongroom.server.forwarded import Network, lies_in, parse_networks
 from strongroom.server.limits import Limits
 from strongroom.server.proxy_header import Malformed, Source, read_header
@@ -129,8 +129,8 @@ class ProxiedProtocol(asyncio.Protocol):
         self.abort()
 
     def drain(self) -> None:
-        """Nothing was asked yet."""
-        self.abort()
+        """Nothing was asked yet: there is a moment left for it."""
+        self.deadline = min(self.deadline, self._connections.deadline(LAST_MOMENT))
 
     def abort(self) -> None:
         """Close now."""

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from strongroom.errors import ConfigError
-from strongroom.server.connections import Connections
+from strongroom.server.connections import LAST_MOMENT, Connections
 from strongroom.server.http import HttpProtocol
 from strongroom.server.limits import Limits
 
@@ -240,8 +240,8 @@ class TlsProtocol(asyncio.Protocol):
         self.abort()
 
     def drain(self) -> None:
-        """Nothing was asked yet."""
-        self.abort()
+        """Nothing was asked yet: there is a moment left for it."""
+        self.deadline = min(self.deadline, self._connections.deadline(LAST_MOMENT))
 
     # ---- handshake
 
