@@ -13,7 +13,7 @@ import msgspec
 from strongroom.barrier.view import DIGESTS
 from strongroom.core import areas
 from strongroom.core.transaction import Transaction
-from strongroom.crypto.ids import INSTANT_LENGTH, SERVICE_PREFIX
+from strongroom.crypto.ids import INSTANT_LENGTH, SERVICE_PREFIX, TOKEN_LENGTH
 
 ROWS = areas.TOKENS + DIGESTS
 """How every key of the area begins; the functions below but `token_key` give what follows, as a View takes it."""
@@ -57,8 +57,9 @@ def token_row(digest: bytes) -> bytes:
 
 
 def token_digest(transaction: Transaction, text: str) -> bytes:
-    """The 32 bytes under which a token is stored."""
-    return _placed(transaction, transaction.keys.tokens.digest(text.encode()), text[_AFTER_PREFIX])
+    """The 32 bytes under which a token is stored. Of an id that a caller chose not a character stands in the clear."""
+    ours = len(text) == TOKEN_LENGTH and text.startswith(SERVICE_PREFIX)
+    return _placed(transaction, transaction.keys.tokens.digest(text.encode()), text[_AFTER_PREFIX] if ours else "")
 
 
 def accessor_row(transaction: Transaction, name: str) -> bytes:
@@ -67,7 +68,7 @@ def accessor_row(transaction: Transaction, name: str) -> bytes:
 
 
 def _placed(transaction: Transaction, hashed: bytes, instant: str) -> bytes:
-    """The hash behind the time, four bytes shorter. Whatever stands at that place of an id that a caller chose will do as well."""
+    """The hash behind the time, four bytes shorter."""
     if not transaction.keys.installation.by_time:
         return hashed
     return instant.encode()[:INSTANT_LENGTH].ljust(INSTANT_LENGTH) + hashed[: len(hashed) - INSTANT_LENGTH]
