@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from strongroom.core.request import Peer
 from strongroom.errors import InvalidRequest
+from strongroom.server.connections import LAST_MOMENT
 from strongroom.server.forwarded import Forwarding, parse_networks
 from strongroom.server.framing import Head, Refusal, RequestReader
 from strongroom.server.http import Exchange, ListenerInfo, header, render
@@ -470,6 +471,7 @@ def test_who_connected_just_before_the_end_is_still_answered_once() -> None:
         received = read_all(new)
         assert received.endswith(b"/late ")
         assert b"Connection: close" in received
+        served.pass_time(LAST_MOMENT + 1)
         assert read_all(silent) == b""
         drained.result(5)
 

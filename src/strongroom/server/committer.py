@@ -38,8 +38,8 @@ SLICE_SECONDS = 0.002
 class Answer(Protocol):
     """What waits to be sent: a finished work, or a read that was repeated without one."""
 
-    call: Call | None
-
+    @property
+    def call(self) -> Call | None: ...
     @property
     def done(self) -> Callable[[Any], None]: ...
     @property
@@ -91,7 +91,7 @@ class Committer:
         if self._closed or len(self._queue) + self._slow >= MAX_PARKED:
             work.call = None
             work.failed(Unavailable("too many requests are waiting; try again in a second"))
-            self._park(work)
+            self.park(work)
             return
         if self.core.commits(work.request):
             self.enqueue(work)
@@ -105,11 +105,7 @@ class Committer:
             self._later(work, rerun)
             return
         self._record(work)
-        self._park(work)
-
-    def park(self, answer: Answer) -> None:
-        """Take in an answer whose audit lines are buffered since `recording`; it leaves with the others of the tick."""
-        self._park(answer)
+        self.park(work)
 
     def recording(self) -> None:
         """Audit lines of this tick are about to be buffered."""
@@ -120,7 +116,7 @@ class Committer:
         """Answer a work with an error."""
         work.failed(error)
         self._record(work)
-        self._park(work)
+        self.park(work)
 
     def _record(self, work: Work) -> None:
         self.recording()
@@ -139,9 +135,11 @@ class Committer:
 
     # -- answers ------------------------------------------------------------------------------------------------
 
-    def _park(self, work: Answer) -> None:
-        self._ready.append(work)
-        self._schedule()
+    def park(self, answer: Answer) -> None:
+        """Take in an answer whose audit lines are buffered since `recording`; it leaves with the others of the tick."""
+        self._ready.append(answer)
+        if not self._flushing:
+            self._schedule()
 
     def _schedule(self) -> None:
         if not self._flushing:
@@ -194,7 +192,7 @@ class Committer:
         if work.audited and not slow.has_room(work):
             work.failed(Unavailable(BUSY))
             self._record(work)
-            self._park(work)
+            self.park(work)
             return
         slow.take(work, rerun)
 

@@ -16,7 +16,7 @@ import asyncio
 import functools
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, ClassVar, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
@@ -48,13 +48,17 @@ class Exchange(Struct, eq=False, repr_omit_defaults=True):
     """One request and the way to answer it; `peer` after forwarding.
 
     The head may be shared with other requests: it is read only. Its members are looked up when somebody asks, because of a repeated read
-    nobody does, and each object that is not touched is a cache line that need not come.
+    nobody does, and each object that is not touched is a cache line that need not come. With a `message` it waits among the committer's
+    answers (`committer.Answer`) until its audit lines are out.
     """
 
     connection: HttpProtocol | None
     head: Head
     body: bytes
     peer: Peer
+    message: bytes = b""
+    call: ClassVar[None] = None
+    recorded: ClassVar[bool] = True
 
     @property
     def verb(self) -> bytes:
@@ -76,6 +80,16 @@ class Exchange(Struct, eq=False, repr_omit_defaults=True):
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.send(self, data, close)
+
+    def done(self, _answer: object) -> None:
+        """Send the message that waited."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.send(self, self.message, False)
+
+    def failed(self, error: StrongroomError) -> None:
+        """No audit device took the lines: the message is not sent."""
+        self.message = render(error.status, errors_body(error.messages))
 
     def stream(self, head: bytes, file: BinaryIO, size: int) -> None:
         """Send a head and then `size` bytes of a file, as fast as the client takes them."""

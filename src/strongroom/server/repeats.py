@@ -16,13 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-from strongroom.api import vault
 from strongroom.barrier.cache import Entry
 from strongroom.core.audit.broker import Lines
 from strongroom.core.core import Core
 from strongroom.core.request import Call, Json, Operation, Response, Token
 from strongroom.core.work import Work
-from strongroom.crypto.ids import uuid4_text
+from strongroom.crypto.ids import uuid4_bytes
 from strongroom.errors import StrongroomError
 from strongroom.memo import remember
 from strongroom.server.committer import Committer
@@ -57,27 +56,6 @@ class Kept(NamedTuple):
     fixed: int
 
 
-class RepeatedRead:
-    """An answer on its way (`committer.Answer`)."""
-
-    __slots__ = ("_exchange", "_message")
-    call: Call | None = None
-    recorded = True
-
-    def __init__(self, exchange: Exchange, message: bytes) -> None:
-        self._exchange = exchange
-        self._message = message
-
-    def done(self, _answer: object) -> None:
-        """Send it."""
-        self._exchange.answer(self._message)
-
-    def failed(self, error: StrongroomError) -> None:
-        """No audit device took the lines."""
-        answer = vault.failure(error)
-        self._message = render(answer.status, answer.body)
-
-
 class Repeats:
     """The reads of one worker that can be repeated."""
 
@@ -108,12 +86,12 @@ class Repeats:
             head.answer = None
             return False
         text = show(opened())
-        request_id = uuid4_text().encode()
+        request_id = uuid4_bytes()
         if lines:
             self._committer.recording()
             audit.repeat(lines, request_id, peer.place)
-        message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, fixed + len(text), before, request_id, between, text, after)
-        self._committer.park(RepeatedRead(exchange, message))
+        exchange.message = b"%b%d\r\n\r\n%b%b%b%b%b" % (_HEAD, fixed + len(text), before, request_id, between, text, after)
+        self._committer.park(exchange)
         return True
 
     def _followed(self) -> bool:
