@@ -10,14 +10,6 @@ from tests.docs.pages import DOCS
 PAGE = (DOCS / "faults.md").read_text(encoding="utf-8")
 LATER = {"F24", "F25", "F26", "F31"}
 """About engines that are not there yet."""
-UNCONTROLLED = {
-    "F4": "the walk over the n-th call ends only once all of more than a hundred calls had failed",
-    "F5": "the harness of F3, whose control it shares",
-    "F15": "what a connection costs is measured, not judged",
-    "F16": "one limit of many that F17's control takes away",
-    "F32": "a snapshot that is no single commit does not restore, as F19's controls show",
-}
-"""Fault → why it has no control of its own."""
 
 
 def described() -> set[str]:
@@ -32,9 +24,8 @@ def test_every_fault_is_described_and_tested_in_ci() -> None:
     assert described() | LATER == {f"F{number}" for number in range(1, 34)}
 
 
-def test_every_fault_has_a_control_or_a_reason() -> None:
-    controlled = {each.fault for each in marked() if each.control}
-    assert described() - controlled <= UNCONTROLLED.keys()
+def test_every_fault_has_a_control_of_its_own_in_ci() -> None:
+    assert {each.fault for each in marked() if each.control and not each.long} == described()
 
 
 def test_the_table_of_tests_is_up_to_date() -> None:

@@ -46,9 +46,9 @@ class Disks:
         return self.client.read(f"secret/data/{name}")
 
     def works_again(self, name: str = "after") -> None:
-        """A write is taken before long."""
+        """A write is taken before long, and there."""
         began = time.monotonic()
-        while self.write(name).status != 200:
+        while self.write(name).status != 200 or self.read(name).status != 200:
             assert time.monotonic() - began < BACK_SECONDS
             time.sleep(0.02)
 
@@ -123,15 +123,30 @@ def test_a_full_disk_under_the_audit_trail_answers_nothing_and_does_nothing(tmp_
         assert not [name for name in refused if disks.read(name).status != 404]
 
 
+def written_meanwhile(disks: Disks) -> dict[str, tuple[int, int]]:
+    """Write while the disk is read-only; what each write is answered, and what a read of it afterwards."""
+    disks.order("read-only", "store")
+    answers = {f"many/{number}": disks.write(f"many/{number}").status for number in range(5)}
+    assert disks.read("before").status == 200
+    disks.order("writable", "store")
+    disks.works_again()
+    return {name: (status, disks.read(name).status) for name, status in answers.items()}
+
+
 @pytest.mark.fault("F5")
 def test_a_read_only_disk_under_the_store_answers_reads_and_is_written_again_afterwards(tmp_path: Path) -> None:
     with small_disks(tmp_path) as disks:
-        disks.order("read-only", "store")
-        assert [disks.write("never").status for _ in range(5)] == [503] * 5
-        assert disks.read("before").status == 200
-        disks.order("writable", "store")
-        disks.works_again()
-        assert disks.read("never").status == 404
+        assert list(written_meanwhile(disks).values()) == [(503, 404)] * 5
+
+
+@pytest.mark.control
+@pytest.mark.fault("F5")
+def test_control_a_server_that_answers_before_it_commits_promises_what_a_read_only_disk_cannot_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAX", "hasty")
+    with small_disks(tmp_path) as disks:
+        assert (200, 404) in written_meanwhile(disks).values()
 
 
 # -- PostgreSQL's disk -----------------------------------------------------------------------------------------------------

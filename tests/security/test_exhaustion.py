@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.support.http import Client, raw_exchange, request, statuses
+from tests.support.http import Client, request, statuses
 from tests.support.server import Server, serving
 
 MIB = 1 << 20
@@ -151,8 +152,9 @@ def test_five_hundred_hostile_bodies_on_fifty_connections_cost_little(server: Se
 
 @pytest.mark.control
 @pytest.mark.fault("F17")
-def test_without_limits_before_parsing_one_body_costs_more(tmp_path: Path) -> None:
+def test_without_limits_before_parsing_one_body_costs_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: 6 MiB of empty objects, taken and parsed."""
+    monkeypatch.setenv("LOOSE", "parsing")
     with serving(tmp_path, entry=LOOSE, listener="max_request_size = 16777216") as (server, client):
         before = server.peak()
         client.write("secret/data/x", b'{"data":[' + b"{}," * 2_000_000 + b"{}]}")
@@ -162,29 +164,63 @@ def test_without_limits_before_parsing_one_body_costs_more(tmp_path: Path) -> No
 # -- F16 ------------------------------------------------------------------------------------------------------------------
 
 
+class Sent(NamedTuple):
+    """What a server made of a body without end."""
+
+    answer: bytes
+    took: float
+    size: int
+    growth: int
+
+
+def send_on(server: Server, head: bytes, piece: bytes, most: int, seconds: float = 10.0) -> Sent:
+    """Send a head, and then the same piece over and over until the server has enough, or `most` bytes are out, or time is up."""
+    before, began, size = server.resident(), time.monotonic(), 0
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as client:
+        client.sendall(b"POST /v1/secret/data/x HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while size < most and time.monotonic() - began < seconds:
+                client.sendall(piece)
+                size += len(piece)
+        took, growth = time.monotonic() - began, server.resident() - before
+        client.settimeout(0.5)
+        with contextlib.suppress(OSError):
+            return Sent(client.recv(4_096), took, size, growth)
+    return Sent(b"", took, size, growth)
+
+
+GIGABYTE, ENDLESS = b"Content-Length: 1073741824", b"Transfer-Encoding: chunked"
+PIECE = b"x" * 65_536
+CHUNK = b"10000\r\n" + PIECE + b"\r\n"
+
+
 @pytest.mark.fault("F16")
 def test_a_gigabyte_is_refused_by_its_length(server: Server) -> None:
-    before, began = server.resident(), time.monotonic()
-    head = b"POST /v1/secret/data/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n"
-    answer = raw_exchange(server.port, head + b"x" * 65_536)
-    assert statuses(answer) == [413]
-    assert time.monotonic() - began < 2.5
-    assert server.resident() - before < GROWTH
+    sent = send_on(server, GIGABYTE, PIECE, len(PIECE))
+    assert statuses(sent.answer) == [413]
+    assert sent.took < 1.0
+    assert sent.growth < GROWTH
 
 
 @pytest.mark.fault("F16")
 def test_an_endless_body_in_chunks_is_cut(server: Server) -> None:
-    before, began, sent = server.resident(), time.monotonic(), 0
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
-        client.sendall(b"POST /v1/secret/data/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-        chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-        with contextlib.suppress(ConnectionError):
-            while time.monotonic() - began < 10:
-                client.sendall(chunk)
-                sent += len(chunk)
-    assert time.monotonic() - began < 4, "it is refused, and after a second of grace cut"
-    assert sent > MIB
-    assert server.resident() - before < GROWTH
+    sent = send_on(server, ENDLESS, CHUNK, 1 << 40)
+    assert sent.took < 4, "it is refused, and after a second of grace cut"
+    assert sent.size > MIB
+    assert sent.growth < GROWTH
+
+
+@pytest.mark.control
+@pytest.mark.fault("F16")
+@pytest.mark.parametrize(("head", "piece"), [(GIGABYTE, PIECE), (ENDLESS, CHUNK)])
+def test_control_a_server_without_bounds_keeps_what_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, piece: bytes
+) -> None:
+    monkeypatch.setenv("LOOSE", "bounds")
+    with serving(tmp_path, entry=LOOSE) as (server, _):
+        sent = send_on(server, head, piece, 3 * GROWTH)
+        assert sent.growth > GROWTH
+        assert sent.answer == b"", "and waits for more"
 
 
 # -- F14 ------------------------------------------------------------------------------------------------------------------
@@ -283,22 +319,59 @@ def test_a_client_that_does_not_read_is_cut(server: Server) -> None:
 # -- F15 ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("F15")
-def test_idle_connections_cost_little_and_are_closed(tmp_path: Path, server: Server) -> None:
-    count = min(9_000 if LONG else 1_000, descriptors() - 200)
-    before = server.resident()
-    sockets = []
-    with good_client(server):
+ROOM = 300 * MIB // 9_000
+"""Bytes that a connection may cost which says nothing, and `GIVEN`, what any number of them may."""
+GIVEN = 16 * MIB
+
+
+@contextmanager
+def idle(server: Server, count: int) -> Iterator[tuple[list[socket.socket], int]]:
+    """Connections that say nothing, and by how much the server has grown since."""
+    before, sockets = server.resident(), []
+    with contextlib.ExitStack() as stack:
         for _ in range(count):
-            client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-            sockets.append(client)
-        assert server.resident() - before < 300 * MIB * count // 9_000 + 16 * MIB
-    end = time.monotonic() + 15
+            sockets.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)))
+        with server.client() as last:  # the server takes connections in turn: once this one is answered, it has taken all of them
+            assert last.read("sys/health").status == 200
+        yield sockets, server.resident() - before
+
+
+def still_open(sockets: list[socket.socket], seconds: float) -> int:
+    """How many of them the server has not closed by then."""
+    left, end = 0, time.monotonic() + seconds
     for client in sockets:
-        client.settimeout(max(0.1, end - time.monotonic()))
-        with contextlib.suppress(ConnectionError):
-            assert client.recv(1) == b"", "idle connections are closed"
-        client.close()
+        client.settimeout(max(0.001, end - time.monotonic()))
+        try:
+            assert client.recv(1) == b""
+        except ConnectionError:
+            pass
+        except TimeoutError:
+            left += 1
+    return left
+
+
+@pytest.mark.fault("F15")
+def test_idle_connections_cost_little_and_are_closed(server: Server) -> None:
+    count = min(9_000 if LONG else 1_000, descriptors() - 200)
+    with good_client(server), idle(server, count) as (sockets, growth):
+        assert growth < ROOM * count + GIVEN
+        assert still_open(sockets, 15) == 0
+
+
+@pytest.mark.control
+@pytest.mark.fault("F15")
+def test_control_connections_that_take_their_room_at_once_cost_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOSE", "costly")
+    count = min(300, descriptors() - 200)
+    with serving(tmp_path, entry=LOOSE) as (server, _), idle(server, count) as (_, growth):
+        assert growth > ROOM * count + GIVEN
+
+
+@pytest.mark.control
+@pytest.mark.fault("F15")
+def test_control_without_a_short_deadline_idle_connections_stand(live: Server) -> None:
+    with idle(live, 10) as (sockets, _):
+        assert still_open(sockets, 5) == 10
 
 
 # -- T15.3 ----------------------------------------------------------------------------------------------------------------
