@@ -262,10 +262,13 @@ class Core:
 
     def attempt(self, call: Call) -> Response:
         """Resolve and run a call on its transaction."""
-        found = self.resolve(call)
-        if call.request.operation is Operation.HELP:
-            return self._help(found)
-        response = self._route(call, found)
+        try:
+            found = self.resolve(call)
+            if call.request.operation is Operation.HELP:
+                return self._help(found)
+            response = self._route(call, found)
+        finally:
+            call.engine = None  # it holds the call: a ring, which only the collector could free, with all that the call staged
         if response is NOTHING:
             return response
         if call.operation in LISTINGS and call.token is not None:
