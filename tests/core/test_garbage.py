@@ -1,4 +1,4 @@
-"""A call is freed with its answer: nothing of it waits for the collector, which stops the process until it has gone through all there is."""
+"""A call is freed with its answer: nothing waits for the collector, which stops the process while it looks through all there is."""
 
 from __future__ import annotations
 
