@@ -23,6 +23,10 @@ class AnnotatedExchange(Exchange, kw_only=True):
         """Send a complete message, with the lines in its head."""
         self.inner.answer(self._with_lines(data), close)
 
+    def done(self, _answer: object) -> None:
+        """Send the message that waited, with the lines in its head."""
+        self.answer(self.message)
+
     def stream(self, head: bytes, file: BinaryIO, size: int) -> None:
         """Send a head with the lines, and then `size` bytes of a file."""
         self.inner.stream(self._with_lines(head), file, size)
