@@ -299,10 +299,10 @@ def test_a_swallowed_answer_to_commit_is_found_out(database: Postgres, tmp_path:
 
 
 @pytest.mark.fault("F7")
-def test_a_commit_that_never_arrived_is_not_answered_as_success(database: Postgres, tmp_path: Path) -> None:
+def test_a_commit_that_never_arrived_is_said_not_to_be_stored(database: Postgres, tmp_path: Path) -> None:
     answer, truth = _write_with(database, "dropped", tmp_path, _at_first_commit("cut"))
     assert (answer.status, truth.data["data"]) == (503, {"turn": 1})
-    assert "outcome_unknown" in answer.text
+    assert "was not stored" in answer.text
 
 
 @pytest.mark.control

@@ -2,7 +2,7 @@
 
 `deaf`: a node answers from memory without asking what others did. `hasty`: answers leave before the commit. `certain`: a commit whose
 answer was lost is said not to have happened. `trusting`: any server that takes connections is believed, whatever its history.
-`gullible`: what decides is read from the standby like anything else.
+`gullible`: what decides is read from the standby like anything else. `impatient`: a commit whose answer was lost is looked for once.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ def _certain(self: GroupRun, wrote: bool) -> StrongroomError | None:
 
 
 def _be_certain() -> None:
-    put(GroupRun, end=_certain, _stored=lambda self: False)
-    put(store, OUTCOME_SECONDS=0.0)
+    put(GroupRun, end=_certain, _looked_up=lambda self, lost: lost)
 
 
 def _believe_anybody() -> None:
@@ -57,6 +56,7 @@ def _deaf(self: Gate, exchange: Exchange) -> None:
 WAYS = {
     "deaf": lambda: put(Gate, __call__=_deaf),
     "hasty": lambda: put(Committer, _commit=_hasty),
+    "impatient": lambda: put(store, OUTCOME_SECONDS=0.0),
     "certain": _be_certain,
     "trusting": _believe_anybody,
     "gullible": lambda: put(nearby, decides=lambda wanted: False),

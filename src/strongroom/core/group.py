@@ -123,7 +123,7 @@ class GroupRun:
             else:
                 self.group.abandon()
         except OutcomeUnknown as error:
-            return None if self._stored() else error
+            return self._looked_up(error)
         except StrongroomError as error:
             return error
         except BaseException as error:  # noqa: BLE001  a driver's bug must not end the thread
@@ -133,12 +133,13 @@ class GroupRun:
             return StorageUnusable("the change could not be committed; the server's log says why")
         return None
 
-    def _stored(self) -> bool:
-        """The answer to COMMIT was lost: ask on another connection whether the group is there."""
+    def _looked_up(self, lost: OutcomeUnknown) -> StrongroomError | None:
+        """The answer to COMMIT was lost: ask whether the group is there. Who can say so for certain does, either way."""
         try:
-            return self.core.storage.outcome(self.group.id) is not None
+            found = self.core.storage.outcome(self.group.id)
         except StrongroomError:
-            return False
+            return lost
+        return StorageUnusable(NOT_STORED) if found is None else None
 
     def settle(self, wrote: bool, error: StrongroomError | None) -> None:
         """The outcome is known: let go of what the rows replaced, and write the response lines."""
@@ -207,6 +208,7 @@ MAX_GROUP = 64
 """Calls per commit: more would hold the store's lock for longer than an fsync takes."""
 MAX_GROUP_BYTES = 8 << 20
 """Staged plaintext after which a group takes no further call: twice what one call may stage."""
+NOT_STORED = "the change was not stored: the store was lost while it was being written; try again"
 UNRECORDED = "internal error: no audit device took the entry, so nothing is answered; the server's log names the devices"
 STORED_UNRECORDED = "internal error: what was asked for is done and stored, but no audit device took the response, so it is not shown"
 

@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ class PostgresGroup:
         self._open = False
         failed = True
         self._link.warned = False
+        self._store.sent = time.monotonic()
         try:
             self._send()
             failed = self._link.warned

@@ -27,14 +27,27 @@ from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node,
 from strongroom.storage.postgres import schema
 from strongroom.storage.postgres.group import PostgresGroup
 from strongroom.storage.postgres.history import Answer, Commit, History, answer
-from strongroom.storage.postgres.link import STALLED_SECONDS, TOO_LONG, Line, Link, Server, advice, connect, each_alone, unusable
+from strongroom.storage.postgres.link import (
+    STALLED_SECONDS,
+    TOO_LONG,
+    WAIT_SECONDS,
+    Line,
+    Link,
+    Server,
+    advice,
+    connect,
+    each_alone,
+    unusable,
+)
 from strongroom.storage.postgres.reading import read_children, read_ranges, snapshot
 from strongroom.storage.postgres.standby import Standby
 from strongroom.storage.postgres.whole import PostgresInstant, read_scan, replace
 from strongroom.storage.whole import Rows
 
-OUTCOME_SECONDS = 2.0
-"""How long a lost commit is looked for: with the wait before it, and the last try, its request is answered within ten seconds."""
+OUTCOME_SECONDS = 7.0
+"""How long after it was sent a lost commit is looked for: about what a standby takes to be promoted by a quick manager."""
+LAST_TRY_SECONDS = 3.0
+"""For a try that began in time, so that its request is answered within ten seconds."""
 OUTCOME_PAUSE = 0.2
 LIVE_SECONDS = 12.0
 """A node that was not heard of for so long is not listed."""
@@ -66,6 +79,8 @@ class PostgresStorage:
         self._reading = threading.Lock()
         self._turn = threading.Lock()
         self._seen = Seen()
+        self.sent = 0.0
+        """When the last COMMIT went out."""
         self._noting = threading.Lock()
         self._closed = False
         self._process = os.getpid()
@@ -177,23 +192,35 @@ class PostgresStorage:
         return None
 
     def outcome(self, group_id: bytes) -> int | None:
-        """See `storage.api.Storage`. Asked behind the lock, so that a commit still under way is over, one way or the other."""
-        until = time.monotonic() + OUTCOME_SECONDS
+        """See `storage.api.Storage`. Asked behind the lock, so that a commit still under way is over, one way or the other.
+
+        None is as certain as a number: a server that goes on with what was seen here has every commit that anybody was told of.
+        """
+        until = max(self.sent + OUTCOME_SECONDS, time.monotonic())
         while True:
             self._need_open()
             try:
-                link = self._connect()
-                try:
-                    return _outcome(link, group_id)
-                finally:
-                    link.close()
-            except psycopg.Error as error:
-                failure = unusable("asked", error)
-            except StorageUnusable as error:
-                failure = error
-            if time.monotonic() > until:
-                raise failure
+                return self._look_up(group_id, until + LAST_TRY_SECONDS)
+            except StorageUnusable:
+                if time.monotonic() > until:
+                    raise
             time.sleep(OUTCOME_PAUSE)
+
+    def _look_up(self, group_id: bytes, end: float) -> int | None:
+        """On the writing connection: whoever commits next finds it there, or is told at once that there is none."""
+        with self._turn:
+            try:
+                link = self._writer.get()
+                link.patience = min(WAIT_SECONDS, max(0.1, end - time.monotonic()))
+                found = _outcome(link, group_id)
+                link.patience = WAIT_SECONDS
+            except psycopg.Error as error:
+                self._writer.drop()
+                raise unusable("asked", error) from None
+            except BaseException:
+                self._writer.drop()
+                raise
+            return found
 
     # -- as a whole ---------------------------------------------------------------------------------------------
 
@@ -319,11 +346,10 @@ def _outcome(link: Link, group_id: bytes) -> int | None:
     link.execute(schema.BEGIN)
     link.execute(schema.TAKE_LOCK, [schema.LOCK])
     found = link.execute(schema.OUTCOME, [group_id], binary=True).fetchone()
-    if found is None:
-        return None
-    link.execute(schema.TOUCH)
+    if found is not None:
+        link.execute(schema.TOUCH)
+    link.warned = False
     link.execute("COMMIT")
     if link.warned:
         raise StorageUnusable("the database committed without its standbys")
-    gsn: int = found[0]
-    return gsn
+    return None if found is None else int(found[0])
