@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
+from strongroom.storage.sqlite import SqliteGroup, SqliteStorage
 from strongroom.testing.powerloss import Careless, Delete, Disk, Sync, SyncNames, Truncate, Write, run
 
 pytestmark = pytest.mark.fault("F2")
@@ -16,6 +18,25 @@ SHORT, LONG = 2_000, 20_000
 def test_a_power_loss_neither_loses_nor_corrupts() -> None:
     tally = run(SHORT, seed=1)
     assert tally.states >= SHORT - 10
+    assert (tally.lost, tally.corrupt) == (0, 0), tally.first
+
+
+class CopiedAhead(SqliteStorage):
+    """The log is copied into the database beside groups, as a server has it done."""
+
+    copies = 0
+
+    def begin(self, since: int, keys: Sequence[bytes]) -> SqliteGroup:
+        group = super().begin(since, keys)
+        if self.log_is_long:
+            CopiedAhead.copies += 1
+            self.copy_ahead()
+        return group
+
+
+def test_nor_does_one_while_the_log_is_copied_ahead() -> None:
+    tally = run(SHORT, seed=7, kind=CopiedAhead)
+    assert CopiedAhead.copies > 3
     assert (tally.lost, tally.corrupt) == (0, 0), tally.first
 
 

@@ -45,6 +45,7 @@ from strongroom.server.committer import Committer
 from strongroom.server.config import Config, Listener, Store
 from strongroom.server.connections import Connections
 from strongroom.server.consistency import Indexes
+from strongroom.server.copying import Copying
 from strongroom.server.cross_origin import CrossOrigin
 from strongroom.server.dispatch import Dispatch
 from strongroom.server.joined import Joined
@@ -142,6 +143,7 @@ class Worker:
         self.committer = Committer(self.core, self.loop, self.log.report)
         longest = SHARED_SLEEP if self.siblings.shared else LONGEST_SLEEP
         self.scheduler = Scheduler(self.core, self.committer, self.loop, self.log.report, lambda: self.siblings.leads, longest)
+        self._copying = Copying(storage, log)
         self.committer.on_commit = self._committed
         self.rows = 0
         """Rows written."""
@@ -201,6 +203,7 @@ class Worker:
         self.core.audit.close()
         if self.joined is not None:
             self.joined.stop()
+        await self._copying.end()
         self.core.storage.close()
 
     # -- core/ports.py ------------------------------------------------------------------------------------------
@@ -358,6 +361,7 @@ class Worker:
     def _committed(self, run: GroupRun) -> None:
         self.rows += len(run.staged)
         self.scheduler.heard(run)
+        self._copying.look()
 
     def _spawn(self, job: Coroutine[None, None, None]) -> None:
         task = self.loop.create_task(job)

@@ -28,11 +28,9 @@ from strongroom.storage import statements, walk
 from strongroom.storage.api import INDEX_KEY, Child, Feed
 from strongroom.storage.database import SETTINGS, integrity, open_database, unusable
 from strongroom.storage.directory import COMMIT_LOCK, DATABASE, FileLock, file_at
+from strongroom.storage.log import CHECKPOINT_PAGES, Log
 from strongroom.storage.newest import Newest
 from strongroom.storage.whole import Rows
-
-CHECKPOINT_PAGES = 12_000
-"""Log pages (48 MiB) before they are copied into the database: a page that many groups changed is copied once."""
 
 CHANGES_AGE = 4 * 3_600 * SECOND
 CHANGES_KEPT = 4_096
@@ -62,13 +60,12 @@ class SqliteStorage:
         self.newest = newest
         self._clock: Clock = clock or SystemClock()
         self._vfs = vfs
-        self._checkpoint_pages = checkpoint_pages
         self._readers: _Readers | _Refusal = _Readers(self._open_reader)
         self._writer: apsw.Connection | None = None
         self._path = str(directory / DATABASE)
         self._file: tuple[int, int] | None = None
         self._used = False
-        self._log_pages = 0
+        self._log = Log(self._path, checkpoint_pages)
         self._turn = threading.Lock()
         self._commit_lock = FileLock(directory / COMMIT_LOCK)
         _constructed.add(self)
@@ -103,8 +100,6 @@ class SqliteStorage:
     @contextlib.contextmanager
     def instant(self) -> Iterator[SqliteInstant]:
         """See `storage.whole.Whole`; on a connection of its own, whose transaction is the instant."""
-        if isinstance(self._readers, _Refusal):
-            self._readers.refuse()
         connection = self._open_reader()
         try:
             yield SqliteInstant(connection.cursor())
@@ -133,7 +128,7 @@ class SqliteStorage:
         return self._begin(since, keys)
 
     def try_begin(self, since: int) -> SqliteGroup | None:
-        if self._writer is None or self._log_pages >= self._checkpoint_pages or not self._turn.acquire(blocking=False):
+        if self._writer is None or self._log.due or not self._turn.acquire(blocking=False):
             return None
         if self._commit_lock.acquire(wait=False):
             return self._begin(since, ())
@@ -144,9 +139,9 @@ class SqliteStorage:
         """Open a group; this object's turn has come, and the lock between processes may be held already."""
         try:
             writer = self._open_writer()
-            self._checkpoint(writer)
             self._commit_lock.acquire()
             self._need_same_file()
+            self._log.finish(writer)
             cursor = writer.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             return SqliteGroup(self, cursor, since, keys)
@@ -165,6 +160,22 @@ class SqliteStorage:
                 self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         self._drop_writer()
         self._commit_lock.close()
+
+    @property
+    def log_is_long(self) -> bool:
+        """Whether `copy_ahead` would spare a group some waiting."""
+        return self._log.long
+
+    def copy_ahead(self) -> None:
+        """Copy most of the log into the database while others commit: see `storage.log`. On a thread of its own. Raises StorageUnusable."""
+        connection = self._open_database(reader=False)
+        try:
+            self._log.copy_ahead(connection)
+        except (*statements.UNREADABLE, OSError) as error:
+            self._judge(error)
+            raise unusable("copied into its database", error) from error
+        finally:
+            connection.close(True)
 
     def check(self) -> None:
         """Read every page on a connection of its own; minutes for many gigabytes. Raises StorageUnusable with what it found."""
@@ -188,17 +199,23 @@ class SqliteStorage:
         except FileNotFoundError:
             return 0
 
-    def _open_reader(self) -> apsw.Connection:
-        self._used = True
-        return open_database(self.directory, self.settings, self._vfs, reader=True)
-
-    def _open_writer(self) -> apsw.Connection:
+    def _need_usable(self) -> None:
         if isinstance(self._readers, _Refusal):
             self._readers.refuse()
+
+    def _open_database(self, *, reader: bool) -> apsw.Connection:
+        self._need_usable()
+        self._used = True
+        return open_database(self.directory, self.settings, self._vfs, reader=reader)
+
+    def _open_reader(self) -> apsw.Connection:
+        return self._open_database(reader=True)
+
+    def _open_writer(self) -> apsw.Connection:
+        self._need_usable()
         if self._writer is None:
-            self._used = True
-            self._writer = open_database(self.directory, self.settings, self._vfs, reader=False)
-            self._writer.set_wal_hook(self._note_log)
+            self._writer = self._open_database(reader=False)
+            self._writer.set_wal_hook(self._log.note)
             self._file = self._file or file_at(self._path)
         return self._writer
 
@@ -208,33 +225,19 @@ class SqliteStorage:
             self._end(
                 "the store's file was moved or replaced while it was in use; put it back, or restore a snapshot, and restart strongroom"
             )
-            self._open_writer()
-
-    def _note_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
-        self._log_pages = pages
-        return apsw.SQLITE_OK
-
-    def _checkpoint(self, writer: apsw.Connection) -> None:
-        """Copy a long log into the database, before a group rather than after: no answer waits for it."""
-        if self._log_pages < self._checkpoint_pages:
-            return
-        patient = self._log_pages >= 8 * self._checkpoint_pages  # readers kept it from starting over: now wait for them
-        self._log_pages = 0
-        try:
-            writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART if patient else apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.BusyError:
-            pass  # another process is at it
-        except apsw.FullError:
-            pass  # the group will meet it too, and say so
+            self._need_usable()
 
     def _fail(self, doing: str, error: Exception) -> StorageUnusable:
         """Close the writing connection, which undoes the group, and let the next one begin on a new one."""
-        lost = isinstance(error, apsw.Error) and getattr(error, "extendedresult", 0) in FAILED_SYNC
-        if lost:
-            self._end("the disk failed to sync the store; find out why, then restart strongroom")
+        self._judge(error)
         self._drop_writer()
         self._release()
         return unusable(doing, error)
+
+    def _judge(self, error: Exception) -> None:
+        """After a failed sync nothing is certain any more."""
+        if isinstance(error, OSError) or getattr(error, "extendedresult", 0) in FAILED_SYNC:
+            self._end("the disk failed to sync the store; find out why, then restart strongroom")
 
     def _end(self, reason: str) -> None:
         # Readers are let go, not closed: one may be in use in another thread, and closes itself when that is done.
