@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from strongroom.errors import ConfigError, OutcomeUnknown, StorageUnsafe, StorageUnusable
 from strongroom.storage.api import INDEX_KEY, Below, Feed, Scan, Wanted
-from strongroom.storage.postgres import schema, store
+from strongroom.storage.postgres import link, schema, store
 from strongroom.storage.postgres.link import conninfo
 from strongroom.storage.postgres.store import PostgresStorage
 from tests.conftest import PROFILE
@@ -299,13 +299,91 @@ def test_groups_of_two_stores_take_turns_and_see_each_other(url: str) -> None:
 
 def test_without_the_lock_two_groups_collide_and_one_fails(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control of the lock, and the second line behind it: the count refuses a group that others overtook."""
-    monkeypatch.setattr(schema, "TAKE_LOCK", "SELECT %s")
+    monkeypatch.setattr(schema, "TAKE_LOCK", "SELECT 1")
     one, two = opened(url), opened(url)
     first, second = one.begin(0, []), two.begin(0, [])
     first.commit()
     with pytest.raises(StorageUnusable, match="cannot be written"):
         second.commit()
     assert two.changed(0) == Feed(1, frozenset())
+
+
+def installations(server: Postgres, name: str) -> list[str]:
+    """Addresses of two installations in schemas of one database."""
+    server.database(name)
+    for schema_name in ("one", "two"):
+        server.sql(f"CREATE SCHEMA {schema_name} AUTHORIZATION strongroom", name)
+    return [f"{server.at(name)}?options=-csearch_path%3D{schema_name}" for schema_name in ("one", "two")]
+
+
+def test_installations_in_two_schemas_of_one_database_do_not_wait_for_each_other(server: Postgres) -> None:
+    one, two = (opened(url) for url in installations(server, "schemas"))
+    group = one.begin(0, [])
+    group.apply({A: b"1"}, [])
+    began = time.monotonic()
+    assert [commit(two), commit(two)] == [1, 2]
+    assert time.monotonic() - began < 1
+    two._put_out()
+    group.commit()
+    assert (one.changed(0).gsn, two.changed(0).gsn) == (1, 2)
+
+
+def test_control_with_one_lock_for_the_database_they_do(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "TAKE_LOCK", schema.TAKE_MAKE_TABLES)
+    one, two = (opened(url) for url in installations(server, "together"))
+    commit(two)
+    group = one.begin(0, [])
+    in_vain(two)
+    group.abandon()
+
+
+OPENING = schema.opening
+
+
+def _opening_of_before(since: int, keys: Iterable[bytes]) -> str:
+    """In threads named so, that of a program which queues on the other lock."""
+    text = OPENING(since, keys)
+    return text.replace(schema.TAKE_LOCK, schema.TAKE_MAKE_TABLES) if threading.current_thread().name == "before" else text
+
+
+@pytest.mark.parametrize("names", [("before", "now"), ("now", "before", "before", "now")])
+def test_nodes_of_an_upgrade_that_queue_on_two_locks_lose_tries_and_no_commit(
+    url: str, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(schema, "opening", _opening_of_before)
+    stored: dict[int, int] = {}
+
+    def count(number: int, made: PostgresStorage) -> None:
+        done = 0
+        for _ in range(40):
+            with suppress(StorageUnusable):
+                group = made.begin_with(0, Wanted(frozenset([A])))
+                group.apply({A: b"%d" % (int(group.entries.get(A, b"0")) + 1)}, [])
+                group.commit()
+                done += 1
+        stored[number] = done
+
+    threads = [threading.Thread(target=count, args=[number, opened(url)], name=name) for number, name in enumerate(names)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    truth = opened(url)
+    assert truth.get_many([A]) == {A: b"%d" % sum(stored.values())}
+    assert truth.changed(0).gsn == sum(stored.values())
+    assert min(stored.values()) > 0
+
+
+def test_control_without_the_count_both_would_commit(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails then is the row of the change that two groups want to be: the third line."""
+    monkeypatch.setattr(schema, "TAKE_LOCK", "SELECT 1")
+    monkeypatch.setattr(schema, "ADVANCE", "UPDATE strongroom_store SET gsn = %(gsn)s, group_id = %(id)s, min_epoch = %(epoch)s")
+    monkeypatch.setattr(schema, "RECORD", f"{schema.RECORD} ON CONFLICT DO NOTHING")
+    first, second = (opened(url).begin_with(0, Wanted(frozenset([A]))) for _ in range(2))
+    for group in (first, second):
+        group.apply({A: b"1"}, [])
+        group.commit()
+    assert opened(url).changed(0).gsn == 1
 
 
 # -- what networks and servers do -----------------------------------------------------------------------------------------
@@ -325,7 +403,8 @@ def _cut_at(number: int, action: str) -> object:
 
 @pytest.mark.fault("F7")
 @pytest.mark.parametrize("action", ["cut", "swallow"])
-def test_a_commit_that_is_cut_anywhere_is_told_as_it_is(server: Postgres, action: str) -> None:
+def test_a_commit_that_is_cut_anywhere_is_told_as_it_is(server: Postgres, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    monkeypatch.setattr(link.Link, "patience", 1.0)  # behind one of the messages nothing is heard but silence
     server.database("cut")
     outcomes: set[str] = set()
     with proxy(server.port) as between:
@@ -365,7 +444,7 @@ def test_the_outcome_waits_for_a_commit_that_is_still_under_way(url: str, monkey
     late.start()
     assert asker.outcome(group.id) == 1
     late.join()
-    monkeypatch.setattr(schema, "TAKE_LOCK", "SELECT %s")
+    monkeypatch.setattr(schema, "TAKE_LOCK", "SELECT 1")
     group = made.begin(0, [])
     late = threading.Timer(0.3, group.commit)
     late.start()

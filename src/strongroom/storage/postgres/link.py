@@ -198,7 +198,7 @@ def _prepared(link: Link) -> None:
     """Make the tables where there are none; of several nodes starting at once the first does it and the others find it done."""
     if not _recognised(link):
         with link.transaction():
-            link.execute(schema.TAKE_LOCK, [schema.LOCK])
+            link.execute(schema.TAKE_MAKE_TABLES)
             if not _recognised(link):
                 link.execute(schema.SCHEMA)
 

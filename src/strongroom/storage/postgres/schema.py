@@ -13,8 +13,13 @@ from collections.abc import Iterable
 
 FORMAT = 1
 
-LOCK = 0x7374726F6E67726F
-"""The advisory lock that groups of all nodes queue on."""
+LOCKS = 0x7374726F
+"""The upper half of the numbers of our advisory locks, which are per database; the lower half says which of them."""
+MAKE_TABLES = LOCKS << 32 | 0x6E67726F
+"""What nodes queue on that find no tables, whichever schema they are for."""
+OURS = "'strongroom_store'::regclass::oid"
+"""The lower half of the lock that groups of all nodes of an installation queue on: the number of its own table, which no other has.
+Programs before this one queued on `MAKE_TABLES`; it is `ADVANCE` that keeps them and us from both committing."""
 
 TABLES = ("strongroom_entries", "strongroom_changes", "strongroom_store", "strongroom_nodes")
 
@@ -52,15 +57,16 @@ PAGE = "SELECT key FROM strongroom_entries WHERE key >= %s AND key < %s ORDER BY
 SCAN = "SELECT key, value FROM strongroom_entries WHERE key >= %s AND key < %s ORDER BY key LIMIT %s"
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
+TAKE_MAKE_TABLES = f"SELECT pg_advisory_xact_lock({MAKE_TABLES})"
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-TAKE_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+TAKE_LOCK = f"SELECT pg_advisory_xact_lock({LOCKS << 32} + {OURS}::bigint)"
 """A statement of its own: one that also read would see what was there before it waited."""
 
 RESTORING = "strongroom restore"
 """What a session calls itself that holds the lock for as long as a copy takes."""
 PUT_OUT = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
  WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND classid = {LOCK >> 32} AND objid = {LOCK & 0xFFFFFFFF} AND objsubid = 1
+   AND classid = {LOCKS} AND objid = {OURS} AND objsubid = 1
    AND application_name <> '{RESTORING}' AND query_start < clock_timestamp() - make_interval(secs => %s)"""
 """End the session that holds the lock and has begun nothing for so long. PostgreSQL by itself ends one that is silent between two flights,
 but not one whose flight broke off halfway: its machine may be gone, and before 17 no time limit covers that."""
@@ -74,7 +80,7 @@ def opening(since: int, keys: Iterable[bytes]) -> str:
     Behind a pipeline it would not: the client's last message there is none that PostgreSQL answers, and stops its watch.
     """
     wanted = ",".join(f"'\\x{key.hex()}'" for key in keys)
-    return f"{BEGIN}; {TAKE_LOCK % LOCK}; EXECUTE strongroom_fetch({since:d}, ARRAY[{wanted}]::bytea[])"
+    return f"{BEGIN}; {TAKE_LOCK}; EXECUTE strongroom_fetch({since:d}, ARRAY[{wanted}]::bytea[])"
 
 
 PUT = """INSERT INTO strongroom_entries SELECT * FROM unnest(%s::bytea[], %s::bytea[])

@@ -344,7 +344,7 @@ def _behind(seen: Seen, gsn: int) -> AnotherHistory:
 
 def _outcome(link: Link, group_id: bytes) -> int | None:
     link.execute(schema.BEGIN)
-    link.execute(schema.TAKE_LOCK, [schema.LOCK])
+    link.execute(schema.TAKE_LOCK)
     found = link.execute(schema.OUTCOME, [group_id], binary=True).fetchone()
     if found is not None:
         link.execute(schema.TOUCH)

@@ -62,7 +62,7 @@ def replace(link: Link, pages: Iterable[Rows], gsn: int, min_epoch: int) -> byte
     with link.transaction():
         link.execute(TAKE_TIME)
         link.execute("SELECT set_config('application_name', %s, true)", [schema.RESTORING])
-        link.execute(schema.TAKE_LOCK, [schema.LOCK])
+        link.execute(schema.TAKE_LOCK)
         for statement in EMPTY:
             link.execute(statement)
         with link.cursor().copy(FILL) as copy:
