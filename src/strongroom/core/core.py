@@ -54,6 +54,7 @@ LONGEST_KEPT = 256
 """Paths whose mount, route and names are kept, and their length; others are found again. Strangers' paths are kept too: 20 MiB at most."""
 
 LISTINGS = (Operation.LIST, Operation.SCAN)
+OPEN_TO_ALL = "what this path answers needs no token and is not wrapped; leave X-Vault-Wrap-TTL out"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,6 +316,8 @@ class Core:
         return response
 
     def _wrap(self, call: Call, response: Response, ttl: int) -> Response:
+        if call.route is not None and call.route.public and response.auth is None:
+            raise InvalidRequest(OPEN_TO_ALL)  # it would lie in the store for a month, and anybody could have as many put there as he likes
         if not call.transaction.writing:
             raise NeedsCommit
         body = envelope(response, call.request.id)

@@ -4,7 +4,8 @@ Rules of this file:
 - Top-level names only, in lower case; values match exactly, or as text with `*` at the beginning or end.
 - An empty list of values means any value. The name `*` means any name.
 - A denied value is also found inside a list and in its text form, in any case, because fields are read leniently: `5`, `"5"` and
-  `["5"]` say the same, and so do two spellings of a policy's name.
+  `["5"]` say the same, and so do two spellings of a policy's name. So do `true`, `"t"` and `1` where `true` is denied, and `"60m"`,
+  `3600` and `"1h"` where one of them is (core/fields.py).
 - A text with commas may be read as a list (`policies=team-a,admin`): it is denied where one of its parts is, and passes a pattern with `*`
   only if each of its parts does.
 """
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from strongroom.core.fields import READERS, Seconds
 from strongroom.core.policy.rules import Rule
 from strongroom.errors import PermissionDenied
 
@@ -50,7 +52,7 @@ def _is_among(value: Any, listed: Sequence[Any]) -> bool:
 
 
 def _contains(value: Any, denied: Sequence[Any]) -> bool:
-    if any(_matches(value, one) or _matches(_as_text(value), _as_text(one)) for one in denied):
+    if any(_matches(value, one) or _matches(_as_text(value), _as_text(one)) or _reads_as(value, one) for one in denied):
         return True
     parts = _parts(value) if isinstance(value, str) else value
     return isinstance(parts, list | tuple) and any(_contains(item, denied) for item in parts)
@@ -66,6 +68,17 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | Decimal) else value.lower() if isinstance(value, str) else value
+
+
+def _reads_as(value: Any, denied: Any) -> bool:
+    """Whether a field that takes what is denied, a truth or a number, would read this value as the same."""
+    if isinstance(value, list | tuple | Mapping):
+        return False
+    read = READERS[bool if _as_text(denied) in ("true", "false") else Seconds]
+    try:
+        return denied != "" and bool(read(value) == read(denied))
+    except ValueError:
+        return False
 
 
 def _matches(value: Any, listed: Any) -> bool:

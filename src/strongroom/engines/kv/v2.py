@@ -20,7 +20,7 @@ from strongroom.core.fields import READERS
 from strongroom.core.request import Json, Response, RowText
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item, Kept
-from strongroom.engines.kv.merge import merged, subkeys
+from strongroom.engines.kv.merge import check_size, merged, subkeys
 from strongroom.engines.kv.metadata import Metadata
 from strongroom.engines.kv.store import decoded_head
 from strongroom.errors import InvalidRequest, NotFound
@@ -158,7 +158,10 @@ class Versioned(Metadata, kind="kv", variant="2"):
         _check_cas(item.cas_required or config.cas_required, body.options, item.current)
         if not data:
             raise NotFound(data=model.version_members(item, number))
-        return self._add(row, item, data, config, encode_json(merged(_exact.decode(data), body.data)))
+        after = merged(_exact.decode(data), body.data)
+        text = encode_json(after)
+        check_size(after, text)
+        return self._add(row, item, data, config, text)
 
     def _add(self, row: bytes, item: Item, replaced: bytes, config: Config, data: bytes) -> Response:
         grown, pruned = model.added(item, config, self.call.transaction.now, replaced)
