@@ -53,8 +53,8 @@ bench: $(DEV) ## Print the table of costs per request (minutes; nothing passes o
 	$(BIN)/python -m bench $(ARGS)
 
 faults: $(DEV) ## Run the long fault tests, or those of one fault: make faults F=F6 [RESUME=1] (docs/faults.md)
-	STRONGROOM_FAULT=$(F) $(LONG) $(BIN)/python -m pytest -s $(if $(F),tests,tests/faults tests/core tests/engines tests/storage) $(ARGS)
-	@$(BIN)/python -m tests.faults.results $(FAULTS)
+	@STRONGROOM_FAULT=$(F) $(LONG) $(BIN)/python -m pytest -v -s $(if $(F),tests,tests/faults tests/core tests/engines tests/storage) $(ARGS); \
+		code=$$?; $(BIN)/python -m tests.faults.results $(FAULTS); exit $$code
 
 soak: $(DEV) ## Work for an hour and watch memory, descriptors and threads (MINUTES=5 for less)
 	STRONGROOM_SOAK_MINUTES=$(or $(MINUTES),60) STRONGROOM_FAULT=F33 $(LONG) $(BIN)/python -m pytest -s tests/faults/test_soak.py

@@ -9,9 +9,12 @@ Rules of this file:
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.ledger import ledgers, passed
 
 PROFILE = os.environ.get("STRONGROOM_TEST_PROFILE", "ci")
 FAULT = os.environ.get("STRONGROOM_FAULT", "")
@@ -34,8 +37,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in set(others)]
     if PROFILE == "long":
+        for item in items:
+            if passed(item):
+                item.add_marker(pytest.mark.skip(reason="passed already"))
         return
     skip = pytest.mark.skip(reason="takes minutes; runs under STRONGROOM_TEST_PROFILE=long")
     for item in items:
         if item.get_closest_marker("long") is not None:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under `make faults`, note what passed."""
+    report = yield
+    if PROFILE == "long" and report.when == "call" and report.passed:
+        for ledger in ledgers(item):
+            ledger.note(1, call.duration)
+    return report

@@ -10,18 +10,22 @@ from typing import Any
 
 
 def table(directory: Path) -> str:
-    """A row for each test that goes in rounds."""
+    """A row for each test that goes in rounds, and one for all others of a fault."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for file in sorted(directory.glob("F*.jsonl"), key=lambda path: int(path.stem[1:])):
+    for file in sorted(directory.glob("*.jsonl"), key=lambda path: (len(path.stem), path.stem)):
         for line in file.read_text().splitlines():
             entry = json.loads(line)
-            found[file.stem, entry["what"]].append(entry)
+            found[file.stem, "" if "::" in entry["what"] else entry["what"]].append(entry)
     lines = ["| fault | rounds of | numbers (each is its seed) | seconds | last finished |", "|---|---|---|---|---|"]
     for (fault, what), entries in found.items():
-        numbers = sorted({entry["round"] for entry in entries})
+        which = _spans(sorted({entry["round"] for entry in entries})) if what else _count({entry["what"] for entry in entries})
         seconds, last = sum(entry["seconds"] for entry in entries), max(entry["at"] for entry in entries)
-        lines.append(f"| {fault} | {what} | {_spans(numbers)} | {seconds:.0f} | {last} |")
+        lines.append(f"| {fault} | {what or 'whole tests'} | {which} | {seconds:.0f} | {last} |")
     return "\n".join(lines)
+
+
+def _count(tests: set[str]) -> str:
+    return f"{len(tests)} passed"
 
 
 def _spans(numbers: list[int]) -> str:
