@@ -5,7 +5,7 @@ Each core has a store object of its own; only the word of `storage.newest` is sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ import pytest
 
 from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Settings
-from strongroom.core.request import Operation
+from strongroom.core.envelope import encode
+from strongroom.core.group import GroupRun
+from strongroom.core.request import Call, Operation, Peer, Request, Secret
+from strongroom.core.work import Work
+from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import NotFound, PermissionDenied
 from strongroom.storage.api import Feed
 from strongroom.storage.newest import ALONE, Newest, stamp
@@ -75,6 +79,33 @@ def test_the_other_process_reads_what_was_just_written(pair: Pair) -> None:
         assert got(reader, "x") == turn - 1
         put(writer, "x", turn)
         assert got(reader, "x") == turn
+
+
+def test_what_a_group_has_to_read_it_reads_in_its_own_transaction(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another process committed meanwhile, both connections have lost their pages: each would read them again."""
+    put(pair.b, "x", 0)
+    put(pair.a, "x", 1)
+    core, asked = pair.b.core, list[int]()
+    run = GroupRun(core, core.storage.begin(core.committed.gsn, ()), raised)
+    get_many = pair.stores[1].get_many
+
+    def counted(keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        asked.append(len(keys))
+        return get_many(keys)
+
+    monkeypatch.setattr(pair.stores[1], "get_many", counted)
+    data = {"data": {"value": 2}}
+    request = Request(uuid4_text(), Operation.UPDATE, "secret/data/x", data, encode(data), Secret(pair.b.token), Peer())
+    work = Work(request, lambda _work: None)
+    run.admit(work)
+    run.settle(run.apply(), run.end(wrote=True))
+    assert work.error is None
+    assert not asked
+    assert got(pair.a, "x") == 2
+
+
+def raised(error: BaseException, _call: Call | None) -> None:
+    raise error
 
 
 def test_control_without_the_word_the_other_process_reads_what_was(pair: Pair) -> None:

@@ -222,6 +222,9 @@ class FaultyGroup:
         self._inner = inner
         self.id, self.gsn, self.min_epoch, self.feed, self.entries = inner.id, inner.gsn, inner.min_epoch, inner.feed, inner.entries
 
+    def more(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        return self._inner.more(keys)
+
     def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
         if self._store.apply_error is not None:
             self._inner.apply(dict(list(puts.items())[:1]), ())  # half of it

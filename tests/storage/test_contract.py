@@ -126,7 +126,12 @@ def test_an_abandoned_group_leaves_nothing_and_the_store_usable(store: Storage) 
 def test_an_ended_group_takes_nothing_more(store: Storage) -> None:
     group = store.begin(0, [])
     group.commit()
-    for attempt in (group.commit, lambda: group.apply({key(b"a"): b"1"}, []), lambda: group.raise_min_epoch(1)):
+    for attempt in (
+        group.commit,
+        lambda: group.apply({key(b"a"): b"1"}, []),
+        lambda: group.raise_min_epoch(1),
+        lambda: group.more([key(b"a")]),
+    ):
         with pytest.raises(StorageUnusable):
             attempt()
     group.abandon()
@@ -140,6 +145,15 @@ def test_a_group_brings_the_rows_asked_for_and_the_index_row(store: Storage) -> 
     group.abandon()
     group = store.begin(0, [])
     assert group.entries == {INDEX_KEY: b"sealed"}
+    group.abandon()
+
+
+def test_a_group_reads_more_of_what_is_committed(store: Storage) -> None:
+    commit(store, {key(b"a"): b"1", key(b"b"): b"2"})
+    group = store.begin(0, [])
+    assert group.more([key(b"a")]) == {key(b"a"): b"1"}
+    assert group.more([key(b"a"), key(b"b"), key(b"absent")]) == {key(b"a"): b"1", key(b"b"): b"2"}
+    assert group.more([]) == {}
     group.abandon()
 
 

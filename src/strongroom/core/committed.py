@@ -9,8 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from strongroom.barrier.barrier import Barrier, Keys
 from strongroom.barrier.cache import Cache, Entry
@@ -42,6 +42,7 @@ class Committed:
         self.standing = ALONE[0]
         self.followers: list[Callable[[], None]] = []
         self._shared = self._looked = False
+        self._group: Group | None = None
 
     # -- what others commit ---------------------------------------------------------------------------------------
 
@@ -81,6 +82,14 @@ class Committed:
         """A group opened: nobody else commits now, and it brought what others did."""
         self.heard(group.feed)
 
+    def run(self, group: Group, _remembered: Mapping[Any, Any], call: Callable[[], T]) -> T:
+        """Run a call under the lock. It reads in the group's own transaction, which then finds the pages that it changes."""
+        self._group = group
+        try:
+            return call()
+        finally:
+            self._group = None
+
     def steady(self) -> bool:
         """Whether all that was read since `follow` was of one moment. What came from memory alone was."""
         return not self._looked or self.newest[0] == self.standing or self.storage.changed(self.gsn).gsn == self.gsn
@@ -93,11 +102,14 @@ class Committed:
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        return self.store.get_many(keys) if self._group is None else self._group.more(keys)
+
     def entry(self, key: bytes) -> Entry:
         """What the store holds at a row key."""
         entry = self.cache.rows.get(key)
         if entry is None:
-            entry = self.cache.keep(key, self.store.get_many((key,)).get(key))
+            entry = self.cache.keep(key, self._read((key,)).get(key))
         return entry
 
     def plain(self, key: bytes) -> bytes | None:
@@ -131,7 +143,7 @@ class Committed:
             elif entry.record is not None:
                 found[key] = entry.record
         if missing:
-            records = self.store.get_many(missing)
+            records = self._read(missing)
             for key in missing:
                 self.cache.keep(key, records.get(key))
             found.update(records)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
 
 from strongroom.barrier.barrier import Written
 from strongroom.core.core import Core
@@ -22,7 +21,7 @@ from strongroom.core.takeback import Unsaid, issues, take_back
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import AuditFailed, InternalError, OutcomeUnknown, StorageUnusable, StrongroomError
-from strongroom.storage.api import Group, RemoteGroup
+from strongroom.storage.api import Group
 
 
 class GroupRun:
@@ -67,10 +66,7 @@ class GroupRun:
         return None
 
     def _run(self, work: Work) -> Staged:
-        committed = self.core.committed
-        if not isinstance(committed, Mirror):
-            return work.run(self.core, self.staged)
-        return committed.run(cast("RemoteGroup", self.group), work.remembered, lambda: work.run(self.core, self.staged))
+        return self.core.committed.run(self.group, work.remembered, lambda: work.run(self.core, self.staged))
 
     def lacking(self) -> list[bytes]:
         """Rows to be replaced that `read` has to bring before `apply`: on a store on another machine those that no call has read."""
@@ -84,7 +80,7 @@ class GroupRun:
     def read(self, keys: list[bytes]) -> None:
         """Read rows under the lock; on the committing thread. What goes wrong fails `apply`."""
         try:
-            self._old.update(cast("RemoteGroup", self.group).more(keys))
+            self._old.update(self.group.more(keys))
         except StrongroomError as error:
             self._unread = error
         except BaseException as error:  # noqa: BLE001  a driver's bug must not end the thread
@@ -111,7 +107,7 @@ class GroupRun:
         committed = self.core.committed
         replaced = [key for key in self.staged if key not in self.staged.fresh]
         if self.core.storage.local:
-            self._old = committed.old_records(replaced)
+            self._old = committed.run(self.group, {}, lambda: committed.old_records(replaced))
         self._written = self.core.barrier.write(self.group, self.staged, self._old, self.staged.min_epoch, committed.terms(replaced))
         return True
 

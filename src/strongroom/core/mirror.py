@@ -72,7 +72,7 @@ class Mirror(Committed):
         self._aside = aside
         self._scans: dict[Scan, list[tuple[bytes, bytes]]] = {}
         self._below: dict[Below, list[Child]] = {}
-        self.direct: RemoteGroup | None = None
+        self.direct: Group | None = None
         """The group that reads what a call misses under the lock, while one runs that lost its patience."""
         self.empty = False
         """Known to hold nothing: nobody has initialised it yet."""
@@ -169,7 +169,7 @@ class Mirror(Committed):
     def share(self, newest: Newest) -> None:
         """Nothing: other processes are heard of as other nodes are."""
 
-    def run(self, group: RemoteGroup, remembered: Mapping[Any, Any], call: Callable[[], T]) -> T:
+    def run(self, group: Group, remembered: Mapping[Any, Any], call: Callable[[], T]) -> T:
         """Run a call under the lock; one that missed too much before reads the rest at once."""
         if remembered.get(MISSED, (0,))[0] >= PATIENCE:
             self.direct = group

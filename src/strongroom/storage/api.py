@@ -111,6 +111,10 @@ class Group(Protocol):
     entries: dict[bytes, bytes]
     """The rows asked for in `begin` that exist, and the index row."""
 
+    def more(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The committed rows among `keys`, before `apply`: in this transaction, whose pages are those that it will change."""
+        ...
+
     def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
         """Write rows; may be called several times before `commit`."""
         ...
@@ -176,11 +180,7 @@ class RemoteGroup(Group, Protocol):
     """A group of a store on another machine."""
 
     fetched: Fetched
-    """What was asked for in `begin_with`, read under the lock."""
-
-    def more(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Further rows, in a round trip of their own."""
-        ...
+    """What was asked for in `begin_with`, read under the lock; `more` takes a round trip of its own."""
 
 
 class Node(NamedTuple):

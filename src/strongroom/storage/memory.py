@@ -172,6 +172,10 @@ class MemoryGroup:
         self.min_epoch = store._min_epoch
         self.entries = store.get_many([*keys, INDEX_KEY])
 
+    def more(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        self._need_open()
+        return self._store.get_many(keys)
+
     def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
         self._need_open()
         self.staged.update(puts)

@@ -277,6 +277,13 @@ class SqliteGroup:
         if store.newest is not None:
             store.newest.stands(self.feed.gsn)
 
+    def more(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        self._need_open()
+        try:
+            return statements.select(self._cursor, keys)
+        except statements.UNREADABLE as error:
+            raise unusable("read", error) from error
+
     def apply(self, puts: Mapping[bytes, bytes], deletes: Collection[bytes]) -> None:
         self._need_open()
         try:
