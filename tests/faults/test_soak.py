@@ -19,7 +19,7 @@ pytestmark = pytest.mark.fault("F33")
 
 SECONDS = float(os.environ.get("STRONGROOM_SOAK_MINUTES", "60")) * 60 if LONG else 12.0
 WARM_SHARE = 0.25
-"""Of the time: caches fill and the allocator finds its size."""
+"""Of the time, in which clients do not pause: caches fill, as far as they may, and the allocator finds its size."""
 CLIENTS, PAUSE = 4, 0.012
 """About 60 % of one core."""
 SLOPE = 1 << 20
@@ -50,7 +50,7 @@ class Worker(threading.Thread):
 
     def __init__(self, server: Server, number: int, until: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.server, self.number, self.over = server, number, until
+        self.server, self.number, self.over, self.pause = server, number, until, 0.0
         self.done, self.wrong = 0, list[str]()
 
     def run(self) -> None:
@@ -60,7 +60,7 @@ class Worker(threading.Thread):
                 for _ in range(200):
                     turn += 1
                     self.step(client, turn)
-                    if self.over.wait(PAUSE):
+                    if self.over.wait(self.pause):
                         break
 
     def step(self, client: Client, turn: int) -> None:
@@ -86,6 +86,8 @@ def soak(server: Server, seconds: float) -> tuple[list[Sample], Sequence[Worker]
     for worker in workers:
         worker.start()
     time.sleep(seconds * WARM_SHARE)
+    for worker in workers:
+        worker.pause = PAUSE
     samples, end = [sample(server)], time.monotonic() + seconds * (1 - WARM_SHARE)
     while time.monotonic() < end:
         time.sleep(min(10.0, seconds / 12))

@@ -50,9 +50,11 @@ class Desk:
 
     def head(self, verb: bytes, target: bytes, headers: dict[bytes, bytes], length: int) -> Head:
         sent = repr((verb, target, headers, length)).encode()
-        if sent not in self.heads.young:
-            self.heads.know(sent, Head(verb, target, headers, length))
-        return self.heads.young[sent]
+        known = self.heads.young.get(sent)
+        if known is None:
+            known = Head(verb, target, headers, length)
+            self.heads.know(sent, known)
+        return known
 
     async def ask(self, verb: str, target: str, body: object = None, token: str | None = None, **headers: str) -> tuple[int, Any]:
         """One exchange; its status and its parsed body."""

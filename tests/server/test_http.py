@@ -20,7 +20,7 @@ from strongroom.core.request import Peer
 from strongroom.errors import InvalidRequest
 from strongroom.server.connections import LAST_MOMENT
 from strongroom.server.forwarded import Forwarding, parse_networks
-from strongroom.server.framing import Head, Refusal, RequestReader
+from strongroom.server.framing import KNOWN_ONCE, Head, KnownHeads, Refusal, RequestReader
 from strongroom.server.http import Exchange, ListenerInfo, header, render
 from strongroom.server.limits import DEFAULT_LIMITS
 from tests.server.harness import read_all, serving
@@ -536,3 +536,24 @@ def test_the_content_type_is_exactly_application_json() -> None:
 def test_a_header_cannot_begin_another(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="cannot carry"):
         header(name, value)
+
+
+# ---- known heads
+
+
+def test_a_head_is_kept_when_it_comes_again_and_of_what_came_once_there_is_only_a_hash() -> None:
+    heads = KnownHeads()
+
+    def came(sent: bytes) -> bool:
+        head = Head(b"GET", b"/v1/x", {}, 0)
+        heads.know(sent, head)
+        return head.known
+
+    assert [came(b"often") for _ in range(3)] == [False, True, True]
+    assert not any(came(b"once %d" % number) for number in range(KNOWN_ONCE - 1))
+    assert len(heads) == 1
+    assert not any(came(b"later %d" % number) for number in range(2 * KNOWN_ONCE))
+    assert not came(b"once 0"), "what came once is forgotten by and by"
+    assert b"often" in heads.young
+    heads.forget()
+    assert not came(b"often")

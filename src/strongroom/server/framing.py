@@ -58,19 +58,19 @@ CHUNKS: Final = 2
 class Head:
     """A request without its body. It may be shared by all requests that have it, so nobody changes it. `length` is that of the body.
 
-    `known`: the same head may come again and will be this object; `came`: it was answered before. `decoded` and `answer` are then places
-    for what others make of it: the codec, and whoever can answer it without looking at it again (repeats.py). Both belong to one worker's
-    core, and so do the known heads (connections.py).
+    `known`: it came before, and when it comes again it will be this object. `decoded` and `answer` are then places for what others make of
+    it: the codec, and whoever can answer it without looking at it again (repeats.py). Both belong to one worker's core, and so do the
+    known heads (connections.py).
     """
 
-    __slots__ = ("answer", "came", "decoded", "headers", "known", "length", "target", "verb")
+    __slots__ = ("answer", "decoded", "headers", "known", "length", "target", "verb")
 
     def __init__(self, verb: bytes, target: bytes, headers: dict[bytes, bytes], length: int) -> None:
         self.verb = verb
         self.target = target
         self.headers = headers
         self.length = length
-        self.known = self.came = False
+        self.known = False
         self.decoded: object = None
         self.answer: object = None
 
@@ -78,6 +78,8 @@ class Head:
 KNOWN_BYTES: Final = 32 << 20
 LONGEST_KNOWN: Final = 1_024
 """What the known heads of a worker cost in memory, and the longest of them: a head of 200 bytes and five headers counts 1.8 KiB."""
+KNOWN_ONCE: Final = 16_384
+"""Heads that came once, of which only the hash is kept; as many again of those before them."""
 _CHANGING: Final = frozenset((b"transfer-encoding", b"expect", b"connection"))
 """Headers of requests that are read anew each time."""
 
@@ -85,16 +87,21 @@ _CHANGING: Final = frozenset((b"transfer-encoding", b"expect", b"connection"))
 class KnownHeads:
     """Heads by their bytes. Strangers send them too, so they are bounded by what they cost once parsed, not by their number.
 
+    A head is kept from its second coming on: most tokens are used for a request or two, and what comes once is not worth its memory, nor
+    should the token in it lie there longer than it must.
+
     Two generations: a head that is asked for moves to the younger one; when that is full the older one is dropped. So what clients
     send all the time stays, whatever else passes through.
     """
 
-    __slots__ = ("_cost", "old", "young")
+    __slots__ = ("_cost", "_earlier", "_once", "old", "young")
 
     def __init__(self) -> None:
         self.young: dict[bytes, Head] = {}
         self.old: dict[bytes, Head] = {}
         self._cost = 0
+        self._once: set[int] = set()
+        self._earlier: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.young.keys() | self.old.keys())
@@ -103,11 +110,20 @@ class KnownHeads:
         """A head that is not in the younger generation, which the caller has looked in: from the older one it moves there."""
         head = self.old.get(sent)
         if head is not None:
-            self.know(sent, head)
+            self._keep(sent, head)
         return head
 
     def know(self, sent: bytes, head: Head) -> None:
-        """Remember a head."""
+        """Remember a head that was parsed, if it came before."""
+        mark = hash(sent)  # keyed by the process; two heads with one hash are only kept a request too early
+        if mark in self._once or mark in self._earlier:
+            self._keep(sent, head)
+            return
+        if len(self._once) >= KNOWN_ONCE:
+            self._earlier, self._once = self._once, set()
+        self._once.add(mark)
+
+    def _keep(self, sent: bytes, head: Head) -> None:
         cost = 2 * len(sent) + 128 * (6 + len(head.headers) + head.target.count(b"&"))
         self._cost += cost
         if self._cost > KNOWN_BYTES // 2:
@@ -118,6 +134,7 @@ class KnownHeads:
     def forget(self) -> None:
         """Start over."""
         self.young, self.old, self._cost = {}, {}, 0
+        self._once, self._earlier = set(), set()
 
 
 class RequestReader:

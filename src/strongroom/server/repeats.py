@@ -103,11 +103,8 @@ class Repeats:
         return True
 
     def keep(self, exchange: Exchange, work: Work, body: bytes) -> None:
-        """Keep a read that was just answered with `body`, if it can be repeated; the first of its kind may be the only one."""
+        """Keep a read that was just answered with `body`, if it can be repeated and came before."""
         call, response = work.call, work.response
-        if not exchange.head.came:
-            exchange.head.came = exchange.head.known
-            return
         if call is None or response is None or not self._repeatable(exchange, call, response):
             return
         kept = self._made(call, response, body)
