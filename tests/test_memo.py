@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.memo import remember
+from strongroom.memo import Budget, remember
 
 
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(1, 10))
@@ -20,3 +20,14 @@ def test_a_full_memo_starts_over() -> None:
     memo = {1: "one", 2: "two"}
     remember(memo, 2, 3, "three")
     assert memo == {3: "three"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), max_size=80), st.integers(1, 5), st.integers(1, 12))
+def test_memos_with_a_budget_keep_no_more_than_it_together(steps: list[tuple[int, int]], most: int, budget: int) -> None:
+    memos: list[dict[int, str]] = [{} for _ in range(4)]
+    shared = Budget(budget)
+    for which, key in steps:
+        if key not in memos[which]:  # what is known is not remembered again
+            assert shared.remember(memos[which], most, key, str(key)) == memos[which][key] == str(key)
+        assert all(len(memo) <= most for memo in memos)
+        assert sum(map(len, memos)) <= budget

@@ -6,7 +6,7 @@ for an order of use at every hit, and a flood of new keys costs no more than hav
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -18,3 +18,27 @@ def remember(memo: dict[K, V], most: int, key: K, value: V) -> V:
         memo.clear()
     memo[key] = value
     return value
+
+
+class Budget:
+    """What several memos keep together: when that is full, all of them start over."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept = 0
+        self._filled: list[dict[Any, Any]] = []
+
+    def remember(self, memo: dict[K, V], most: int, key: K, value: V) -> V:
+        """As `remember`, within the budget."""
+        if len(memo) >= most:
+            self._kept -= len(memo)
+            memo.clear()
+        elif not memo:
+            self._filled.append(memo)
+        if self._kept >= self._most:
+            for each in self._filled:
+                each.clear()
+            self._filled, self._kept = [memo], 0
+        self._kept += 1
+        memo[key] = value
+        return value

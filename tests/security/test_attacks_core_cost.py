@@ -6,9 +6,12 @@ import msgspec
 import pytest
 
 from strongroom.api.wire import JSON_LIMITS, strict_json
+from strongroom.core.policy import acl, policies
 from strongroom.core.request import Operation
+from strongroom.core.token.creation import MAX_CARRIED
 from strongroom.engines.kv import merge, metadata
 from strongroom.errors import InvalidRequest, TooLarge
+from strongroom.memo import Budget
 from strongroom.server.limits import DEFAULT_LIMITS
 from strongroom.testing import Strongroom
 
@@ -100,3 +103,80 @@ def test_versions_count_in_a_detailed_listing(room: Strongroom, monkeypatch: pyt
         room.write("secret/data/a", {"data": {}})
     room.write("secret/data/b", {"data": {}})
     assert list(room.json(room.ask(Operation.LIST, "secret/detailed-metadata"))["key_info"]) == ["a"]
+
+
+# -- what a worker keeps of tokens and their rules --------------------------------------------------------------------------
+
+RULES = 200
+
+
+@pytest.fixture
+def caller(room: Strongroom) -> str:
+    """A token of an entity, which may make others below itself."""
+    room.write("sys/auth/userpass", {"type": "userpass"})
+    rules = "".join(f'path "secret/data/app{each}/*" {{ capabilities = ["read"] }}' for each in range(RULES))
+    room.write("sys/policies/acl/maker", {"policy": rules + 'path "auth/token/create*" { capabilities = ["update"] }'})
+    room.write("auth/userpass/users/ann", {"password": "correct horse", "token_policies": "maker"})
+    return room.login("auth/userpass/login/ann", {"password": "correct horse"}).client_token.reveal()
+
+
+def test_rules_are_kept_once_however_many_tokens_go_by_them(room: Strongroom, caller: str) -> None:
+    room.write("auth/userpass/users/bob", {"password": "correct horse", "token_policies": "maker"})
+    made = [room.write("auth/token/create", {}, token=caller).auth for _ in range(20)]
+    made.append(room.login("auth/userpass/login/bob", {"password": "correct horse"}))
+    tokens = [auth.client_token.reveal() for auth in made if auth is not None]
+    for token in tokens:
+        room.read("auth/token/lookup-self", token=token)
+    mine = {id(kept.acl): kept.acl for kept in room.core.tokens.kept.values() if not kept.acl.root}
+    assert len(mine) == 2, "one for each entity"
+    assert all(len(each) < 10 for each in mine.values()), "of its own each has what templates give it"
+    assert all(each.capabilities("secret/data/app7/x") == ["read"] for each in mine.values())
+
+
+def test_what_is_compiled_is_bounded_by_its_rules(room: Strongroom, caller: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "MAX_RULES", 3 * RULES)
+    room.write("sys/policies/acl/own", {"policy": 'path "secret/data/own" { capabilities = ["read"] }'})
+    for each in range(20):
+        room.write(f"sys/policies/acl/p{each}", {"policy": 'path "secret/data/all" { capabilities = ["read"] }'})
+    for each in range(20):
+        token = room.create_token("maker", f"p{each}")
+        assert room.request(Operation.READ, "secret/data/all", token=token).error is not None
+        room.read("auth/token/lookup-self", token=token)
+        kept = room.core.policies._shared.values()
+        assert sum(map(len, kept)) <= 5 * RULES
+    assert len(room.core.tokens.kept) < 20, "nor does a kept token hold what was let go"
+
+
+def test_denied_paths_are_remembered_within_one_bound_for_all_tokens(room: Strongroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acl, "_BUDGET", Budget(500))
+    for each in range(10):
+        room.write(f"sys/policies/acl/p{each}", {"policy": 'path "secret/data/all" { capabilities = ["read"] }'})
+    tokens = [room.create_token(f"p{each}") for each in range(10)]
+    for token in tokens:
+        for each in range(100):
+            assert room.request(Operation.READ, f"secret/data/no{each}", token=token).error is not None
+    assert sum(len(memo) for kept in room.core.tokens.kept.values() for memo in set_of(kept.acl)) <= 500
+
+
+def set_of(of: acl.Acl) -> list[dict[str, acl.Verdict]]:
+    """The memos of an Acl, each once."""
+    return list({id(memo): memo for memo in of._memo.values()}.values())
+
+
+# -- what a token carries into the audit log ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "heavy",
+    [
+        {"meta": {f"{each:02}": "v" * 500 for each in range(20)}},
+        {"policies": [f"team-{each:04}" for each in range(2_000)]},
+    ],
+    ids=["metadata", "policies"],
+)
+def test_a_token_does_not_carry_more_than_a_little_into_every_audit_line(room: Strongroom, caller: str, heavy: dict[str, object]) -> None:
+    room.write("auth/token/roles/free", {"allowed_policies_glob": "team-*"})
+    with pytest.raises(InvalidRequest, match=str(MAX_CARRIED)):
+        room.write("auth/token/create/free", heavy, token=caller)
+    light = {"meta": {"a": "v" * 500}, "policies": ["team-a", "team-b"]}
+    assert room.write("auth/token/create/free", light, token=caller).auth is not None

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.core.policy.acl import MEMO_ENTRIES, ROOT_ACL, Acl, clamp_limit, compile_acl
+from strongroom.clock import parse_rfc3339
+from strongroom.core.policy.acl import MEMO_ENTRIES, ROOT_ACL, Acl, clamp_limit, compile_acl, compile_shared
 from strongroom.core.policy.builtin import BUILTIN
 from strongroom.core.policy.merging import Dropped
 from strongroom.core.policy.rules import Policy, Rule, parse_policy
-from strongroom.core.policy.templates import REJECTED, UNRESOLVED, AliasView, GroupView, Identity
+from strongroom.core.policy.templates import REJECTED, UNRESOLVED, AliasView, GroupView, Identity, parse_template
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, PermissionDenied
 from tests.core.policy.naive_acl import allows as naive
@@ -580,6 +581,47 @@ def test_a_remembered_answer_is_the_same_answer_and_the_memo_is_bounded() -> Non
     assert not any(len(path) > 256 for memo in one._memo.values() for path in memo)
 
 
+# What all share, and what is one caller's
+
+
+TEXT = """
+path "a/{{identity.entity.name}}/*" { capabilities = ["read"] }
+path "a/bob/*"                      { capabilities = ["update"] list_scan_response_keys_filter_path = "x" }
+path "a/*"                          { capabilities = ["list"] }
+path "a/bob/exact"                  { capabilities = ["deny"] }
+path "{{identity.entity.name}}"     { capabilities = ["read"] }
+"""
+
+
+def test_what_templates_add_lies_over_what_all_share_and_joins_it_where_both_speak_of_one_pattern() -> None:
+    policies = [parse_policy("p", TEXT), parse_policy("q", rules(**{"a/bob/*": "delete"}))]
+    shared = compile_shared(policies)
+    ann, bob = (compile_acl(policies, Identity(name=name), shared=shared) for name in ("ann", "bob"))
+    assert (len(shared), len(ann), len(bob)) == (3, 2, 2)
+    assert ann.capabilities("a/ann/x") == ["read"]
+    assert ann.capabilities("a/bob/x") == ["delete", "update"]
+    assert bob.capabilities("a/bob/x") == ["delete", "read", "update"]
+    assert bob.check(READ, "a/bob/x").granting == ("p",)
+    assert bob.check(DELETE, "a/bob/x").granting == ("q",)
+    assert bob.capabilities("a/ann/x") == ["list"]
+    assert bob.capabilities("a/bob/exact") == ["deny"], "the exact rule of all counts before the wildcard of one"
+    assert bob.capabilities("bob") == ["read"]
+    assert bob.resultant()["glob_paths"]["a/bob/"]["capabilities"] == ["delete", "read", "update"]
+    assert set(bob.resultant()["glob_paths"]) == {"a/", "a/bob/"}
+    assert (bob.may_reach("a/bob/"), bob.may_reach("c/")) == (True, False)
+    assert shared.capabilities("a/bob/x") == ["delete", "update"]
+
+
+def test_it_ends_when_the_first_rule_of_either_ends() -> None:
+    soon, late = (f'capabilities = ["read"] expiration = "{year}-01-01T00:00:00Z"' for year in (2026, 2027))
+    for one, other in ((soon, late), (late, soon)):
+        text = f'path "{{{{identity.entity.name}}}}" {{ {one} }} path "x" {{ {other} }}'
+        made = compile_acl([parse_policy("p", text)], Identity(name="bob"), now=1)
+        assert made.until == parse_rfc3339("2026-01-01T00:00:00Z")
+        assert allowed(made, READ, "bob")
+        assert allowed(made, READ, "x")
+
+
 # T4.2: the naive evaluator
 
 SEGMENTS = ("a", "b", "ab", "+", "+a", "")
@@ -606,6 +648,14 @@ def _cases() -> int:
     return 20_000
 
 
+def _some_rule(chance: random.Random, pattern: str, capabilities: frozenset[str]) -> Rule:
+    """A rule with this pattern; every other one by way of a template whose value the caller has."""
+    segments = pattern.split("/")
+    holes = {"a": "{{identity.entity.name}}", "b": "{{identity.entity.id}}"}
+    templated = "/".join(holes.get(segment, segment) if chance.random() < 0.5 else segment for segment in segments)
+    return Rule(pattern=templated, template=parse_template(templated), capabilities=capabilities)
+
+
 def _compare(chance: random.Random, asked: int) -> list[tuple[object, ...]]:
     policies = [
         [
@@ -616,9 +666,10 @@ def _compare(chance: random.Random, asked: int) -> list[tuple[object, ...]]:
     ]
     real = compile_acl(
         [
-            Policy(str(number), "", tuple(Rule(pattern=pattern, capabilities=names) for pattern, names in policy))
+            Policy(str(number), "", tuple(_some_rule(chance, pattern, names) for pattern, names in policy))
             for number, policy in enumerate(policies)
-        ]
+        ],
+        Identity(id="b", name="a"),
     )
     patterns = [pattern for policy in policies for pattern, _ in policy]
     wrong: list[tuple[object, ...]] = []

@@ -18,7 +18,7 @@ from strongroom.auth.agent.keys import KINDS
 from strongroom.clock import rfc3339
 from strongroom.core.fields import Names, Seconds, Texts, given
 from strongroom.core.names import role_name
-from strongroom.core.token.creation import MAX_META, MAX_META_TEXT
+from strongroom.core.token.creation import check_metadata
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.core.token.terms import bound_cidrs
 from strongroom.errors import InvalidRequest
@@ -141,8 +141,7 @@ def checked_ttl(name: str, seconds: int) -> int:
 
 def checked_metadata(given: dict[str, str]) -> dict[str, str]:
     """The metadata of an enrolment. Raises InvalidRequest."""
-    if len(given) > MAX_META or any(len(text) > MAX_META_TEXT for pair in given.items() for text in pair):
-        raise InvalidRequest(f"'metadata' has at most {MAX_META} members of {MAX_META_TEXT} characters")
+    check_metadata("metadata", given)
     return given
 
 

@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.clock import rfc3339
 from strongroom.core.fields import READERS, Names, Seconds, Texts
 from strongroom.core.lockout import canonical_name
-from strongroom.core.token.creation import MAX_META, MAX_META_TEXT
+from strongroom.core.token.creation import check_metadata
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
 from strongroom.core.token.terms import bound_cidrs
 from strongroom.errors import InvalidRequest
@@ -186,8 +186,7 @@ def metadata(sent: object) -> dict[str, str]:
             found = READERS[Texts](sent)
     except (ValueError, RecursionError):
         raise InvalidRequest("'metadata' takes an object of texts, as JSON or written out, or k=v pairs with commas") from None
-    if len(found) > MAX_META or any(len(text) > MAX_META_TEXT for pair in found.items() for text in pair):
-        raise InvalidRequest(f"'metadata' has at most {MAX_META} members of {MAX_META_TEXT} characters")
+    check_metadata("metadata", found)
     return dict(found)
 
 

@@ -8,28 +8,34 @@ Rules of this file:
 - LIST and SCAN are about a path in two spellings, `a` and `a/`: wildcard rules for either are candidates, and a wildcard denial written
   for what lies below `a/` is never skipped for a rule that speaks of `a`.
 - `check` raises or says why it granted. An Acl never changes; tokens with the same policies share it.
+- What templates give a caller lies over what all others with the same policies share: a caller costs memory for those few rules alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from strongroom.core.policy.merging import Dropped, merged, rendered
+from strongroom.core.policy.merging import Dropped, merged, placed, rendered
 from strongroom.core.policy.parameters import check_parameters
 from strongroom.core.policy.patterns import Node, below, is_exact, priority
 from strongroom.core.policy.rules import Policy, Rule
 from strongroom.core.policy.templates import Identity
 from strongroom.core.request import Decision, Operation
 from strongroom.errors import InvalidRequest, PermissionDenied
-from strongroom.memo import remember
+from strongroom.memo import Budget
 
 MEMO_ENTRIES: Final = 4096
 """Remembered paths per Acl and way of matching; then the memo starts anew, which costs a microsecond a path."""
 
 MEMO_PATH: Final = 256
 """Longer paths are not remembered, so that the memo of one Acl stays at a few MiB whatever is asked."""
+
+MEMO_ALL: Final = 1 << 17
+"""Remembered paths of all Acls together, about 400 bytes each: whoever may log in has one Acl after another."""
+
+_BUDGET: Final = Budget(MEMO_ALL)
 
 LISTINGS: Final = frozenset({Operation.LIST, Operation.SCAN})
 MAX_LIMIT: Final = (1 << 31) - 1
@@ -44,13 +50,10 @@ class Verdict:
 
     __slots__ = ("conditional", "denies", "depth", "granted", "rank", "rule")
 
-    def __init__(self, rule: Rule, grants: Mapping[str, Sequence[str]], rank: int = 0) -> None:
+    def __init__(self, rule: Rule, granted: Mapping[Operation, Decision], rank: int = 0) -> None:
         self.rule = rule
         self.denies = "deny" in rule.capabilities
-        self.granted: dict[Operation, Decision] = {Operation.HELP: _HELP}
-        for operation in Operation:
-            if operation in rule.capabilities and not self.denies:
-                self.granted[operation] = Decision(root=False, granting=tuple(grants[operation]))
+        self.granted = granted
         self.conditional = bool(
             rule.allowed_parameters or rule.denied_parameters or rule.required_parameters or rule.min_wrapping_ttl or rule.max_wrapping_ttl
         )
@@ -58,30 +61,41 @@ class Verdict:
         self.depth = rule.pattern.count("/")
 
 
-NOTHING: Final = Verdict(Rule(pattern=""), {})
+NOTHING: Final = Verdict(Rule(pattern=""), {Operation.HELP: _HELP})
 """What applies where no rule matches."""
 
 
 class Acl:
-    """The answer of a policy set. `until` (ns) is when a rule ends and this must be compiled anew, 0 = never."""
+    """The answer of a policy set. `until` (ns) is when a rule ends and this must be compiled anew, 0 = never.
 
-    __slots__ = ("_exact", "_memo", "_tree", "_verdicts", "dropped", "root", "until")
+    `shared` is what lies below: where both have a rule for one pattern, the own one was made of all of them.
+    """
 
-    def __init__(self, verdicts: Sequence[Verdict], dropped: Sequence[Dropped] = (), until: int = 0, root: bool = False) -> None:
+    __slots__ = ("_exact", "_memo", "_shared", "_tree", "_verdicts", "dropped", "root", "until")
+
+    def __init__(
+        self, verdicts: Sequence[Verdict], dropped: Sequence[Dropped] = (), until: int = 0, root: bool = False, shared: Acl | None = None
+    ) -> None:
         self.root = root
         self.until = until
         self.dropped = tuple(dropped)
-        self._verdicts = tuple(verdicts)
-        self._exact: dict[str, Verdict] = {}
+        self._shared = shared
+        self._verdicts = {verdict.rule.pattern: verdict for verdict in verdicts}
+        self._exact = {pattern: verdict for pattern, verdict in self._verdicts.items() if is_exact(pattern)}
         self._tree: Node[Verdict] = Node()
-        for verdict in verdicts:
-            if is_exact(verdict.rule.pattern):
-                self._exact[verdict.rule.pattern] = verdict
-            else:
-                self._tree.insert(verdict.rule.pattern, verdict)
+        for pattern, verdict in self._verdicts.items():
+            if pattern not in self._exact:
+                self._tree.insert(pattern, verdict)
         found: dict[str, Verdict] = {}
         listed: dict[str, Verdict] = {}
         self._memo = {operation: listed if operation in LISTINGS else found for operation in Operation}
+
+    def __len__(self) -> int:
+        """How many rules it has of its own."""
+        return len(self._verdicts)
+
+    def __bool__(self) -> bool:
+        return True
 
     def check(
         self, operation: Operation, path: str, data: Mapping[str, Any] | None = None, wrap_ttl: int = 0, sudo: bool = False
@@ -146,13 +160,13 @@ class Acl:
         if self.capabilities(prefix) != ["deny"]:
             return True
         wanted = prefix.removesuffix("/").split("/")
-        return any(_shown_capabilities(verdict.rule) != ["deny"] and below(verdict.rule.pattern, wanted) for verdict in self._verdicts)
+        return any(_shown_capabilities(verdict.rule) != ["deny"] and below(verdict.rule.pattern, wanted) for verdict in self._all())
 
     def resultant(self) -> dict[str, Any]:
         """All rules in the shape of `sys/internal/ui/resultant-acl`: prefixes without their `*`, `+` patterns as they are."""
         exact: dict[str, Any] = {}
         globs: dict[str, Any] = {}
-        for verdict in self._verdicts:
+        for verdict in self._all():
             pattern = verdict.rule.pattern
             if is_exact(pattern):
                 exact[pattern] = _described(verdict.rule)
@@ -167,24 +181,40 @@ class Acl:
         if (known := memo.get(path)) is not None:
             return known
         verdict = self._match(operation, path)
-        return remember(memo, MEMO_ENTRIES, path, verdict) if len(path) <= MEMO_PATH else verdict
+        return _BUDGET.remember(memo, MEMO_ENTRIES, path, verdict) if len(path) <= MEMO_PATH else verdict
 
     def _match(self, operation: Operation, path: str) -> Verdict:
         if operation in LISTINGS:
             return self._listing(path.removesuffix("/"))
-        return self._exact.get(path) or self._tree.best(path) or NOTHING
+        return self._exactly(path) or self._best(path)
 
     def _listing(self, bare: str) -> Verdict:
         """The rule for a LIST or SCAN of `bare/`."""
         slashed = bare + "/"
-        if (exact := self._exact.get(slashed)) is not None:
+        if (exact := self._exactly(slashed)) is not None:
             return exact
-        inside = self._tree.best(slashed) or NOTHING
+        inside = self._best(slashed)
         if inside.denies and inside.depth > bare.count("/"):
             return inside
-        if (exact := self._exact.get(bare)) is not None:
+        if (exact := self._exactly(bare)) is not None:
             return exact
-        return max(inside, self._tree.best(bare) or NOTHING, key=lambda verdict: verdict.rank)
+        return _higher(inside, self._best(bare))
+
+    def _exactly(self, path: str) -> Verdict | None:
+        """The rule of a path and no other."""
+        own = self._exact.get(path)
+        return own if own is not None or self._shared is None else self._shared._exact.get(path)
+
+    def _best(self, path: str) -> Verdict:
+        """The `*` or `+` rule that counts."""
+        own = self._tree.best(path) or NOTHING
+        return own if self._shared is None else _higher(own, self._shared._best(path))
+
+    def _all(self) -> Iterator[Verdict]:
+        """All rules that may count."""
+        yield from self._verdicts.values()
+        if self._shared is not None:
+            yield from (verdict for pattern, verdict in self._shared._verdicts.items() if pattern not in self._verdicts)
 
     def _at(self, path: str) -> Verdict:
         """The rule for a path whose operation is open, as Vault's clients ask for capabilities; not remembered."""
@@ -195,29 +225,71 @@ ROOT_ACL: Final = Acl((), root=True)
 """The answer for root tokens. Being root is a flag of the token; no policy text compiles to this."""
 
 
-def compile_acl(policies: Sequence[Policy], identity: Identity | None = None, now: int = 0) -> Acl:
-    """One Acl of these policies for this caller at this time (ns). Without a time, grants that end are left out."""
-    rules: dict[str, Rule] = {}
-    grants: dict[str, dict[str, list[str]]] = {}
+def compile_acl(policies: Sequence[Policy], identity: Identity | None = None, now: int = 0, shared: Acl | None = None) -> Acl:
+    """One Acl of these policies for this caller at this time (ns). Without a time, grants that end are left out.
+
+    `shared` is `compile_shared` of them where it is known already.
+    """
+    below = compile_shared(policies, now) if shared is None else shared
+    own: list[tuple[Policy, Rule]] = []
     dropped: list[Dropped] = []
-    ends: list[int] = []
+    ends = [below.until] if below.until else []
+    for policy, rule, end in _standing(policies, now):
+        if rule.template is not None and (ready := rendered(policy, rule, identity, dropped)) is not None:
+            own.append((policy, ready))
+            ends += [end] if end else []
+    if not (own or dropped):
+        return below
+    patterns = {ready.pattern for _, ready in own}
+    others = [(policy, placed(policy, rule)) for policy, rule, _ in _standing(policies, now) if rule.template is None] if own else []
+    return Acl(_verdicts([pair for pair in others if pair[1].pattern in patterns] + own), dropped, min(ends, default=0), shared=below)
+
+
+def compile_shared(policies: Sequence[Policy], now: int = 0) -> Acl:
+    """What these policies say to everybody alike: their rules without a template."""
+    plain = [(policy, placed(policy, rule), end) for policy, rule, end in _standing(policies, now) if rule.template is None]
+    return Acl(_verdicts([(policy, rule) for policy, rule, _ in plain]), (), min((end for _, _, end in plain if end), default=0))
+
+
+def _standing(policies: Sequence[Policy], now: int) -> Iterator[tuple[Policy, Rule, int]]:
+    """The rules that have not ended, each with its end, 0 = never."""
     for policy in policies:
         for rule in policy.rules:
             end = min(filter(None, (policy.expiration, rule.expiration)), default=0)
-            if end and (now >= end or not (now or "deny" in rule.capabilities)):
-                continue
-            ready = rendered(policy, rule, identity, dropped)
-            if ready is None:
-                continue
-            ends += [end] if end else []
-            pattern = ready.pattern
-            rules[pattern] = merged(rules[pattern], ready) if pattern in rules else ready
-            for capability in ready.capabilities:
-                names = grants.setdefault(pattern, {}).setdefault(capability, [])
-                names += [] if policy.name in names else [policy.name]
-    ordered = sorted(rules.values(), key=lambda rule: priority(rule.pattern))
-    verdicts = [Verdict(rule, grants.get(rule.pattern, {}), rank) for rank, rule in enumerate(ordered, 1)]
-    return Acl(verdicts, dropped, min(ends, default=0))
+            if not end or (now < end and (now or "deny" in rule.capabilities)):
+                yield policy, rule, end
+
+
+def _verdicts(rules: Sequence[tuple[Policy, Rule]]) -> list[Verdict]:
+    """One for each pattern, ranked."""
+    by_pattern: dict[str, Rule] = {}
+    grants: dict[str, dict[str, tuple[str, ...]]] = {}
+    for policy, rule in rules:
+        pattern = rule.pattern
+        by_pattern[pattern] = merged(by_pattern[pattern], rule) if pattern in by_pattern else rule
+        names = grants.setdefault(pattern, {})
+        for capability in rule.capabilities:
+            names[capability] = tuple(dict.fromkeys((*names.get(capability, ()), policy.name)))
+    ordered = sorted(by_pattern.values(), key=lambda rule: priority(rule.pattern))
+    decisions: dict[tuple[str, ...], Decision] = {}
+    return [Verdict(rule, _granted(rule, grants[rule.pattern], decisions), rank) for rank, rule in enumerate(ordered, 1)]
+
+
+def _granted(rule: Rule, grants: Mapping[str, tuple[str, ...]], decisions: dict[tuple[str, ...], Decision]) -> dict[Operation, Decision]:
+    """What a rule grants, and by which policies; rules that are granted by the same ones share that."""
+    granted = {Operation.HELP: _HELP}
+    for operation in () if "deny" in rule.capabilities else Operation:
+        if operation in rule.capabilities:
+            names = grants[operation]
+            granted[operation] = decisions.setdefault(names, Decision(root=False, granting=names))
+    return granted
+
+
+def _higher(one: Verdict, other: Verdict) -> Verdict:
+    """Which of two rules counts; the first where both have the same pattern."""
+    if one is NOTHING or other is NOTHING or one is other:
+        return other if one is NOTHING else one
+    return other if priority(other.rule.pattern) > priority(one.rule.pattern) else one
 
 
 def clamp_limit(requested: object, ceiling: int) -> int:

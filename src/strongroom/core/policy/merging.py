@@ -26,21 +26,25 @@ class Dropped(NamedTuple):
 
 
 def rendered(policy: Policy, rule: Rule, identity: Identity | None, dropped: list[Dropped]) -> Rule | None:
-    """The rule with its full pattern for this caller.
+    """A rule with a template, with its full pattern for this caller.
 
     A denial whose value was refused still denies, for everything below the text before the value: a name with a `/` in it must not
     open what the policy closes.
     """
-    pattern = rule.pattern
-    if rule.template is not None:
-        try:
-            pattern = rule.template.render(identity)
-        except Unusable as unusable:
-            dropped.append(Dropped(policy.name, rule.pattern, unusable.reason))
-            if unusable.reason != REJECTED or "deny" not in rule.capabilities:
-                return None
-            pattern = rule.template.literals[0] + "*"
+    assert rule.template is not None
+    try:
+        pattern = rule.template.render(identity)
+    except Unusable as unusable:
+        dropped.append(Dropped(policy.name, rule.pattern, unusable.reason))
+        if unusable.reason != REJECTED or "deny" not in rule.capabilities:
+            return None
+        pattern = rule.template.literals[0] + "*"
     return _changed(rule, pattern=policy.namespace + pattern, template=None)
+
+
+def placed(policy: Policy, rule: Rule) -> Rule:
+    """A rule without a template, with its full pattern."""
+    return _changed(rule, pattern=policy.namespace + rule.pattern) if policy.namespace else rule
 
 
 def _changed(rule: Rule, **changes: Any) -> Rule:
