@@ -31,3 +31,14 @@ def test_memos_with_a_budget_keep_no_more_than_it_together(steps: list[tuple[int
             assert shared.remember(memos[which], most, key, str(key)) == memos[which][key] == str(key)
         assert all(len(memo) <= most for memo in memos)
         assert sum(map(len, memos)) <= budget
+
+
+def test_what_weighs_more_leaves_less_room() -> None:
+    shared = Budget(10)
+    one: dict[int, str] = {}
+    other: dict[int, str] = {}
+    shared.remember(one, 9, 1, "one", weight=6)
+    shared.remember(other, 9, 2, "two", weight=4)
+    assert (one, other) == ({1: "one"}, {2: "two"})
+    shared.remember(other, 9, 3, "three", weight=1)
+    assert (one, other) == ({}, {3: "three"})

@@ -28,17 +28,16 @@ class Budget:
         self._kept = 0
         self._filled: list[dict[Any, Any]] = []
 
-    def remember(self, memo: dict[K, V], most: int, key: K, value: V) -> V:
+    def remember(self, memo: dict[K, V], most: int, key: K, value: V, weight: int = 1) -> V:
         """As `remember`, within the budget."""
         if len(memo) >= most:
-            self._kept -= len(memo)
-            memo.clear()
+            memo.clear()  # what it kept is counted until all start over
         elif not memo:
             self._filled.append(memo)
-        if self._kept >= self._most:
+        if self._kept + weight > self._most:
             for each in self._filled:
                 each.clear()
             self._filled, self._kept = [memo], 0
-        self._kept += 1
+        self._kept += weight
         memo[key] = value
         return value

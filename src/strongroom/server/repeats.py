@@ -29,7 +29,10 @@ from strongroom.server.framing import Head
 from strongroom.server.http import Exchange, render
 
 LIMIT = 16_384
-"""Reads kept per worker, about 2 KiB each; beyond it the older half is forgotten, and what is asked for comes back."""
+LIMIT_BYTES = 64 << 20
+COST = 2_048
+"""Reads kept per worker, what they may cost together, and each beside its row and its lines; beyond either the older half is forgotten, and
+what is asked for comes back. The lines of a large secret are a megabyte, and whoever reads it chooses in how many ways he asks for it."""
 
 SPECIAL = frozenset(
     b"x-vault-wrap-ttl x-vault-namespace authorization x-vault-wrap-format x-vault-mfa origin content-length x-forwarded-for".split()
@@ -62,7 +65,8 @@ class Repeats:
     def __init__(self, core: Core, committer: Committer) -> None:
         self._core = core
         self._committer = committer
-        self._kept: dict[Head, None] = {}
+        self._kept: dict[Head, int] = {}
+        self._bytes = 0
         self._texts: dict[bytes, bytes] = {}
 
     def answer(self, exchange: Exchange) -> bool:
@@ -108,23 +112,29 @@ class Repeats:
         if call is None or response is None or not self._repeatable(exchange, call, response):
             return
         kept = self._made(call, response, body)
-        if kept is not None:
-            if len(self._kept) >= LIMIT:
-                self._forget_half()
-            exchange.head.answer = kept
-            self._kept[exchange.head] = None
+        if kept is None or (cost := _cost(kept)) > LIMIT_BYTES // 8:
+            return
+        if len(self._kept) >= LIMIT or self._bytes + cost > LIMIT_BYTES:
+            self._forget_half()
+        head = exchange.head
+        head.answer = kept
+        self._bytes += cost - self._kept.get(head, 0)
+        self._kept[head] = cost
 
     def _forget_half(self) -> None:
         """Let go of the reads that were kept first."""
-        for head in list(self._kept)[: LIMIT // 2]:
+        for head in list(self._kept):
+            if len(self._kept) <= LIMIT // 2 and self._bytes <= LIMIT_BYTES // 2:
+                break
             head.answer = None
-            del self._kept[head]
+            self._bytes -= self._kept.pop(head)
 
     def forget(self) -> None:
         """Start over: what is kept of a read opens its row, which nothing may once the server is sealed."""
         for head in self._kept:
             head.answer = None
         self._kept.clear()
+        self._bytes = 0
 
     def _repeatable(self, exchange: Exchange, call: Call, response: Response) -> bool:
         request, token = call.request, call.token
@@ -172,3 +182,8 @@ class Repeats:
 
 
 _HEAD = render(200, b"").partition(b"Content-Length: ")[0] + b"Content-Length: "
+
+
+def _cost(kept: Kept) -> int:
+    """About the bytes that a read takes: its row twice (as it is stored, and to be opened), its lines, the rest."""
+    return COST + 2 * len(kept.entry.record or b"") + sum(len(part) for _, repeated in kept.lines for part in repeated)

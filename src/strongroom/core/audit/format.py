@@ -23,7 +23,7 @@ from strongroom.core.audit.mask import NONE, Mask, elide, encode, name_text
 from strongroom.core.policy.templates import REJECTED
 from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Request, Response, Secret, Token, WrapInfo
 from strongroom.errors import PermissionDenied, StrongroomError
-from strongroom.memo import remember
+from strongroom.memo import Budget, remember
 
 KEPT_CONTEXTS: Final = 4_096
 """Requests whose masked part waits for the response; more than the server parks."""
@@ -41,6 +41,12 @@ class Options(NamedTuple):
 
     hmac_accessor: bool = True
     elide_list_responses: bool = False
+
+
+MASKS_OF_ONE: Final = 16
+MOST_MASKED: Final = 64 << 20
+"""Masked forms kept of one text, and bytes of all of them: a text of many short values is ten times as long when it is masked."""
+_BUDGET: Final = Budget(MOST_MASKED)
 
 
 class Repeated(NamedTuple):
@@ -222,7 +228,8 @@ class Formatter:
             return self.mask.json(data.text, place.response_clear)
         masked = data.masks.get(place.policy)
         if masked is None:
-            masked = data.masks[place.policy] = self.mask.json(data.text, place.response_clear)
+            masked = self.mask.json(data.text, place.response_clear)
+            _BUDGET.remember(data.masks, MASKS_OF_ONE, place.policy, masked, weight=len(masked))
         return masked
 
     def _listing(self, call: Call, data: Mapping[str, object], place: _Place) -> bytes:
