@@ -8,6 +8,7 @@ import pytest
 from strongroom.api.wire import JSON_LIMITS, strict_json
 from strongroom.core.policy import acl, policies
 from strongroom.core.request import Operation
+from strongroom.core.token import kept
 from strongroom.core.token.creation import MAX_CARRIED
 from strongroom.engines.kv import merge, metadata
 from strongroom.errors import InvalidRequest, TooLarge
@@ -127,7 +128,7 @@ def test_rules_are_kept_once_however_many_tokens_go_by_them(room: Strongroom, ca
     tokens = [auth.client_token.reveal() for auth in made if auth is not None]
     for token in tokens:
         room.read("auth/token/lookup-self", token=token)
-    mine = {id(kept.acl): kept.acl for kept in room.core.tokens.kept.values() if not kept.acl.root}
+    mine = {id(each.acl): each.acl for each in room.core.tokens.kept.values() if not each.acl.root}
     assert len(mine) == 2, "one for each entity"
     assert all(len(each) < 10 for each in mine.values()), "of its own each has what templates give it"
     assert all(each.capabilities("secret/data/app7/x") == ["read"] for each in mine.values())
@@ -142,8 +143,7 @@ def test_what_is_compiled_is_bounded_by_its_rules(room: Strongroom, caller: str,
         token = room.create_token("maker", f"p{each}")
         assert room.request(Operation.READ, "secret/data/all", token=token).error is not None
         room.read("auth/token/lookup-self", token=token)
-        kept = room.core.policies._shared.values()
-        assert sum(map(len, kept)) <= 5 * RULES
+        assert sum(map(len, room.core.policies._shared.values())) <= 5 * RULES
     assert len(room.core.tokens.kept) < 20, "nor does a kept token hold what was let go"
 
 
@@ -155,7 +155,7 @@ def test_denied_paths_are_remembered_within_one_bound_for_all_tokens(room: Stron
     for token in tokens:
         for each in range(100):
             assert room.request(Operation.READ, f"secret/data/no{each}", token=token).error is not None
-    assert sum(len(memo) for kept in room.core.tokens.kept.values() for memo in set_of(kept.acl)) <= 500
+    assert sum(len(memo) for each in room.core.tokens.kept.values() for memo in set_of(each.acl)) <= 500
 
 
 def set_of(of: acl.Acl) -> list[dict[str, acl.Verdict]]:
@@ -180,3 +180,14 @@ def test_a_token_does_not_carry_more_than_a_little_into_every_audit_line(room: S
         room.write("auth/token/create/free", heavy, token=caller)
     light = {"meta": {"a": "v" * 500}, "policies": ["team-a", "team-b"]}
     assert room.write("auth/token/create/free", light, token=caller).auth is not None
+
+
+def test_kept_tokens_carry_so_much_together(room: Strongroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAX_CARRIED", 20_000)
+    tokens = [room.create_token("default", meta={str(each): "v" * 500 for each in range(10)}) for _ in range(30)]
+    for token in [*tokens, *tokens]:
+        room.read("auth/token/lookup-self", token=token)
+    assert sum(kept._carried(each) for each in room.core.tokens.kept.values()) == room.core.tokens.kept._carried < 30_000
+    for token in tokens:
+        room.write("auth/token/revoke", {"token": token})
+    assert sum(kept._carried(each) for each in room.core.tokens.kept.values()) == room.core.tokens.kept._carried

@@ -12,6 +12,9 @@ from strongroom.core.token.rows import token_row
 from strongroom.storage.api import HEADER
 
 MAX_KEPT = 50_000
+MAX_CARRIED = 32 << 20
+"""Tokens kept, and the characters of policy names and metadata that they carry together: in memory, with audit's forms of them, five bytes
+each. Beyond either all are found again."""
 
 _KIND = token_row(b"")
 
@@ -22,11 +25,14 @@ class KeptTokens(dict[bytes, Token]):
     def __init__(self) -> None:
         super().__init__()
         self._below: dict[bytes, set[bytes]] = {}
+        self._carried = 0
 
     def keep(self, token: Token) -> None:
         """Keep a token, until its row or one of its ancestors' changes."""
-        if len(self) >= MAX_KEPT:
+        if len(self) >= MAX_KEPT or self._carried > MAX_CARRIED:
             self.drop()
+        self._let_go(token.digest)
+        self._carried += _carried(token)
         self[token.digest] = token
         for digest in token.chain:
             self._below.setdefault(digest, set()).add(token.digest)
@@ -35,6 +41,7 @@ class KeptTokens(dict[bytes, Token]):
         """Forget all: something changed that any token may be made of."""
         self.clear()
         self._below.clear()
+        self._carried = 0
 
     def changed(self, key: bytes | None) -> None:
         """A row of the token area changed, None = any of them may have."""
@@ -46,7 +53,17 @@ class KeptTokens(dict[bytes, Token]):
 
     def _let_go(self, digest: bytes) -> None:
         token = self.pop(digest, None)
-        for above in token.chain if token is not None else ():
+        if token is None:
+            return
+        self._carried -= _carried(token)
+        for above in token.chain:
             below = self._below.get(above)
             if below is not None:
                 below.discard(digest)
+
+
+def _carried(token: Token) -> int:
+    """Characters of what a token carries."""
+    entry = token.entry
+    texts = (*(entry.metadata or {}).items(), *entry.internal.items())
+    return sum(map(len, token.policies)) + sum(len(text) for pair in texts for text in pair)
