@@ -4,18 +4,22 @@ Rules of this file:
 - What is kept here is dropped by `forget` alone, from what the store's feed says; nothing has a time to live.
 - Other processes may commit at any time. Whoever reads outside a group calls `follow` first and asks `steady` afterwards: a state that
   was read half before and half after a commit is read again. Where this process commits alone both cost one comparison.
-- A directory is the decrypted, sorted names below one prefix. It stands until a row below it comes or goes.
+- A directory is the decrypted, sorted names below one prefix. When a row below it comes or goes it is read anew, or, where it is long and
+  somebody asked for it since, amended by that name: else whoever may make names decides how often all others are decrypted.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from strongroom.barrier.barrier import Barrier, Keys
 from strongroom.barrier.cache import Cache, Entry
 from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import NAMES, decoder
+from strongroom.errors import StrongroomError
 from strongroom.storage.api import AREA, HEADER, Child, Feed, Group, Storage
 from strongroom.storage.newest import ALONE, Newest, stamp
 
@@ -23,6 +27,9 @@ T = TypeVar("T")
 
 MAX_LISTED = 200_000
 """Names kept in decrypted directories, over all prefixes."""
+LONG = 1_000
+MOST_AMENDED = 64
+"""Names of a directory that is worth amending, which takes a look at the store for each change, and how many changes of one commit."""
 
 
 class Committed:
@@ -36,6 +43,7 @@ class Committed:
         self.barrier = barrier
         self.cache = cache
         self._directories: dict[bytes, list[str]] = {}
+        self._asked: set[bytes] = set()
         self._listed = 0
         self.gsn = 0
         self.newest: Sequence[int] = ALONE
@@ -159,26 +167,65 @@ class Committed:
         kept = self._directories.get(prefix)
         if kept is None:
             kept = decrypted_names(self.barrier.keys, prefix, self.store.children(prefix, b"", -1))
-            self._listed += len(kept) + 1
-            if self._listed > MAX_LISTED:
-                self._directories.clear()
-                self._listed = len(kept) + 1
-            self._directories[prefix] = kept
+            self._keep_names(prefix, kept)
+        if len(kept) >= LONG:
+            self._asked.add(prefix)
         return kept
+
+    def _keep_names(self, prefix: bytes, names: list[str]) -> None:
+        self._listed += len(names) + 1
+        if self._listed > MAX_LISTED:
+            self._let_go()
+            self._listed = len(names) + 1
+        self._directories[prefix] = names
+
+    def _let_go(self) -> None:
+        self._directories.clear()
+        self._asked.clear()
+        self._listed = 0
 
     def forget(self, keys: list[bytes] | None, came_or_went: list[bytes] | None) -> None:
         """A commit changed these rows; `came_or_went` are those that did not exist before or do not any more."""
         self.cache.forget(keys)
         if came_or_went is None:
-            self._directories.clear()
-            self._listed = 0
-            return
-        if self._directories:
-            for key in [key for key in came_or_went if key[AREA] == NAMES[0]]:
-                for prefix in parents(key):
-                    dropped = self._directories.pop(prefix, None)
-                    if dropped is not None:
-                        self._listed -= len(dropped) + 1
+            self._let_go()
+        elif self._directories:
+            self._amend([key for key in came_or_went if key[AREA] == NAMES[0]])
+
+    def _amend(self, keys: list[bytes]) -> None:
+        """Rows of these names came or went."""
+        changed: dict[bytes, set[bytes]] = {}
+        for key in keys:
+            above = parents(key)
+            for prefix, child in zip(above, [*above[1:], key], strict=True):
+                if prefix in self._directories:
+                    changed.setdefault(prefix, set()).add(child)
+        for prefix, children in changed.items():
+            names = self._directories.pop(prefix, None)
+            if names is None:
+                continue
+            self._listed -= len(names) + 1
+            if prefix in self._asked:
+                self._asked.discard(prefix)
+                if len(children) <= MOST_AMENDED and self.storage.local:
+                    with suppress(StrongroomError):  # then it is read anew by who asks, and hears of it
+                        self._keep_names(prefix, self._amended(prefix, names.copy(), children))
+
+    def _amended(self, prefix: bytes, names: list[str], children: set[bytes]) -> list[str]:
+        """A directory in which these children are as the store has them now."""
+        store = self.store
+        rows = store.get_many(tuple(children))
+        for child in children:
+            name = self.barrier.keys.names.name(prefix, child[len(prefix) :])
+            below = store.scan(child + b"\0", child + b"\xff\xff\xff", 1)
+            for text, there in ((name, child in rows), (name + "/", bool(below))):
+                at = bisect_left(names, text)
+                listed = names[at : at + 1] == [text]
+                if there and not listed:
+                    names.insert(at, text)
+                elif listed and not there:
+                    del names[at]
+        return names
 
 
 def parents(key: bytes) -> list[bytes]:
