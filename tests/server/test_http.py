@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from httptools import HttpParserCallbackError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,22 @@ def read_pieces(pieces: list[bytes]) -> list[tuple[bytes, bytes, bytes, bytes | 
 
 
 # ---- framing
+
+
+class Cramped(RequestReader):
+    """There is no memory for a body."""
+
+    def on_body(self, data: bytes) -> None:
+        raise MemoryError
+
+
+def test_a_body_that_there_is_no_memory_for_is_not_called_malformed() -> None:
+    reader = Cramped(32_768, 100, 1_000, lambda _head: 1_000)
+    reader.receive(get(verb=b"POST", extra=b"Content-Length: 3\r\n") + b"abc")
+    with pytest.raises(HttpParserCallbackError) as raised:
+        reader.next()
+    assert isinstance(raised.value.__context__, MemoryError)
+
 
 STREAM = (
     get(b"/LIST /1"[:5], verb=b"LIST")

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from strongroom.errors import StrongroomError
 
@@ -469,7 +469,9 @@ def _need_more(possible: bool) -> bool:
 
 
 def _refusal(error: Exception) -> Refusal:
-    """In llhttp's own words, which never quote the input."""
+    """In llhttp's own words, which never quote the input. Raises what is not the client's fault: memory that was not there for a body."""
+    if isinstance(error, HttpParserCallbackError):
+        raise error
     if isinstance(error, HttpParserUpgrade):
         return Refusal(400, "upgrades and CONNECT are not supported; send plain HTTP/1.1")
     return Refusal(400, f"malformed request: {error.args[0] if error.args else 'not HTTP/1.1'}")
