@@ -6,6 +6,7 @@ Rules of this file:
 - `now` is the clock of the last sweep, so that a request needs no clock call; deadlines are set one tick early and are never exceeded.
 - `idle_deadline` is computed once per sweep, because every answered request moves its connection's deadline there.
 - `heads` are the request heads that are known to the worker (framing.py).
+- `unsent` counts the bytes of answers that slow readers left with us, in `limits.max_unsent_together`.
 - `held` counts the bytes of bodies being read, over all connections: what a hundred strangers may hold is bounded here. What is beyond the
   usual limit of one is counted apart, in `held_large`.
 """
@@ -55,6 +56,7 @@ class Connections:
         "_empty",
         "_loop",
         "_open",
+        "_owing",
         "_timer",
         "draining",
         "heads",
@@ -64,18 +66,20 @@ class Connections:
         "limits",
         "max_connections",
         "now",
+        "unsent",
     )
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self.limits = limits
         self._clock = clock
         self._open: set[Connection] = set()
+        self._owing: dict[Connection, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Future[None] | None = None
         self.max_connections = min(limits.max_connections, file_limit())
         self.heads = KnownHeads()
-        self.held = self.held_large = 0
+        self.held = self.held_large = self.unsent = 0
         self.draining = False
         self.now = clock.monotonic()
         self.idle_deadline = self.deadline(limits.idle_seconds)
@@ -95,6 +99,7 @@ class Connections:
     def discard(self, connection: Connection) -> None:
         """A connection ended."""
         self._open.discard(connection)
+        self.settle(connection)
         if not self._open and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
@@ -108,6 +113,17 @@ class Connections:
         self.held += usual
         self.held_large += beyond
         return True
+
+    def owe(self, connection: Connection, size: int) -> bool:
+        """Count what lies ready for a client that is behind; False where that is too much with all others, and it is to be cut."""
+        self.settle(connection)
+        self._owing[connection] = size
+        self.unsent += size
+        return size <= self.limits.max_unsent or self.unsent <= self.limits.max_unsent_together
+
+    def settle(self, connection: Connection) -> None:
+        """The client caught up, or is gone."""
+        self.unsent -= self._owing.pop(connection, 0)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Sweep from now on."""

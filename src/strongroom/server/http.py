@@ -204,6 +204,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client caught up."""
+        self._connections.settle(self)
         if self._phase == SENDING:
             self._blocked = False
             if self._file is not None:
@@ -354,6 +355,8 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.write(data)  # type: ignore[union-attr]  # while an exchange is open there is a transport
         except RuntimeError:  # uvloop's word for a connection that was just reset
             self._blocked = True
+        if self._blocked:
+            self._owe()
         if self._working or self._blocked:
             return
         reader = self._reader
@@ -405,6 +408,12 @@ class HttpProtocol(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+            if self._blocked:
+                self._owe()
+
+    def _owe(self) -> None:
+        if self._transport is not None and not self._connections.owe(self, self._transport.get_write_buffer_size()):
+            self.abort()
 
     def _refuse(self, status: int, *messages: str, extra: bytes = b"") -> None:
         """Answer once more, stop reading requests, and close when the client had the time to read it."""

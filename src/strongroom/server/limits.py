@@ -45,8 +45,10 @@ class Limits(NamedTuple):
     """Says for a request's head whether its body may be large."""
     max_waiting: int = 64 * KIB
     """Pipelined bytes kept while an answer is in flight, then the socket is not read."""
-    max_unsent: int = 256 * KIB
-    """Bytes of answers that a slow reader may leave with us before its next request waits."""
+    max_unsent: int = 64 * KIB
+    """Bytes of answers that a slow reader may leave with us before its next request waits: 640 MiB for all who may connect."""
+    max_unsent_together: int = 256 * MIB
+    """What those may leave with us together who left more than that: an answer can have megabytes, and nobody has to read it."""
     max_connections: int = 10_000
     """Per worker (F15); bounded by the process's descriptors too."""
     max_held: int = 256 * MIB

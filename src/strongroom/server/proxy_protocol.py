@@ -139,7 +139,8 @@ class ProxiedProtocol(asyncio.Protocol):
 
 
 _METHODS: Final = (
-    "abort", "close", "is_closing", "pause_reading", "resume_reading", "set_write_buffer_limits", "write", "write_eof",
+    "abort", "close", "get_write_buffer_size", "is_closing", "pause_reading", "resume_reading", "set_write_buffer_limits", "write",
+    "write_eof",
 )  # fmt: skip
 
 

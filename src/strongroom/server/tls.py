@@ -386,6 +386,10 @@ class TlsProtocol(asyncio.Protocol):
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high, low)
 
+    def get_write_buffer_size(self) -> int:
+        """What was written and has not left."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def get_extra_info(self, name: str, default: object = None) -> object:
         """As of the socket; and `client_chain`, the client's certificates in DER, and `group`, the key exchange."""
         if name == "client_chain":
