@@ -16,12 +16,12 @@ import apsw
 import pytest
 
 from strongroom.errors import StorageUnusable
-from strongroom.storage import sqlite
+from strongroom.storage import sqlite, statements
 from strongroom.storage.api import Feed
 from strongroom.storage.database import SETTINGS, open_database
 from strongroom.storage.directory import lock_directory
 from strongroom.storage.sqlite import CHANGES_KEPT, SqliteStorage
-from strongroom.storage.statements import FEED_LIMIT
+from strongroom.storage.statements import FEED_LIMIT, FEW
 from strongroom.testing.powerloss import Recorder, Sync
 
 MOUNT = bytes(16) + b"\x01"
@@ -377,6 +377,32 @@ def test_a_feed_too_long_to_go_through_is_everything(store: SqliteStorage) -> No
     commit(store, {key(b"a"): b""})
     assert store.changed(0) == Feed(2, None)
     assert store.changed(1) == Feed(2, frozenset({key(b"a")}))
+
+
+def test_a_short_feed_says_what_the_long_way_says(store: SqliteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3 * FEW):
+        commit(store, {key(b"%d" % (number % 5), bytes(number)): b"1", key(b"%d" % number): b"2"})
+    quick = [store.changed(since) for since in range(3 * FEW + 2)]
+    monkeypatch.setattr(statements, "FEW", 0)
+    assert quick == [store.changed(since) for since in range(3 * FEW + 2)]
+    assert [feed.gsn for feed in quick] == [3 * FEW] * len(quick)
+    assert [feed.keys is None for feed in quick] == [False] * (3 * FEW + 1) + [True]
+
+
+def test_a_gap_or_damage_in_a_short_feed_is_not_passed_over(store: SqliteStorage, tmp_path: Path) -> None:
+    for number in range(6):
+        commit(store, {key(b"%d" % number): b"1"})
+    damage = apsw.Connection(str(tmp_path / "data" / "strongroom.db"))
+    damage.execute("DELETE FROM changes WHERE gsn = 4")
+    assert store.changed(2) == Feed(6, None)
+    assert store.changed(4) == Feed(6, frozenset({key(b"4"), key(b"5")}))
+    damage.execute("DELETE FROM changes WHERE gsn = 6")
+    assert store.changed(4) == Feed(6, None)
+    damage.execute("UPDATE changes SET keys = x'00' WHERE gsn = 5")
+    commit(store, {key(b"6"): b"1"})
+    with pytest.raises(StorageUnusable):
+        store.changed(4)
+    damage.close()
 
 
 def test_changes_are_forgotten_by_age_and_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

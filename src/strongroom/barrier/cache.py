@@ -8,7 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from strongroom.storage.api import AREA
@@ -78,7 +78,7 @@ class Cache:
         """Call `heard(row key)` for each changed row of the area, and `heard(None)` when everything may have changed."""
         self._watchers.setdefault(area, []).append(heard)
 
-    def forget(self, keys: Iterable[bytes] | None) -> None:
+    def forget(self, keys: Collection[bytes] | None) -> None:
         """Drop what a commit changed; None drops everything."""
         if keys is None:
             self._clear()
@@ -87,12 +87,12 @@ class Cache:
                 for heard in watchers:
                     heard(None)
             return
-        rows, watchers_of = self.rows, self._watchers
-        for key in keys:
-            if key in rows:
-                self._drop(key)
-            for heard in watchers_of.get(key[:AREA], ()):
-                heard(key)
+        for key in self.rows.keys() & keys:  # of what others changed few rows are here
+            self._drop(key)
+        if self._watchers.keys() & {key[:AREA] for key in keys}:
+            for key in keys:
+                for heard in self._watchers.get(key[:AREA], ()):
+                    heard(key)
 
 
 def _size(key: bytes, entry: Entry) -> int:

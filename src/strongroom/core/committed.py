@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -80,7 +80,7 @@ class Committed:
         if feed.keys is None:
             self.forget(None, None)
         elif feed.keys:
-            self.forget(list(feed.keys), list(feed.keys))
+            self.forget(feed.keys, feed.keys)
         self.stand(feed.gsn)
         if feed.keys is None or feed.keys:
             for follower in self.followers:
@@ -184,7 +184,7 @@ class Committed:
         self._asked.clear()
         self._listed = 0
 
-    def forget(self, keys: list[bytes] | None, came_or_went: list[bytes] | None) -> None:
+    def forget(self, keys: Collection[bytes] | None, came_or_went: Collection[bytes] | None) -> None:
         """A commit changed these rows; `came_or_went` are those that did not exist before or do not any more."""
         self.cache.forget(keys)
         if came_or_went is None:

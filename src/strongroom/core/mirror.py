@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -144,8 +144,7 @@ class Mirror(Committed):
         if feed.gsn <= self.gsn:
             return
         self.stand(feed.gsn)
-        keys = None if feed.keys is None else list(feed.keys)
-        self.forget(keys, keys)
+        self.forget(feed.keys, feed.keys)
         for follower in self.followers:
             follower()
 
@@ -199,7 +198,7 @@ class Mirror(Committed):
         """The store, to read from."""
         return self.storage
 
-    def forget(self, keys: list[bytes] | None, came_or_went: list[bytes] | None) -> None:
+    def forget(self, keys: Collection[bytes] | None, came_or_went: Collection[bytes] | None) -> None:
         """Rows changed as of commit `gsn`."""
         self._recent.append((self.gsn, None if keys is None else frozenset(keys)))
         self._aside.forget(keys)
@@ -210,7 +209,7 @@ class Mirror(Committed):
             self._forget_ranges(keys)
         super().forget(keys, came_or_went)
 
-    def _forget_ranges(self, keys: list[bytes]) -> None:
+    def _forget_ranges(self, keys: Collection[bytes]) -> None:
         for scan in [scan for scan in self._scans if scan.touched(keys)]:
             del self._scans[scan]
         for below in [below for below in self._below if below.touched(keys)]:

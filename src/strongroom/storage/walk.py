@@ -97,11 +97,11 @@ def pack(keys: Iterable[bytes]) -> bytes:
 
 def unpack(packed: bytes) -> list[bytes]:
     """Undo `pack`. Raises ValueError when the value is cut."""
-    keys, position = [], 0
-    while position < len(packed):
+    keys, position, end = [], 0, len(packed)
+    while position < end - 1:
         start = position + LENGTH
-        position = start + int.from_bytes(packed[position:start])
+        position = start + (packed[position] << 8 | packed[position + 1])
         keys.append(packed[start:position])
-    if position != len(packed):
+    if position != end:
         raise ValueError("a list of keys is cut short")
     return keys
