@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from strongroom.api.wire import JSON_LIMITS, strict_json
+from strongroom.core.openapi import document
 from strongroom.core.policy import acl, policies
 from strongroom.core.request import Operation
 from strongroom.core.token import kept
@@ -14,6 +17,7 @@ from strongroom.engines.kv import merge, metadata
 from strongroom.errors import InvalidRequest, TooLarge
 from strongroom.memo import Budget
 from strongroom.server.limits import DEFAULT_LIMITS
+from strongroom.sys import internal
 from strongroom.testing import Strongroom
 
 MONTH = 30 * 86_400
@@ -191,3 +195,34 @@ def test_kept_tokens_carry_so_much_together(room: Strongroom, monkeypatch: pytes
     for token in tokens:
         room.write("auth/token/revoke", {"token": token})
     assert sum(kept._carried(each) for each in room.core.tokens.kept.values()) == room.core.tokens.kept._carried
+
+
+# -- documents --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_document_of_the_routes_is_made_once_for_each_who_sees_another(room: Strongroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def counted(mounts: Any, version: str, rights: acl.Acl | None, generic: bool = False) -> dict[str, Any]:
+        made.append(rights)
+        return document(mounts, version, rights, generic)
+
+    monkeypatch.setattr(internal, "document", counted)
+    room.write("sys/policies/acl/own", {"policy": 'path "secret/*" { capabilities = ["read"] }'})
+    tokens = ["", *(room.create_token("own") for _ in range(3))]
+
+    def asked() -> list[bytes]:
+        answers = [room.read("sys/internal/specs/openapi", token=token).bare for token in [*tokens, *tokens]]
+        return [answer.body for answer in answers if answer is not None]
+
+    first = asked()
+    assert len(made) == 2
+    assert len(set(first)) == 2
+    room.write("sys/policies/acl/own", {"policy": 'path "cubbyhole/*" { capabilities = ["read"] }'})
+    second = asked()
+    assert second[0] == first[0]
+    assert b"/secret/data/{path}" in first[1]
+    assert b"/secret/data/{path}" not in second[1]
+    room.write("sys/auth/door", {"type": "userpass", "config": {"listing_visibility": "unauth"}})
+    assert b"/auth/door/login/{name}" in asked()[0]
+    assert len(made) == 5, "once for each of the two, the changed policy, and both again with another table"

@@ -18,6 +18,7 @@ import msgspec
 from strongroom.barrier.view import DIGESTS, NAMES
 from strongroom.core import areas
 from strongroom.core.committed import Committed
+from strongroom.core.policy.acl import Acl
 from strongroom.core.request import Mount
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
@@ -53,6 +54,8 @@ class MountTable:
         self.by_path = {mount.path: mount for mount in sorted(mounts, key=lambda mount: mount.path) if not mount.tainted}
         self.by_uuid = {mount.uuid: mount for mount in mounts}
         self.by_accessor = {mount.accessor: mount for mount in mounts}
+        self.documents: dict[tuple[Acl | None, bool], bytes] = {}
+        """What sys/internal says of this very table, by for whom and in which form."""
 
     def match(self, path: str) -> Mount | None:
         """The mount that a request path lies in, the longest one where several could; a mount's own path needs no slash."""

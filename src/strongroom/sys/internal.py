@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -21,7 +21,12 @@ from strongroom.core.registry import engine_class
 from strongroom.core.request import Bare, Mount, Response, Token
 from strongroom.core.tuning import shown_mount
 from strongroom.errors import Forbidden, InvalidRequest, NotFound, PermissionDenied
+from strongroom.memo import Budget
 from strongroom.sys.routes import Routes
+
+MOST_DOCUMENTS: Final = 256
+_BUDGET: Final = Budget(16 << 20)
+"""Documents kept, and their bytes: one takes a millisecond or more to make, and a stranger may ask for it as often as he likes."""
 
 
 class DocumentBody(msgspec.Struct, frozen=True):
@@ -86,8 +91,12 @@ class InternalRoutes(Routes):
     def read_openapi(self, body: DocumentBody) -> Response:
         """The OpenAPI document of the routes that the caller can reach."""
         acl = self.call.token.acl if self.call.token is not None else None
-        version = self.core.settings.reported_version
-        return Response(bare=Bare(encode(document(self._engines(), version, acl, body.generic_mount_paths))))
+        asked, kept = (acl, body.generic_mount_paths), self.core.mounts.table(self.call.transaction).documents
+        text = kept.get(asked)
+        if text is None:
+            text = encode(document(self._engines(), self.core.settings.reported_version, *asked))
+            _BUDGET.remember(kept, MOST_DOCUMENTS, asked, text, weight=len(text))
+        return Response(bare=Bare(text))
 
     @write("internal/specs/openapi", body=DocumentBody, public=True, writes=False)
     def post_openapi(self, body: DocumentBody) -> Response:
