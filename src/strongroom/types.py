@@ -32,6 +32,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 def parse_duration(value: object) -> int:
     """Whole seconds of `3600`, `"3600"`, `"1h30m"`, `"1.5h"`, `"2d"`; fractions of a second are cut off. Raises ValueError.
 
+    Less than a second counts as one: 0 says "not wrapped", "no limit" or "the default", which nobody meant who wrote 500ms.
     A negative duration is returned as such: whether it means something is the caller's to say.
     """
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
@@ -41,7 +42,7 @@ def parse_duration(value: object) -> int:
     seconds = _text_seconds(value.strip()) if isinstance(value, str) else Decimal(value)
     if not seconds.is_finite() or abs(seconds) > MAX_SECONDS:
         raise ValueError("the duration is longer than ten years")
-    return int(seconds)
+    return int(seconds) or (seconds > 0) - (seconds < 0)
 
 
 @lru_cache(maxsize=1_024)
