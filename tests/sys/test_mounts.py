@@ -46,6 +46,11 @@ def test_one_mount_reads_as_in_the_table(api: Api) -> None:
     assert reply.body["accessor"] == reply.data["accessor"]
 
 
+def test_an_auth_method_reads_there_as_in_its_table_without_sudo(api: Api) -> None:
+    reply = api.get("sys/mounts/auth/door", token=allowed(api, "sys/mounts/auth/door: read"))
+    assert reply.data == api.get("sys/auth").data["door/"]
+
+
 def test_everything_that_is_accepted_is_shown_again(api: Api) -> None:
     body = {
         "type": "lender",
@@ -107,7 +112,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("GET", "sys/mounts/none", None, "No secret engine mount at none/"),
     ("GET", "sys/mounts/none/tune", None, "No secret engine mount at none/"),
     ("POST", "sys/mounts/none/tune", {"description": "x"}, "No secret engine mount at none/"),
-    ("GET", "sys/mounts/auth/door", None, "No secret engine mount"),
+    ("GET", "sys/mounts/auth/none", None, "No auth engine"),
     ("DELETE", "sys/mounts/sys", None, "cannot unmount"),
     ("DELETE", "sys/mounts/cubbyhole", None, "cannot unmount"),
     ("DELETE", "sys/mounts/identity", None, "cannot unmount"),

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from strongroom.core.core import Settings
 from strongroom.core.cors import cors
+from strongroom.testing import Strongroom
 from tests.engines.api_kit import Api
 from tests.sys.kit import allowed, house, refused
 
@@ -116,6 +118,19 @@ def test_diagnostics_answer_to_those_who_may(api: Api) -> None:
     token = api.token("default")
     for verb, path in (("GET", "host-info"), ("GET", "in-flight-req"), ("LIST", "version-history"), ("GET", "metrics")):
         assert refused(api.send(verb, f"sys/{path}", token=token))
+
+
+def test_a_node_by_itself_is_listed_with_its_address() -> None:
+    room = Strongroom(settings=Settings(api_addr="https://one.example:8200"))
+    (node,) = room.json(room.read("sys/ha-status"))["nodes"]
+    assert (node["api_address"], node["active_node"], node["last_echo"]) == ("https://one.example:8200", True, None)
+
+
+@pytest.mark.parametrize("path", ["sys", "sys/mounts", "auth/token", "auth/token/lookup-self", "secret/data/app"])
+def test_help_is_a_text_and_lists_what_else_to_read(api: Api, path: str) -> None:
+    body = api.send("GET", f"{path}?help=1").body
+    assert set(body) == {"help", "see_also", "openapi"}
+    assert isinstance(body["help"], str) and isinstance(body["see_also"], list)
 
 
 def test_metrics_are_text_for_prometheus_and_json_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     reported_version: str = VAULT_VERSION
     cluster_name: str = "strongroom"
+    api_addr: str = ""
     unsafe_allow_api_audit_creation: bool = False
     audit_directory: str = ""
     dev: bool = False

@@ -35,7 +35,7 @@ def help_response(engine: type[Engine], mount: Mount, relative: str) -> Response
         raise no_handler(mount.path + relative)
     text = _of_route(routes[0], relative) if relative.strip("/") else _of_engine(engine)
     document = {"openapi": "3.0.2", "paths": {f"/{mount.path}{route.pattern}": path_item(route, mount) for route in routes}}
-    return Response(bare=Bare(msgspec.json.encode({"help": text, "see_also": "", "openapi": document})))
+    return Response(bare=Bare(msgspec.json.encode({"help": text, "see_also": [], "openapi": document})))
 
 
 def _of_engine(engine: type[Engine]) -> str:

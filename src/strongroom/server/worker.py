@@ -100,6 +100,7 @@ def settings_of(config: Config, *, dev: bool = False) -> Settings:
     return Settings(
         reported_version=config.reported_version or Settings().reported_version,
         cluster_name=config.cluster_name,
+        api_addr=config.api_addr,
         unsafe_allow_api_audit_creation=config.unsafe_allow_api_audit_creation or dev,
         audit_directory=config.audit_directory,
         dev=dev,

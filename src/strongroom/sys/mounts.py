@@ -59,18 +59,18 @@ class MountRoutes(Routes):
     @read("mounts/{path...}/tune")
     def read_mount_tuning(self, path: str) -> Response:
         """Read the settings of a secrets engine, or of the auth method at auth/PATH, durations as they take effect."""
-        mount = self._tunable(path)
+        mount = self._either(path)
         return Response(data=shown_tuning(mount, self.core.mounts.ttls(mount)), mirror=True)
 
     @write("mounts/{path...}/tune", body=TuneBody)
     def tune_mount(self, path: str, body: TuneBody) -> Response:
         """Change settings of a secrets engine, or of the auth method at auth/PATH."""
-        return Response(warnings=mounting.tune(self.core, self.call, self._tunable(path), body))
+        return Response(warnings=mounting.tune(self.core, self.call, self._either(path), body))
 
     @read("mounts/{path...}")
     def read_mount(self, path: str) -> Response:
-        """Read one secrets engine's settings."""
-        return Response(data=shown_mount(self._secrets(path), self.core.settings.reported_version), mirror=True)
+        """Read the settings of one secrets engine, or of the auth method at auth/PATH."""
+        return Response(data=shown_mount(self._either(path), self.core.settings.reported_version), mirror=True)
 
     @write("mounts/{path...}", body=EnableBody)
     def enable_mount(self, path: str, body: EnableBody) -> Response:
@@ -82,8 +82,8 @@ class MountRoutes(Routes):
         """Unmount a secrets engine: its secrets are gone, its leases end."""
         mounting.remove(self.core, self.call, "secrets", path)
 
-    def _tunable(self, path: str) -> Mount:
-        """`vault auth tune` names auth methods here too: the way that needs no sudo."""
+    def _either(self, path: str) -> Mount:
+        """`vault auth tune` and the Go client's GetAuth name auth methods here too: the way that needs no sudo."""
         name = path.strip("/").removeprefix("auth/")
         if name == path.strip("/"):
             return self._secrets(path)

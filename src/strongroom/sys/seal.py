@@ -80,7 +80,8 @@ class SealRoutes(Routes):
     def ha_status(self) -> Response:
         """The nodes that serve: this one, and all others that were heard of lately where the store is shared."""
         cluster = self.core.cluster
-        alone = Node("", platform.node(), "", self.core.settings.reported_version, sealed=False)
+        settings = self.core.settings
+        alone = Node("", platform.node(), settings.api_addr, settings.reported_version, sealed=False)
         nodes = [self._node(node) for node in cluster.nodes or (cluster.me or alone,)]
         return Response(data={"nodes": nodes}, mirror=True)
 
