@@ -10,8 +10,9 @@ import traceback
 
 import pytest
 
+from strongroom.api.vault import Answer, asked
 from strongroom.barrier.barrier import Barrier
-from strongroom.core.request import Operation, Peer, Request, Secret
+from strongroom.core.request import Grant, LeaseTerms, Operation, Peer, Request, Secret, TokenEntry
 from strongroom.core.work import Work
 from strongroom.engines.kv.item import Head, Kept
 from strongroom.server.framing import Head as RequestHead
@@ -40,7 +41,9 @@ def holders() -> list[object]:
     return [
         secret(), a_request(), Work(a_request(), lambda _work: None), Head(text, b"", 0, 1, text), Kept(text),
         Exchange(None, RequestHead(b"POST", b"/v1/x", {b"x-vault-token": text}, 9), text, Peer()), barrier.keys, Barrier(barrier.storage),
-        {"a": secret()}, [secret()],
+        {"a": secret()}, [secret()], asked(b"GET", b"/v1/secret/data/x?a=" + text, {b"x-vault-token": text}),
+        Grant(internal={"a": text.decode()}), LeaseTerms(internal={"a": text.decode()}),
+        TokenEntry(accessor="a", policies=(), path="auth/x/login", internal={"a": text.decode()}), Answer(200, text),
     ]  # fmt: skip
 
 

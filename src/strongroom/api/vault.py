@@ -64,6 +64,9 @@ class Answer(NamedTuple):
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {len(self.body)} bytes)"
+
 
 # ---- in
 
@@ -79,6 +82,9 @@ class Asked(NamedTuple):
     wrap_ttl: int
     headers: Mapping[bytes, bytes]
     merge_patch: bool
+
+    def __repr__(self) -> str:
+        return f"Asked({self.operation}, {self.path!r})"
 
 
 def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes, peer: Peer) -> Request:

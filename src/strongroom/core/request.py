@@ -188,6 +188,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     """Where the token comes from, where the request's own path is one of several spellings of it."""
 
+    def __repr__(self) -> str:
+        return f"Grant({self.display_name!r}, {len(self.policies)} policies)"
+
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
     """The `auth` block of an answer. `client_token` is blank where the caller may not see it."""
@@ -214,6 +217,9 @@ class LeaseTerms(msgspec.Struct, frozen=True, kw_only=True):
     max_ttl: int = 0
     renewable: bool = True
     internal: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"LeaseTerms({self.ttl}, {self.max_ttl})"
 
 
 class LeaseInfo(msgspec.Struct, frozen=True):
@@ -345,6 +351,9 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The era (core/tombstones.py) in which it was made."""
     rests_on: tuple[str, ...] = ()
     """What of its auth mount it ends with (core/logins.py)."""
+
+    def __repr__(self) -> str:
+        return f"TokenEntry({self.accessor})"
 
 
 class Token:
