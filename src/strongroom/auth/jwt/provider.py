@@ -43,6 +43,9 @@ class _Tokens(msgspec.Struct, frozen=True):
     id_token: str
     access_token: str = ""
 
+    def __repr__(self) -> str:
+        return "_Tokens()"
+
 
 class _Failure(msgspec.Struct, frozen=True):
     error: str = ""

@@ -110,6 +110,9 @@ class _Transaction(msgspec.Struct, frozen=True, rename={"embedded": "_embedded",
     result: str = ""
     embedded: _Embedded = _Embedded()
 
+    def __repr__(self) -> str:
+        return f"_Transaction({self.status})"
+
 
 class Credentials(NamedTuple):
     """What somebody proves himself with. `provider`: whose passcode `totp` is, if it matters."""

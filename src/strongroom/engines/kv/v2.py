@@ -67,6 +67,9 @@ class VersionsBody(msgspec.Struct, frozen=True):
 class _Sent(msgspec.Struct):
     data: msgspec.Raw
 
+    def __repr__(self) -> str:
+        return "_Sent()"
+
 
 _sent = msgspec.json.Decoder(_Sent)
 _exact = msgspec.json.Decoder(float_hook=Decimal)
