@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from strongroom.barrier.barrier import Keys
+from strongroom.barrier.directory import Directory
 from strongroom.crypto.ids import RandomPool
 from strongroom.crypto.rowkeys import RowNames
 from strongroom.errors import InvalidRequest
@@ -57,7 +58,7 @@ class Rows(Protocol):
     def value(self, key: bytes, kind: type[T]) -> T | None: ...
     def put(self, key: bytes, plaintext: bytes | None, *, charge: bool, fresh: bool = False) -> None: ...
     def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]: ...
-    def names(self, prefix: bytes) -> list[str]: ...
+    def directory(self, prefix: bytes) -> Directory: ...
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]: ...
 
 
@@ -121,13 +122,17 @@ class View:
         """Stage the removal of a value; nothing happens where there is none."""
         self._rows.put(self.row(key), None, charge=self._charging)
 
+    def directory(self, prefix: str) -> Directory:
+        """The names directly below a path as `list` gives them, to be answered as they are."""
+        path = prefix.strip("/")
+        return self._rows.directory(self.row(path) if path else self._names)
+
     def list(self, prefix: str, after: str = "", limit: int = -1) -> list[str]:
         """Names directly below a path, sorted; those with more below them end in "/" (a name may stand twice).
 
         Only names greater than `after`, at most `limit` of them; a limit of 0 or less is none.
         """
-        path = prefix.strip("/")
-        names = self._rows.names(self.row(path) if path else self._names)
+        names = self.directory(prefix).names
         if after:
             names = [name for name in names if name > after]
         return names[:limit] if limit > 0 else names.copy()

@@ -10,13 +10,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from strongroom.barrier.barrier import Barrier, Keys
 from strongroom.barrier.cache import Cache, Entry
+from strongroom.barrier.directory import Directory
 from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import NAMES, decoder
 from strongroom.errors import StrongroomError
@@ -42,7 +42,7 @@ class Committed:
         self.storage = storage
         self.barrier = barrier
         self.cache = cache
-        self._directories: dict[bytes, list[str]] = {}
+        self._directories: dict[bytes, Directory] = {}
         self._asked: set[bytes] = set()
         self._listed = 0
         self.gsn = 0
@@ -162,24 +162,27 @@ class Committed:
         rows = self.cache.rows
         return {key: entry.term for key in keys if (entry := rows.get(key)) is not None and entry.term}
 
-    def names(self, prefix: bytes) -> list[str]:
-        """The sorted directory of a prefix, kept until a name in it comes or goes."""
+    def directory(self, prefix: bytes) -> Directory:
+        """The directory of a prefix, kept until a name in it comes or goes."""
         kept = self._directories.get(prefix)
         if kept is None:
-            kept = decrypted_names(self.barrier.keys, prefix, self.store.children(prefix, b"", -1))
-            self._keep_names(prefix, kept)
+            kept = Directory(decrypted_names(self.barrier.keys, prefix, self.store.children(prefix, b"", -1)))
+            self._keep_directory(prefix, kept)
         if len(kept) >= LONG:
             self._asked.add(prefix)
         return kept
 
-    def _keep_names(self, prefix: bytes, names: list[str]) -> None:
-        self._listed += len(names) + 1
+    def _keep_directory(self, prefix: bytes, directory: Directory) -> None:
+        self._listed += len(directory) + 1
         if self._listed > MAX_LISTED:
             self._let_go()
-            self._listed = len(names) + 1
-        self._directories[prefix] = names
+            self._listed = len(directory) + 1
+        self._directories[prefix] = directory
+        directory.stands = True
 
     def _let_go(self) -> None:
+        for directory in self._directories.values():
+            directory.stands = False
         self._directories.clear()
         self._asked.clear()
         self._listed = 0
@@ -201,31 +204,27 @@ class Committed:
                 if prefix in self._directories:
                     changed.setdefault(prefix, set()).add(child)
         for prefix, children in changed.items():
-            names = self._directories.pop(prefix, None)
-            if names is None:
+            directory = self._directories.pop(prefix, None)
+            if directory is None:
                 continue
-            self._listed -= len(names) + 1
+            directory.stands = False
+            self._listed -= len(directory) + 1
             if prefix in self._asked:
                 self._asked.discard(prefix)
                 if len(children) <= MOST_AMENDED and self.storage.local:
                     with suppress(StrongroomError):  # then it is read anew by who asks, and hears of it
-                        self._keep_names(prefix, self._amended(prefix, names.copy(), children))
+                        self._keep_directory(prefix, self._amended(prefix, directory, children))
 
-    def _amended(self, prefix: bytes, names: list[str], children: set[bytes]) -> list[str]:
+    def _amended(self, prefix: bytes, directory: Directory, children: set[bytes]) -> Directory:
         """A directory in which these children are as the store has them now."""
         store = self.store
         rows = store.get_many(tuple(children))
+        changes = []
         for child in children:
             name = self.barrier.keys.names.name(prefix, child[len(prefix) :])
             below = store.scan(child + b"\0", child + b"\xff\xff\xff", 1)
-            for text, there in ((name, child in rows), (name + "/", bool(below))):
-                at = bisect_left(names, text)
-                listed = names[at : at + 1] == [text]
-                if there and not listed:
-                    names.insert(at, text)
-                elif listed and not there:
-                    del names[at]
-        return names
+            changes += [(name, child in rows), (name + "/", bool(below))]
+        return directory.amended(changes)
 
 
 def parents(key: bytes) -> list[bytes]:

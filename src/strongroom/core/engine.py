@@ -26,7 +26,7 @@ from strongroom.barrier.view import View
 from strongroom.clock import Clock
 from strongroom.core.fields import Fields, compile_fields
 from strongroom.core.lockout import Limits, Lockout
-from strongroom.core.request import Call, Grant, LeaseTerms, Mount, Operation, Response
+from strongroom.core.request import Call, Grant, LeaseTerms, Listed, Mount, Operation, Response
 from strongroom.errors import NotFound
 from strongroom.outbound.client import Outbound
 
@@ -313,3 +313,13 @@ def keys_response(names: list[str], info: Mapping[str, Any] | None = None) -> Re
     if info is not None:
         data["key_info"] = {name: info[name] for name in names if name in info}
     return Response(data=data)
+
+
+def listed(store: View, path: str, body: ListBody) -> Response:
+    """The answer to a LIST of the names directly below a path. Raises NotFound when there is nothing."""
+    if body.after or body.limit > 0:
+        return keys_response(store.list(path, body.after, body.limit))
+    directory = store.directory(path)
+    if not directory.names:
+        raise NotFound
+    return Response(data=Listed(directory), source=directory)

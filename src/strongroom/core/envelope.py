@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from strongroom.clock import rfc3339
-from strongroom.core.request import Auth, Json, LeaseInfo, Response, Secret, WrapInfo
+from strongroom.core.request import Auth, Json, LeaseInfo, Listed, Response, Secret, WrapInfo
 
 _NO_LEASE = LeaseInfo()
 
@@ -66,7 +66,7 @@ def data_text(data: Mapping[str, Any] | Json | None) -> bytes:
     """JSON of the `data` member."""
     if data is None:
         return b"null"
-    return data.text if isinstance(data, Json) else encode(data)
+    return data.text if isinstance(data, Json | Listed) else encode(data)
 
 
 def envelope(response: Response, request_id: str) -> bytes:

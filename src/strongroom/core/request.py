@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
+from strongroom.barrier.directory import Directory
+
 if TYPE_CHECKING:
     from strongroom.core.engine import Engine, Route
     from strongroom.core.policy.acl import Acl
@@ -258,6 +260,21 @@ class Json:
         return f"Json({len(self.text)} bytes)"
 
 
+class Listed(dict[str, list[str]]):
+    """`data` of a listing of all names of a directory, with what is kept of it."""
+
+    __slots__ = ("directory",)
+
+    def __init__(self, directory: Directory) -> None:
+        super().__init__(keys=directory.names.copy())
+        self.directory = directory
+
+    @property
+    def text(self) -> bytes:
+        """JSON of it."""
+        return self.directory.text
+
+
 class RowText(msgspec.Struct, frozen=True):
     """Says that `Json` data is a pure function of one stored row and of nothing else: neither of time nor of who asks.
 
@@ -303,7 +320,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     wrap_ttl: int = 0
     warnings: tuple[str, ...] = ()
     bare: Bare | None = None
-    source: RowText | None = None
+    source: RowText | Directory | None = None
     mirror: bool = False
     status: int = 0
     accessor: str = ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from strongroom.barrier.directory import Directory
 from strongroom.barrier.view import View, decoder
 from strongroom.core.committed import Committed, decrypted_names
 from strongroom.errors import TooLarge
@@ -184,11 +185,11 @@ class Transaction:
             folder = any(row not in deeper for row, _ in rows)
         return Child(key, leaf, folder) if leaf or folder else None
 
-    def names(self, prefix: bytes) -> list[str]:
-        """The sorted directory of a prefix."""
+    def directory(self, prefix: bytes) -> Directory:
+        """The directory of a prefix."""
         if self._below(prefix):
-            return decrypted_names(self.keys, prefix, self.children(prefix, b"", -1))
-        return self.committed.names(prefix)
+            return Directory(decrypted_names(self.keys, prefix, self.children(prefix, b"", -1)))
+        return self.committed.directory(prefix)
 
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Rows with start ≤ key < stop, decrypted, staged ones included."""

@@ -1,11 +1,12 @@
 """Reads that were answered before: the same request is answered again without deciding anew what cannot have changed.
 
 Rules of this file:
-- A read is kept only if its answer depends on the token, the path and one stored row alone: no query, no body, no conditions in its
-  policy, no counted or address-bound token, no wrapping, no special header. What is kept: token, row, masked audit lines, envelope.
-  The secret is not: it is decrypted anew each time, and both audit lines are written each time.
+- A read is kept only if its answer depends on the token, the path and one stored row alone, a list if it is a whole directory: no query, no
+  body, no conditions in its policy, no counted or address-bound token, no wrapping, no special header. What is kept: token, row or
+  directory, masked audit lines, envelope. The secret is not: it is decrypted anew each time, and both audit lines are written each time.
 - A kept read counts while the very objects it was made of stand: the token as `core.tokens` keeps it (any change of tokens, policies,
-  mounts, identities or tombstones drops that), the row as the cache keeps it (any commit of it drops that), the audit devices, the keys.
+  mounts, identities or tombstones drops that), the row as the cache keeps it (any commit of it drops that) or the directory (any name in
+  it that comes or goes), the audit devices, the keys.
   What other processes committed is heard of first. One that does not count any more is forgotten and takes the long way.
 - This is the one place where a request does not pass `resolve`; whatever it comes to decide by, `_repeatable` must refuse
   or `answer` compare.
@@ -14,12 +15,12 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
-from strongroom.barrier.cache import Entry
+from strongroom.barrier.directory import Directory
 from strongroom.core.audit.broker import Lines
 from strongroom.core.core import Core
-from strongroom.core.request import Call, Json, Operation, Response, Token
+from strongroom.core.request import Call, Json, Listed, Operation, Response, RowText, Token
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_bytes
 from strongroom.errors import StrongroomError
@@ -39,6 +40,22 @@ SPECIAL = frozenset(
 )
 """Headers that make a request something else than token and path, or its answer something else than an envelope."""
 _TOKEN = b"x-vault-token"
+_VERBS = frozenset((b"GET", b"LIST"))
+
+
+class Standing(Protocol):
+    """What an answer was made of, a row or a directory; `stands` until it is another."""
+
+    stands: bool
+
+
+class Found(NamedTuple):
+    """Where the text of an answer comes from: what it stands on, how that is opened, what is made of it; `size` of what is kept."""
+
+    entry: Standing
+    opened: Callable[[], bytes]
+    show: Callable[[bytes], bytes]
+    size: int = 0
 
 
 class Kept(NamedTuple):
@@ -47,7 +64,7 @@ class Kept(NamedTuple):
     token: Token
     digest: bytes
     deadline: int
-    entry: Entry
+    entry: Standing
     opened: Callable[[], bytes]
     show: Callable[[bytes], bytes]
     lines: Lines
@@ -57,6 +74,7 @@ class Kept(NamedTuple):
     between: bytes
     after: bytes
     fixed: int
+    size: int
 
 
 class Repeats:
@@ -74,7 +92,7 @@ class Repeats:
         head = exchange.head
         if head.answer is None:
             return False
-        token, digest, deadline, entry, opened, show, lines, devices, keys, before, between, after, fixed = cast(Kept, head.answer)
+        token, digest, deadline, entry, opened, show, lines, devices, keys, before, between, after, fixed, _size = cast(Kept, head.answer)
         core, peer = self._core, exchange.peer
         audit, committed = core.audit, core.committed
         if committed.newest[0] != committed.standing and not self._followed():
@@ -139,11 +157,11 @@ class Repeats:
     def _repeatable(self, exchange: Exchange, call: Call, response: Response) -> bool:
         request, token = call.request, call.token
         return (
-            exchange.verb == b"GET"
+            exchange.verb in _VERBS
             and exchange.head.known
             and _TOKEN in exchange.headers
             and SPECIAL.isdisjoint(exchange.headers)
-            and request.operation is Operation.READ
+            and (request.operation is Operation.READ or request.operation is Operation.LIST)
             and not (request.data or request.raw or request.namespace or request.wrap_ttl)
             and request.peer.leaf is None
             and token is not None
@@ -155,26 +173,37 @@ class Repeats:
         )
 
     def _made(self, call: Call, response: Response, body: bytes) -> Kept | None:
-        core, source, token, data = self._core, response.source, call.token, response.data
+        core, token, data = self._core, call.token, response.data
         assert token is not None
-        assert source is not None
-        entry = core.committed.cache.rows.get(source.row)
-        lines = core.audit.repeated(call, response)
+        source = self._found(response)
+        lines = core.audit.repeated(call, response) if source is not None else None
         parts = body.split(call.request.id.encode())
-        if entry is None or entry.record is None or lines is None or not isinstance(data, Json) or len(parts) != 2:
-            return None
-        if data.masks is not entry.masks:  # the row was written anew since it was read: what it holds now was not decided on
+        if source is None or lines is None or not isinstance(data, Json | Listed) or len(parts) != 2:
             return None
         between, found, after = parts[1].partition(data.text)
         if not found:
             return None
         deadline = min((instant for instant in (token.deadline, token.acl.until) if instant), default=0)
-        opened = core.barrier.opener(source.row, entry.record)
         fixed = len(body) - len(data.text)
         return Kept(
-            token, token.digest, deadline, entry, opened, source.show, lines, core.audit.devices, core.barrier.held,
-            self._shared(parts[0]), self._shared(between), self._shared(after), fixed,
+            token, token.digest, deadline, source.entry, source.opened, source.show, lines, core.audit.devices, core.barrier.held,
+            self._shared(parts[0]), self._shared(between), self._shared(after), fixed, source.size,
         )  # fmt: skip
+
+    def _found(self, response: Response) -> Found | None:
+        """What an answer stands on; None where that is another by now: what there is now was not decided on."""
+        source, data = response.source, response.data
+        match source:
+            case RowText():
+                entry = self._core.committed.cache.rows.get(source.row)
+                if entry is None or entry.record is None or not isinstance(data, Json) or data.masks is not entry.masks:
+                    return None
+                return Found(entry, self._core.barrier.opener(source.row, entry.record), source.show, len(entry.record))
+            case Directory():
+                if not source.stands or not isinstance(data, Listed) or data.directory is not source:
+                    return None
+                return Found(source, lambda: source.text, bytes, len(source.text))
+        return None
 
     def _shared(self, text: bytes) -> bytes:
         """The same text as one object for all reads that have it: what many reads touch is in the processor's cache already."""
@@ -186,4 +215,4 @@ _HEAD = render(200, b"").partition(b"Content-Length: ")[0] + b"Content-Length: "
 
 def _cost(kept: Kept) -> int:
     """About the bytes that a read takes: its row twice (as it is stored, and to be opened), its lines, the rest."""
-    return COST + 2 * len(kept.entry.record or b"") + sum(len(part) for _, repeated in kept.lines for part in repeated)
+    return COST + 2 * kept.size + sum(len(part) for _, repeated in kept.lines for part in repeated)

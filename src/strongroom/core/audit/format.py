@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 
+from strongroom.barrier.directory import MOST_FORMS, Directory
 from strongroom.clock import SECOND, rfc3339
-from strongroom.core.audit.mask import NONE, Mask, elide, encode, name_text
+from strongroom.core.audit.mask import NONE, Mask, Names, elide, encode, name_text
 from strongroom.core.policy.templates import REJECTED
-from strongroom.core.request import Auth, Bare, Call, Decision, Json, Mount, Operation, Request, Response, Secret, Token, WrapInfo
+from strongroom.core.request import Auth, Bare, Call, Decision, Json, Listed, Mount, Operation, Request, Response, Secret, Token, WrapInfo
 from strongroom.errors import PermissionDenied, StrongroomError
 from strongroom.memo import Budget, remember
 
@@ -235,7 +236,17 @@ class Formatter:
     def _listing(self, call: Call, data: Mapping[str, object], place: _Place) -> bytes:
         if self._options.elide_list_responses and call.operation is Operation.LIST:
             data = elide(data)
+        if isinstance(data, Listed) and "keys" not in place.response_clear:
+            return self._names(data.directory, place)
         return self.mask.value(data, place.response_clear)
+
+    def _names(self, directory: Directory, place: _Place) -> bytes:
+        """A listing of a directory; its masked names are kept with it."""
+        names = directory.forms.get(place.policy)
+        if not isinstance(names, Names):
+            names = Names(self.mask, directory.names)
+            remember(directory.forms, MOST_FORMS, place.policy, names)
+        return names.data
 
     def _rarities(self, response: Response) -> list[bytes]:
         members: list[bytes] = []

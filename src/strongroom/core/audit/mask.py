@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from binascii import hexlify
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType
@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from strongroom.barrier.directory import Edit
 from strongroom.core.request import Json, Secret
 from strongroom.crypto.mac import Mac
 from strongroom.memo import remember
@@ -112,6 +113,31 @@ class Mask:
             parts.append(b"%b:%b" % (names.get(name) or name_text(name), text))
         return b"{%b}" % b",".join(parts)
 
+
+class Names:
+    """The masked names of a directory. Each takes as many bytes as any other, so one comes or goes without a look at the rest."""
+
+    __slots__ = ("_block", "_mask")
+
+    def __init__(self, mask: Mask, names: Iterable[str] = (), block: bytes = b"") -> None:
+        self._mask = mask
+        self._block = block or b"".join([mask.quoted(_utf8(name)) + b"," for name in names])
+
+    @property
+    def data(self) -> bytes:
+        """The `data` of a listing of them."""
+        return b'{"keys":[%b]}' % self._block[:-1]
+
+    def amended(self, edits: Sequence[Edit]) -> Names:
+        """The same with these names more or less."""
+        block = bytearray(self._block)
+        for at, name, came in edits:
+            start = at * _WIDTH
+            block[start : start if came else start + _WIDTH] = self._mask.quoted(_utf8(name)) + b"," if came else b""
+        return Names(self._mask, block=bytes(block))
+
+
+_WIDTH: Final = len(b'"hmac-sha256:",') + 64
 
 _WORDS: Final[dict[object, bytes]] = {None: b"null", True: b"true", False: b"false"}
 _NAMES: Final[dict[str, bytes]] = {}

@@ -19,7 +19,7 @@ from strongroom.core.request import Response
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item
 from strongroom.engines.kv.merge import merged
-from strongroom.engines.kv.store import KeyValue
+from strongroom.engines.kv.store import ITEM, KeyValue
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.types import format_duration
 
@@ -168,12 +168,12 @@ class Metadata(KeyValue):
     @list_("metadata/", body=ListBody)
     def list_root(self, body: ListBody) -> Response:
         """List the names at the top."""
-        return keys_response(self.listed("", body))
+        return self.listed("", body)
 
     @list_("metadata/{path...}", body=ListBody)
     def list_names(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path; those that end in "/" have more below them."""
-        return keys_response(self.listed(path, body))
+        return self.listed(path, body)
 
     @scan("metadata/", body=ListBody)
     def scan_root(self, body: ListBody) -> Response:
@@ -188,12 +188,12 @@ class Metadata(KeyValue):
     @list_("detailed-metadata/", body=ListBody)
     def list_root_details(self, body: ListBody) -> Response:
         """List the names at the top with their metadata."""
-        return self._detailed("", self.listed("", body))
+        return self._detailed("", self.store.list(ITEM, body.after, body.limit))
 
     @list_("detailed-metadata/{path...}", body=ListBody)
     def list_details(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path with their metadata."""
-        return self._detailed(path, self.listed(path, body))
+        return self._detailed(path, self.store.list(ITEM + path, body.after, body.limit))
 
     @scan("detailed-metadata/", body=ListBody)
     def scan_root_details(self, body: ListBody) -> Response:

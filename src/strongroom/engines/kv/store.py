@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from strongroom.core.engine import Engine, ListBody, paged
+from strongroom.core.engine import Engine, ListBody, listed, paged
+from strongroom.core.request import Response
 from strongroom.core.transaction import entry_masks
 from strongroom.engines.kv.item import Head, Item, version_key
 from strongroom.errors import InvalidRequest
@@ -86,9 +87,9 @@ class KeyValue(Engine):
 
     # ---- names
 
-    def listed(self, path: str, body: ListBody) -> list[str]:
-        """Names directly below a path."""
-        return self.store.list(ITEM + path, body.after, body.limit)
+    def listed(self, path: str, body: ListBody) -> Response:
+        """The answer that lists the names directly below a path."""
+        return listed(self.store, ITEM + path, body)
 
     def scanned(self, path: str, body: ListBody) -> list[str]:
         """Names of all secrets below a path, relative to it, in order."""

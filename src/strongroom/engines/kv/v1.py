@@ -65,12 +65,12 @@ class Plain(KeyValue, kind="kv"):
     @list_("", body=ListBody)
     def list_root(self, body: ListBody) -> Response:
         """List the names at the top."""
-        return keys_response(self.listed("", body))
+        return self.listed("", body)
 
     @list_("{path...}", body=ListBody)
     def list_names(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path; those that end in "/" have more below them."""
-        return keys_response(self.listed(path, body))
+        return self.listed(path, body)
 
     @scan("", body=ListBody)
     def scan_root(self, body: ListBody) -> Response:
