@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from strongroom.api import vault
 from strongroom.barrier.cache import Cache
 from strongroom.core.audit.broker import Broker
+from strongroom.core.committed import Committed
 from strongroom.core.group import perform
 from strongroom.core.request import Operation, Peer
 from strongroom.core.work import Work
@@ -116,10 +117,14 @@ def test_a_bug_is_a_500_that_names_its_request(target: str) -> None:
 
 # ---- repeated reads
 
-POLICY = 'path "secret/*" { capabilities = ["read"] }'
+POLICY = 'path "secret/*" { capabilities = ["read", "list"] }'
+FILTERING = 'path "secret/*" { capabilities = ["list"] list_scan_response_keys_filter_path = "{{.path}}{{.key}}" } path "secret/metadata/a" { capabilities = ["read"] }'
 STEPS = st.lists(
     st.sampled_from(
-        "read read read write delete undelete destroy purge deny allow revoke advance tune read-v1 write-v1 delete-v1 remount".split()
+        (
+            "read read read write delete undelete destroy purge deny allow revoke advance tune read-v1 write-v1 delete-v1 remount"
+            " list list write-b purge-b filter"
+        ).split()
     ),
     min_size=3,
     max_size=25,
@@ -137,10 +142,10 @@ def test_a_repeated_read_is_what_a_read_decided_anew_would_be(steps: list[str]) 
     async def scene(house: House) -> None:
         desk = Desk(house)
 
-        async def same(target: str) -> None:
+        async def same(target: str, verb: str = "GET") -> None:
             for _ in range(4):
-                status, body = await desk.ask("GET", target, token=holder["token"])
-                request = vault.decode(b"GET", target.encode(), {b"x-vault-token": holder["token"].encode()}, b"", PEER)
+                status, body = await desk.ask(verb, target, token=holder["token"])
+                request = vault.decode(verb.encode(), target.encode(), {b"x-vault-token": holder["token"].encode()}, b"", PEER)
                 work = perform(made.core, Work(request, lambda _work: None), lambda _error, _call: None)
                 anew = vault.answer(request, work.response, work.error)
                 assert status == anew.status
@@ -159,13 +164,20 @@ def test_a_repeated_read_is_what_a_read_decided_anew_would_be(steps: list[str]) 
             "allow": ("POST", "/v1/sys/policies/acl/p", {"policy": POLICY + ' path "plain/*" { capabilities = ["read"] }'}),
             "tune": ("POST", "/v1/sys/mounts/plain/tune", {"default_lease_ttl": "77s"}),
             "delete-v1": ("DELETE", "/v1/plain/a", None),
+            "filter": ("POST", "/v1/sys/policies/acl/p", {"policy": FILTERING}),
+            "write-b": ("POST", "/v1/secret/data/b", {"data": {}}),
+            "purge-b": ("DELETE", "/v1/secret/metadata/b", None),
             "remount": ("POST", "/v1/sys/remount", {"from": "plain", "to": "other"}),
         }
+        reads = {
+            "read": [("GET", "/v1/secret/data/a")],
+            "read-v1": [("GET", "/v1/plain/a")],
+            "list": [("GET", "/v1/secret/metadata?list=true"), ("LIST", "/v1/secret/metadata/")],
+        }
         for number, step in enumerate(steps):
-            if step == "read":
-                await same("/v1/secret/data/a")
-            elif step == "read-v1":
-                await same("/v1/plain/a")
+            if step in reads:
+                for verb, target in reads[step]:
+                    await same(target, verb)
             elif step == "write":
                 await do("POST", "/v1/secret/data/a", {"data": {"n": number}})
             elif step == "write-v1":
@@ -186,6 +198,9 @@ def test_a_repeated_read_is_what_a_read_decided_anew_would_be(steps: list[str]) 
         before = desk.repeated
         await same("/v1/secret/data/a")
         assert desk.repeated >= before + 2, "at most the first two are decided"
+        before = desk.repeated
+        await same("/v1/secret/metadata/", "LIST")
+        assert desk.repeated >= before + 2, "and so are lists"
         assert house.reports == []
 
     on_loop("asyncio", made, scene)
@@ -203,6 +218,40 @@ def test_control_an_entry_that_claimed_to_stand_would_answer_with_what_was_overw
         monkeypatch.setattr(Cache, "_drop", lambda cache, key: cache.rows.pop(key, None))
         await desk.ask("POST", "/v1/secret/data/a", {"data": {"k": "new"}})
         assert (await desk.ask("GET", "/v1/secret/data/a"))[1]["data"]["data"] == {"k": "old"}
+
+    on_loop("asyncio", made, scene)
+
+
+def test_control_a_directory_that_claimed_to_stand_would_answer_without_a_name_that_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = room()
+    made.write("secret/data/a", {"data": {}})
+
+    async def scene(house: House) -> None:
+        desk = Desk(house)
+        for _ in range(3):
+            await desk.ask("LIST", "/v1/secret/metadata/")
+        assert desk.repeated == 1
+        monkeypatch.setattr(Committed, "_amend", lambda _committed, _keys: None)
+        await desk.ask("POST", "/v1/secret/data/b", {"data": {}})
+        assert (await desk.ask("LIST", "/v1/secret/metadata/"))[1]["data"] == {"keys": ["a"]}
+
+    on_loop("asyncio", made, scene)
+
+
+def test_a_list_whose_directory_changes_while_it_is_answered_is_not_kept() -> None:
+    made = room()
+    made.write("secret/data/a", {"data": {}})
+
+    async def scene(house: House) -> None:
+        desk = Desk(house)
+        headers = {b"x-vault-token": made.token.encode()}
+        await desk.ask("LIST", "/v1/secret/metadata/")
+        head = desk.head(b"LIST", b"/v1/secret/metadata/", headers, 0)
+        desk.dispatch(Exchange(cast(HttpProtocol, Wire()), head, b"", PEER))
+        made.write("secret/data/b", {"data": {}})  # commits at once, before the list's answer leaves
+        await house.committer.idle()
+        assert head.known and head.answer is None
+        assert (await desk.ask("LIST", "/v1/secret/metadata/"))[1]["data"] == {"keys": ["a", "b"]}
 
     on_loop("asyncio", made, scene)
 
