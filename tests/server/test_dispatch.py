@@ -118,7 +118,9 @@ def test_a_bug_is_a_500_that_names_its_request(target: str) -> None:
 # ---- repeated reads
 
 POLICY = 'path "secret/*" { capabilities = ["read", "list"] }'
-FILTERING = 'path "secret/*" { capabilities = ["list"] list_scan_response_keys_filter_path = "{{.path}}{{.key}}" } path "secret/metadata/a" { capabilities = ["read"] }'
+FILTERING = """
+path "secret/metadata/*" { capabilities = ["list"] list_scan_response_keys_filter_path = "secret/data/{{ .key }}" }
+path "secret/data/a" { capabilities = ["read"] }"""
 STEPS = st.lists(
     st.sampled_from(
         (
