@@ -10,7 +10,7 @@ import pytest
 from strongroom.api.wire import JSON_LIMITS, strict_json
 from strongroom.core.openapi import document
 from strongroom.core.policy import acl, policies
-from strongroom.core.request import Operation
+from strongroom.core.request import Call, Operation
 from strongroom.core.token import kept
 from strongroom.core.token.creation import MAX_CARRIED
 from strongroom.engines.kv import merge, metadata
@@ -18,6 +18,7 @@ from strongroom.errors import InvalidRequest, TooLarge
 from strongroom.memo import Budget
 from strongroom.server.limits import DEFAULT_LIMITS
 from strongroom.sys import internal
+from strongroom.sys import policies as acl_routes
 from strongroom.testing import Strongroom
 
 MONTH = 30 * 86_400
@@ -226,3 +227,37 @@ def test_the_document_of_the_routes_is_made_once_for_each_who_sees_another(room:
     room.write("sys/auth/door", {"type": "userpass", "config": {"listing_visibility": "unauth"}})
     assert b"/auth/door/login/{name}" in asked()[0]
     assert len(made) == 5, "once for each of the two, the changed policy, and both again with another table"
+
+
+# -- policies of a delegated administrator ----------------------------------------------------------------------------------
+
+
+def policy_of(paths: int) -> str:
+    return "".join(f'path "secret/data/{each}/*" {{ capabilities = ["read", "list"] }}\n' for each in range(paths))
+
+
+def test_a_policy_has_so_many_entries_and_a_long_one_is_read_beside_the_loop(room: Strongroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.write("sys/policies/acl/team", {"policy": policy_of(1_900)})
+    with pytest.raises(InvalidRequest, match="more than 10000 entries"):
+        room.write("sys/policies/acl/team", {"policy": policy_of(2_100)})
+    assert room.json(room.read("sys/policies/acl/team"))["policy"] == policy_of(1_900)
+    beside: list[str] = []
+    once = Call.once
+
+    def seen(self: Call, name: str, *inputs: Any, fn: Any) -> Any:
+        beside.append(name)
+        return once(self, name, *inputs, fn=fn)
+
+    monkeypatch.setattr(Call, "once", seen)
+    room.write("sys/policies/acl/short", {"policy": policy_of(10)})
+    assert beside == []
+    room.write("sys/policies/acl/team", {"policy": policy_of(1_000)})
+    assert set(beside) == {"policy"}
+
+
+def test_a_longer_policy_that_was_stored_before_still_counts(room: Strongroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(acl_routes, "MOST_ENTRIES", 100_000)
+        room.write("sys/policies/acl/team", {"policy": policy_of(2_100)})
+    room.write("secret/data/7/x", {"data": {"a": "b"}})
+    room.read("secret/data/7/x", token=room.create_token("team"))

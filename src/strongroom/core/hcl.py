@@ -125,15 +125,15 @@ def shown(key: str) -> str:
     return ascii(key if len(key) <= 64 else key[:61] + "...")
 
 
-def parse(text: str) -> Body:
-    """Read HCL, or JSON if the text begins with a brace. Raises HclError and nothing else."""
+def parse(text: str, most: int = MAX_NODES) -> Body:
+    """Read HCL, or JSON if the text begins with a brace, of at most so many entries. Raises HclError and nothing else."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
         raise HclError(1, 1, "the text is not Unicode: it has half a surrogate pair; send UTF-8") from error
     if size > MAX_BYTES:
         raise HclError(1, 1, f"the text is longer than {MAX_BYTES} bytes; split it")
-    return _Reader(text).document()
+    return _Reader(text, most).document()
 
 
 _SPACE: Final = re.compile(r"[ \t\r\n]+")
@@ -154,8 +154,9 @@ _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False}
 class _Reader:
     """The text, where we are in it, and what was counted so far."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most: int) -> None:
         self.text = text
+        self.most = most
         self.at = 1 if text.startswith("\ufeff") else 0
         self.nodes = 0
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
@@ -212,8 +213,8 @@ class _Reader:
 
     def count(self, depth: int) -> None:
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise self.error(f"more than {MAX_NODES} entries; split the text")
+        if self.nodes > self.most:
+            raise self.error(f"more than {self.most} entries; split the text")
         if depth > MAX_DEPTH:
             raise self.error(f"nested deeper than {MAX_DEPTH}")
 

@@ -28,6 +28,12 @@ from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.sys.routes import Routes
 
+LONG = 16_384
+"""Characters of a policy that takes more than some milliseconds to read."""
+MOST_ENTRIES = 10_000
+"""Entries of a policy, five for a path with two capabilities. Who has it is first served after a quarter of a second of compiling, and so
+is everybody else. What was stored before may have more."""
+
 
 class OldPolicyBody(msgspec.Struct, frozen=True):
     """What the old path takes."""
@@ -137,6 +143,13 @@ class PolicyRoutes(Routes):
             raise NotFound
         return canonical, entry
 
+    def _check(self, name: str, text: str) -> None:
+        """Refuse what is no policy; a long one is read beside the loop. Raises InvalidRequest."""
+        if len(text) > LONG:
+            self.call.once("policy", name, text, fn=lambda: parse_policy(name, text, most=MOST_ENTRIES))
+        else:
+            parse_policy(name, text, most=MOST_ENTRIES)
+
     def _write(self, name: str, body: PolicyBody) -> Response:
         canonical = policy_name(name)
         if canonical in UNEDITABLE:
@@ -144,7 +157,7 @@ class PolicyRoutes(Routes):
         if not body.policy:
             raise InvalidRequest("'policy' parameter not supplied or empty")
         text = _decoded(body.policy)
-        parse_policy(canonical, text)
+        self._check(canonical, text)
         transaction = self.call.transaction
         before = self.core.policies.text(transaction, canonical)
         if before is not None and _over(before, transaction.now):

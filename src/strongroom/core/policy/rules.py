@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from strongroom.clock import SECOND, parse_rfc3339
-from strongroom.core.hcl import Block, Body, Entry, Value, parse, plain, shown
+from strongroom.core.hcl import MAX_NODES, Block, Body, Entry, Value, parse, plain, shown
 from strongroom.core.policy.templates import Template, parse_template
 from strongroom.errors import InvalidRequest
 from strongroom.types import parse_duration
@@ -97,9 +97,9 @@ def assignable_policies(names: Iterable[str] | str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def parse_policy(name: str, text: str, namespace: str = "", expiration: int = 0) -> Policy:
-    """Read a policy. Raises InvalidRequest, with line and column wherever there is one."""
-    body = parse(text)
+def parse_policy(name: str, text: str, namespace: str = "", expiration: int = 0, most: int = MAX_NODES) -> Policy:
+    """Read a policy of at most so many entries. Raises InvalidRequest, with line and column wherever there is one."""
+    body = parse(text, most)
     for entry in body.entries:
         if entry.key not in ("name", "path"):
             raise entry.error(f"unknown key {shown(entry.key)} in a policy; it has path blocks only")
