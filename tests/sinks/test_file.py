@@ -21,7 +21,7 @@ from strongroom.core.audit.report import report_text
 from strongroom.core.audit.sink import Sink
 from strongroom.core.audit.verify import verify
 from strongroom.errors import AuditFailed, InvalidRequest
-from strongroom.sinks.file import Discard, File, Standard
+from strongroom.sinks.file import AT_ONCE, Discard, File, Standard
 from tests.core.audit.kit import broker, device, exchange, file_broker
 
 # --- opening ---
@@ -170,6 +170,20 @@ def test_a_full_disk_refuses_leaves_no_half_line_and_recovers_at_once(tmp_path: 
     exchange(audit)
     assert (report := verify([path], [])).intact, report_text(report)
     assert report.lines == 6
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize("room", [100, AT_ONCE + 1])
+def test_a_block_that_is_written_in_pieces_is_there_as_a_whole_or_not_at_all(tmp_path: Path, room: int) -> None:
+    path, block = tmp_path / "a", b"line\n" * AT_ONCE
+    file = File(str(path))
+    file.open()
+    file.write(b"first\n")
+    with file_limit(6 + room), pytest.raises(OSError, match="too large"):
+        file.write(block)
+    assert path.read_bytes() == b"first\n"
+    file.write(block)
+    assert path.read_bytes() == b"first\n" + block
 
 
 @pytest.mark.fault("F18")

@@ -27,6 +27,8 @@ from strongroom.errors import InvalidRequest
 from strongroom.outbound.client import Outbound
 
 WIDEST: Final = 0o640
+AT_ONCE: Final = 256 << 10
+"""Bytes of one write(2): the kernel copies several megabytes at once three times as slowly, and other threads wait for a processor."""
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _BLOCK: Final = 65_536
 _NUMBERED: Final = re.compile(r".*\.worker-[1-9][0-9]?", re.DOTALL)
@@ -201,9 +203,9 @@ def _mode(text: str) -> int:
 
 
 def _write_all(descriptor: int, block: bytes) -> None:
-    written = os.write(descriptor, block)
+    written = os.write(descriptor, block if len(block) <= AT_ONCE else memoryview(block)[:AT_ONCE])
     while written < len(block):
-        written += os.write(descriptor, memoryview(block)[written:])
+        written += os.write(descriptor, memoryview(block)[written : written + AT_ONCE])
 
 
 def _tail(descriptor: int, size: int) -> tuple[bytes, bytes]:

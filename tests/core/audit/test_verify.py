@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from strongroom.core.audit.broker import Broker
-from strongroom.core.audit.chain import Link, chain_after, read_link
+from strongroom.core.audit.chain import LONG, Link, Stream, chain_after, read_link
 from strongroom.core.audit.checkpoint import Last, Seen
 from strongroom.core.audit.report import Report, report_json, report_text
 from strongroom.core.audit.verify import verify
@@ -391,6 +391,16 @@ def test_the_chain_is_what_sha256sum_says(log: Log) -> None:
     before = head.rsplit(b',"chain":"', 1)[1][:64]
     body, chain = line.rsplit(b',"chain":"', 1)
     assert sha256(before + body).hexdigest().encode() == chain[:64]
+
+
+def test_long_lines_are_chained_as_short_ones_are() -> None:
+    bodies = [b'{"type":"request","data":"%b"' % (b"x" * size) for size in (1, LONG - 40, LONG, 3 * LONG)]
+    block, seq, chain = Stream("a").seal(bodies)
+    before = ""
+    for line in block.splitlines():
+        before = chain_after(before, line)
+        assert line.endswith(b'"%b"}' % before.encode())
+    assert (seq, chain) == (3, before.encode())
 
 
 # --- when checkpoints are due ---
