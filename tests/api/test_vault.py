@@ -98,6 +98,14 @@ def test_queries_are_data_where_there_is_no_body() -> None:
     assert read_in("GET", "a", b"not json").raw == b""
 
 
+def test_a_cancellation_may_bring_its_nonce_in_a_body_and_no_other_deletion_anything() -> None:
+    assert read_in("DELETE", "sys/rekey/init?nonce=x", b'{"nonce": "y"}').data == {"nonce": "y"}
+    assert read_in("DELETE", "sys/rekey/init?nonce=x").data == {"nonce": "x"}
+    assert read_in("DELETE", "a/b", b'{"nonce": "y"}').data == {} == read_in("GET", "sys/rekey/init", b'{"nonce": "y"}').data
+    with pytest.raises(InvalidRequest):
+        read_in("DELETE", "sys/rekey/init", b"{")
+
+
 def test_bodies_are_json_or_forms_whatever_the_type_says() -> None:
     form = "application/x-www-form-urlencoded"
     assert read_in("POST", "a", b'{"a":1}').data == {"a": 1}
