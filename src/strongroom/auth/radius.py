@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.destinations import check_destination
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
 from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.lockout import canonical_name, unlock
 from strongroom.core.logins import end_logins
@@ -138,7 +138,7 @@ class Radius(Engine, kind="radius", family="auth"):
     @list_("users/", body=ListBody)
     def list_users(self, body: ListBody) -> Response:
         """List the registered users."""
-        return keys_response(self.store.list("users", body.after, body.limit))
+        return listed(self.store, "users", body)
 
     @read("users/{name}")
     def read_user(self, name: str) -> Response:

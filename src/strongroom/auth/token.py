@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.core import SystemEngine
-from strongroom.core.engine import ListBody, delete, keys_response, list_, paged, read, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, listed, paged, read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.request import Alias, Grant, Response, Secret, Token, TokenEntry
 from strongroom.core.token import roles
@@ -277,7 +277,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
     @list_("roles/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the token roles."""
-        return keys_response(self.store.list("roles", body.after, body.limit))
+        return listed(self.store, "roles", body)
 
     @read("roles/{name}")
     def read_role(self, name: str) -> Response:

@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
 from strongroom.core.fields import Names
 from strongroom.core.lockout import canonical_name, unlock
 from strongroom.core.logins import end_logins
@@ -111,7 +111,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
     @list_("users/", body=ListBody)
     def list_users(self, body: ListBody) -> Response:
         """List the users."""
-        return keys_response(self.store.list("users", body.after, body.limit))
+        return listed(self.store, "users", body)
 
     @read("users/{name}")
     def read_user(self, name: str) -> Response:

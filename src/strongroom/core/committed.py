@@ -29,8 +29,8 @@ MAX_LISTED = 200_000
 """Names kept in decrypted directories, over all prefixes."""
 LONG = 16
 MOST_AMENDED = 64
-"""Names of a directory that is worth amending, and how many changes of one commit: each takes a look at the store, as long as decrypting three
-names and masking them for audit."""
+"""Names of a directory that is worth amending, and how many changes of one commit: each takes a look at the store, as long as decrypting
+three names and masking them for audit."""
 
 
 class Committed:

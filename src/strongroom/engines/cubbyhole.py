@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, paged, read, scan, write
+from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, listed, paged, read, scan, write
 from strongroom.core.request import Json, Response, Token
 from strongroom.core.transaction import entry_masks
 from strongroom.core.wrapping import Wrapped
@@ -83,7 +83,7 @@ class Cubbyhole(Engine, kind="cubbyhole"):
     @list_("{path...}", body=ListBody)
     def list_names(self, path: str, body: ListBody) -> Response:
         """List the names directly below a path; those that end in "/" have more below them."""
-        return keys_response(self.store.list(self._key(path), body.after, body.limit))
+        return listed(self.store, self._key(path), body)
 
     @scan("", body=ListBody)
     def scan_root(self, body: ListBody) -> Response:

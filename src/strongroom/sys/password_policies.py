@@ -12,7 +12,7 @@ import msgspec
 
 from strongroom.barrier.view import View
 from strongroom.core import areas
-from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, delete, list_, listed, read, write
 from strongroom.core.password_policy import PasswordEntry, check, generate, parse_password_policy
 from strongroom.core.policy.rules import policy_name
 from strongroom.core.request import Response
@@ -32,7 +32,7 @@ class PasswordPolicyRoutes(Routes):
     @list_("policies/password/", body=ListBody)
     def list_password_policies(self, body: ListBody) -> Response:
         """List the password policies."""
-        return keys_response(self._rows().list("password", body.after, body.limit))
+        return listed(self._rows(), "password", body)
 
     @read("policies/password/{name}")
     def read_password_policy(self, name: str) -> Response:

@@ -9,7 +9,7 @@ import secrets
 
 from strongroom.auth.agent.model import Role, RoleBody, changed_role, shown_role
 from strongroom.auth.agent.store import Store
-from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, delete, list_, listed, read, write
 from strongroom.core.names import role_name
 from strongroom.core.request import Response
 from strongroom.errors import NotFound
@@ -21,7 +21,7 @@ class Roles(Store):
     @list_("role/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles."""
-        return keys_response(self.store.list("role", body.after, body.limit))
+        return listed(self.store, "role", body)
 
     @read("role/{name}")
     def read_role(self, name: str) -> Response:

@@ -12,7 +12,7 @@ import msgspec
 
 from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, shown_old, shown_role
 from strongroom.auth.approle.store import Store
-from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, delete, list_, listed, read, write
 from strongroom.core.names import role_name
 from strongroom.core.request import Response
 from strongroom.crypto.ids import uuid4_text
@@ -31,7 +31,7 @@ class Roles(Store):
     @list_("role/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        return keys_response(self.store.list("role", body.after, body.limit))
+        return listed(self.store, "role", body)
 
     @read("role/{name}")
     def read_role(self, name: str) -> Response:

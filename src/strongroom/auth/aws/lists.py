@@ -20,7 +20,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.auth.aws.tags import Denied, DeniedJob, Tags
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
-from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, delete, keys_response, list_, listed, read, write
 from strongroom.core.fields import Seconds, given
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
@@ -79,7 +79,7 @@ class Lists(Tags):
     @list_("config/certificates/", body=ListBody)
     def list_certificates(self, body: ListBody) -> Response:
         """List the certificates."""
-        return keys_response(self.store.list("certificate", body.after, body.limit))
+        return listed(self.store, "certificate", body)
 
     @read("config/certificate/{cert_name}")
     def read_certificate(self, cert_name: str) -> Response:

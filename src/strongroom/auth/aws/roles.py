@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.auth.aws.arn import Principal, check_bound, parse_arn
 from strongroom.auth.aws.services import Iam, Known
 from strongroom.auth.aws.settings import REGION, Settings
-from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, delete, list_, listed, read, write
 from strongroom.core.fields import Names, given
 from strongroom.core.glob import fits_any
 from strongroom.core.logins import end_logins
@@ -125,7 +125,7 @@ class Roles(Settings):
     @list_("roles/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        return keys_response(self.store.list("role", body.after, body.limit))
+        return listed(self.store, "role", body)
 
     @read("role/{role}")
     def read_role(self, role: str) -> Response:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.auth.aws.arn import check_role
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, read, write
 from strongroom.core.fields import Names, given
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
@@ -179,7 +179,7 @@ class Settings(Engine):
     @list_("config/sts/", body=ListBody)
     def list_assumed(self, body: ListBody) -> Response:
         """List the accounts that are asked about through a role."""
-        return keys_response(self.store.list("sts", body.after, body.limit))
+        return listed(self.store, "sts", body)
 
     @read("config/sts/{account_id}")
     def read_assumed(self, account_id: str) -> Response:

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from strongroom.auth.azure.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, check_role, shown_role
 from strongroom.auth.azure.resource import Resource, resource_of
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
 from strongroom.core.issued import description, signed_claims
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
@@ -75,7 +75,7 @@ class Azure(Engine, kind="azure", family="auth"):
     @list_("role/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        return keys_response(self.store.list("role", body.after, body.limit))
+        return listed(self.store, "role", body)
 
     @read("role/{name}")
     def read_role(self, name: str) -> Response:

@@ -24,7 +24,7 @@ from strongroom.auth.cert.model import canonical, trusted
 from strongroom.auth.cert.roles import Roles
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND, rfc3339
-from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, delete, list_, listed, read, write
 from strongroom.core.request import Response
 from strongroom.crypto.crl import MAX_CRL, UnusableCrl, load_crl, read_crl, serial, signed_by, spelled
 from strongroom.crypto.x509 import Untrusted, key_id
@@ -80,7 +80,7 @@ class Lists(Roles):
     @list_("crls/", body=ListBody)
     def list_lists(self, body: ListBody) -> Response:
         """List the revocation lists."""
-        return keys_response(self.store.list("crls", body.after, body.limit))
+        return listed(self.store, "crls", body)
 
     @read("crls/{name}")
     def read_list(self, name: str) -> Response:

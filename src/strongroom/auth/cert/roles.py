@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.auth.cert.model import Role, RoleBody, Settings, SettingsBody, canonical, changed_role, changed_settings, shown_role
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, read, write
 from strongroom.core.logins import end_logins
 from strongroom.core.request import Response
 from strongroom.errors import NotFound
@@ -22,7 +22,7 @@ class Roles(Engine):
     @list_("certs/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        return keys_response(self.store.list("certs", body.after, body.limit))
+        return listed(self.store, "certs", body)
 
     @read("certs/{name}")
     def read_role(self, name: str) -> Response:

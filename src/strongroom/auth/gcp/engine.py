@@ -14,7 +14,7 @@ import msgspec
 from strongroom.auth.gcp import tokens
 from strongroom.auth.gcp.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, labels, shown_config, shown_role
 from strongroom.auth.gcp.tokens import Account, Machine
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
 from strongroom.core.fields import Names
 from strongroom.core.issued import signed_claims
 from strongroom.core.logins import end_logins
@@ -76,7 +76,7 @@ class Gcp(Engine, kind="gcp", family="auth"):
     @list_("roles/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        return keys_response(self.store.list("role", body.after, body.limit))
+        return listed(self.store, "role", body)
 
     @read("role/{name}")
     def read_role(self, name: str) -> Response:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.auth.github.api import BASE_URL, Member, Questions, checked_base_url, checked_organization
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, login, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.policy.rules import assignable_policies
@@ -114,7 +114,7 @@ class GitHub(Engine, kind="github", family="auth"):
     @list_("map/{kind}/", body=ListBody)
     def list_mappings(self, kind: str, body: ListBody) -> Response:
         """List the teams or users that have policies. The kind is teams or users."""
-        return keys_response(self.store.list(_rows(kind), body.after, body.limit))
+        return listed(self.store, _rows(kind), body)
 
     @read("map/{kind}/{name}")
     def read_mapping(self, kind: str, name: str) -> Response:

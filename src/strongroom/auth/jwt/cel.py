@@ -18,7 +18,7 @@ from strongroom.auth.jwt.conditions import Program
 from strongroom.auth.jwt.login import Login, LoginBody
 from strongroom.auth.jwt.roles import MAX_LEEWAY, leeway
 from strongroom.clock import SECOND
-from strongroom.core.engine import ListBody, delete, keys_response, list_, login, patch, read, write
+from strongroom.core.engine import ListBody, delete, list_, listed, login, patch, read, write
 from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
@@ -58,7 +58,7 @@ class Cel(Login):
     @list_("cel/role/", body=ListBody)
     def list_cel_roles(self, body: ListBody) -> Response:
         """List the CEL roles, in lower case."""
-        return keys_response(self.store.list("cel", body.after, body.limit))
+        return listed(self.store, "cel", body)
 
     @read("cel/role/{name}")
     def read_cel_role(self, name: str) -> Response:

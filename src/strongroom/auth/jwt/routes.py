@@ -12,7 +12,7 @@ from msgspec import UNSET
 from strongroom.auth.jwt.config import ClientSecret, Config, ConfigBody, changed_config, shown_config
 from strongroom.auth.jwt.roles import Role, RoleBody, changed_role, shown_role, warnings
 from strongroom.auth.jwt.store import Store
-from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import ListBody, delete, list_, listed, read, write
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
 from strongroom.core.request import Response
@@ -71,7 +71,7 @@ class Routes(Store):
     @list_("role/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        return keys_response(self.store.list("role", body.after, body.limit))
+        return listed(self.store, "role", body)
 
     @read("role/{name}")
     def read_role(self, name: str) -> Response:

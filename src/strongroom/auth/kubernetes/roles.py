@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.auth.kubernetes.selector import parse_selector
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, read, write
 from strongroom.core.fields import Names
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
@@ -71,7 +71,7 @@ class Roles(Engine):
     @list_("role/", body=ListBody)
     def list_roles(self, body: ListBody) -> Response:
         """List the roles, in lower case."""
-        return keys_response(self.store.list("role", body.after, body.limit))
+        return listed(self.store, "role", body)
 
     @read("role/{name}")
     def read_role(self, name: str) -> Response:

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 
 from strongroom.auth.ldap.config import Config
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, read, write
+from strongroom.core.engine import Engine, ListBody, delete, list_, listed, read, write
 from strongroom.core.fields import Names
 from strongroom.core.lockout import canonical_name
 from strongroom.core.logins import end_logins
@@ -79,7 +79,7 @@ class Mappings(Engine):
     @list_("groups/", body=ListBody)
     def list_groups(self, body: ListBody) -> Response:
         """List the groups that have policies here."""
-        return keys_response(self.store.list("groups", body.after, body.limit))
+        return listed(self.store, "groups", body)
 
     @read("groups/{name}")
     def read_group(self, name: str) -> Response:
@@ -111,7 +111,7 @@ class Mappings(Engine):
     @list_("users/", body=ListBody)
     def list_users(self, body: ListBody) -> Response:
         """List the users that have policies or groups here."""
-        return keys_response(self.store.list("users", body.after, body.limit))
+        return listed(self.store, "users", body)
 
     @read("users/{name}")
     def read_user(self, name: str) -> Response:
