@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hvac
 import pytest
+import requests
 from hvac import exceptions
 
 from tests.conformance.conftest import configured
@@ -103,15 +104,26 @@ def test_a_rekey_makes_new_keys_and_ends_the_old(custodians: Running, holder: hv
 
 def still_opens(custodians: Running, holder: hvac.Client, key: str) -> bool:
     """Whether a key share is taken. Superseded ones are, for the moment until the server has lived on after its answer."""
-    holder.sys.seal()
+    tried_again(holder.sys.seal)
     try:
-        holder.sys.submit_unseal_key(key)
+        tried_again(lambda: holder.sys.submit_unseal_key(key))
     except exceptions.InvalidRequest:
         return False
     finally:
-        holder.sys.submit_unseal_key(reset=True)
-        assert holder.sys.submit_unseal_keys(custodians.keys)["sealed"] is False
+        tried_again(lambda: holder.sys.submit_unseal_key(reset=True))
+        assert tried_again(lambda: holder.sys.submit_unseal_keys(custodians.keys))["sealed"] is False
     return True
+
+
+def tried_again(ask: Callable[[], Any]) -> Any:
+    """Ask until somebody answers: a seal ends the workers, and with them the connections that clients keep."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            return ask()
+        except requests.ConnectionError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def test_a_rekey_may_have_to_be_verified(custodians: Running, holder: hvac.Client) -> None:
