@@ -129,6 +129,15 @@ def test_a_handover_opens_under_the_old_root_key_only() -> None:
             open_handover(root, text, installation)
 
 
+def test_handovers_lead_on_from_any_root_key_in_the_row() -> None:
+    second, third, fourth = (bytes([number]) * 32 for number in (2, 3, 4))
+    row = seal_handover(ROOT, second, HERE) + seal_handover(second, third, HERE) + seal_handover(third, fourth, HERE)
+    assert {open_handover(root, row, HERE) for root in (ROOT, second, third)} == {fourth}
+    for root, text in ((fourth, row), (ROOT, row[:-1]), (ROOT, row[len(row) // 3 :])):
+        with pytest.raises(InvalidRecord):
+            open_handover(root, text, HERE)
+
+
 # -- configuration -----------------------------------------------------------------------------------------------------
 
 

@@ -549,6 +549,33 @@ def test_a_worker_that_is_started_again_after_a_rekey_opens_with_the_new_root_ke
         assert states(connected(server)) == {False}
 
 
+def rekeyed(client: Client, keys: list[str], times: int) -> None:
+    """So quickly that the other worker hears of the last one only."""
+    for _ in range(times):
+        nonce = client.write("sys/rotate/root/init", {"secret_shares": 3, "secret_threshold": 2}).data["nonce"]
+        done = [client.write("sys/rotate/root/update", {"key": key, "nonce": nonce}).data for key in keys[:2]]
+        keys = done[-1]["keys"]
+
+
+def test_an_idle_worker_follows_several_rekeys_at_once(tmp_path: Path) -> None:
+    with held_by_people(tmp_path) as (server, keys):
+        clients = opened(server, keys)
+        before = server.children()
+        rekeyed(clients[0], keys, 3)
+        time.sleep(2.5)  # two looks of an idle worker
+        assert states(clients) == {False} and server.children() == before
+        assert "sealed:" not in server.output()
+
+
+def test_control_a_worker_that_cannot_follow_is_replaced_by_one_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with held_by_people(tmp_path, monkeypatch, "shortsighted") as (server, keys):
+        clients = opened(server, keys)
+        rekeyed(clients[0], keys, 3)
+        until(lambda: "sealed: the root key was changed" in server.output())
+        until(lambda: server.output().count("unsealed") == 3)
+        assert states(connected(server)) == {False}
+
+
 def test_an_idle_worker_hears_of_what_others_committed(tmp_path: Path) -> None:
     """Nobody asks it anything. It has to: after a rekey the way from the old root key to the new one stands for ten minutes only."""
     more = tmp_path / "more"

@@ -4,7 +4,8 @@
 what others changed. `selfish`: a worker that seals does not tell the others. `silent`: one that opened does not. `hasty`: answers leave
 before the commit. `unsynced`: the disk fails one of them. `stubborn`: one that is ordered to seal does not. `stuck`: one of them hangs in
 its first start, and is given six seconds for it. `willing`: nobody remembers that the server was sealed. `impatient`: a silent worker is
-ended after seconds instead of a minute, and one that could not open is told again at once.
+ended after seconds instead of a minute, and one that could not open is told again at once. `shortsighted`: only the last change of the root
+key can be followed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 
 from strongroom.core.committed import Committed
 from strongroom.core.group import GroupRun
+from strongroom.core.sealing import rekey
 from strongroom.server import worker
 from strongroom.server.committer import Committer
 from strongroom.server.serve import run
@@ -82,6 +84,7 @@ WAYS = {
     "stuck": _stuck,
     "willing": lambda: put(Worker, open_by_itself=_willing),
     "unsynced": lambda: put(Worker, _tick=_failed_sync),
+    "shortsighted": lambda: put(rekey, HANDOVERS=1),
     "hasty": lambda: put(Committer, _commit=_hasty),
 }
 

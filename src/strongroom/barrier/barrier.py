@@ -138,7 +138,7 @@ class Barrier:
             self._follow(keys)
 
     def _follow(self, keys: Keys) -> None:
-        """The root key was changed: the new one lies under the old one for a while. Raises Sealed."""
+        """The root key was changed, once or more often: each new one lies under the one before for a while. Raises Sealed."""
         row = self.storage.get_many([HANDOVER_KEY]).get(HANDOVER_KEY)
         try:
             if row is None:

@@ -14,8 +14,11 @@ Rules of this file:
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import struct
+from contextlib import suppress
+from typing import Final
 
 import msgspec
 
@@ -37,6 +40,8 @@ FORMAT = 1
 
 _HEADER = struct.Struct(">BBIQ")
 _NONCE = 24
+HANDOVER: Final = _NONCE + 32 + 16
+"""Bytes of a handover: nonce, root key, tag. A row holds one after the other while several root keys are followed."""
 
 
 def boot_record(generation: int, payload: bytes) -> bytes:
@@ -146,11 +151,22 @@ def seal_handover(old: bytes | bytearray, new: bytes | bytearray, installation: 
     return nonce + xaes_seal(derive(bytes(old), b"handover", 32), nonce, bytes(new), _associated(installation))
 
 
-def open_handover(old: bytes | bytearray, payload: bytes, installation: Installation) -> bytes:
-    """The new root key. Raises InvalidRecord."""
-    if len(payload) <= _NONCE:
+def handovers(payload: bytes) -> tuple[bytes, ...]:
+    """The handovers in a row, oldest first. Raises InvalidRecord."""
+    if not payload or len(payload) % HANDOVER:
         raise InvalidRecord("the handover of the root key is cut short")
-    return xaes_open(derive(bytes(old), b"handover", 32), payload[:_NONCE], payload[_NONCE:], _associated(installation))
+    return tuple(payload[at : at + HANDOVER] for at in range(0, len(payload), HANDOVER))
+
+
+def open_handover(old: bytes | bytearray, payload: bytes, installation: Installation) -> bytes:
+    """The root key that the handovers of a row lead to, from whichever of them the old one opens. Raises InvalidRecord."""
+    found = bytes(old)
+    for handover in handovers(payload):
+        with suppress(InvalidRecord):  # it is from an older root key than ours
+            found = xaes_open(derive(found, b"handover", 32), handover[:_NONCE], handover[_NONCE:], _associated(installation))
+    if hmac.compare_digest(found, bytes(old)):
+        raise InvalidRecord("no handover leads on from this root key")
+    return found
 
 
 def open_keyring(root: bytes | bytearray, payload: bytes, installation: Installation) -> Keyring:

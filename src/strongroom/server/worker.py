@@ -439,10 +439,19 @@ class Worker:
             self._post()
             self._end_without_store()
         if self.core.barrier.sealed:
-            if self.siblings.shared and self._opening is None:
+            if self._root:
+                self._left_behind()
+            elif self.siblings.shared and self._opening is None:
                 self.open_by_itself()  # the worker that would have done it has ended
         elif self._checkpoints.due:
             self._spawn(self._checkpoints.write())
+
+    def _left_behind(self) -> None:
+        """The way to the present root key ended before this worker took it. Of several, another one takes its place and is told."""
+        wipe(self._root)
+        self._root = bytearray()
+        self.log.error("sealed: the root key was changed while this process did not listen; where nobody else has it, unseal again")
+        self._spawn(self._seal())
 
     def _keep_up(self) -> None:
         """An idle worker hears of what others committed all the same: of a new root key before the way to it ends, of audit devices."""

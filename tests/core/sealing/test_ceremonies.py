@@ -217,6 +217,27 @@ def test_other_processes_follow_a_new_root_key_while_the_handover_lasts() -> Non
     assert late.sealed
 
 
+def test_a_process_that_missed_several_root_keys_follows_them_and_each_way_ends_in_its_own_time() -> None:
+    room = three()
+    idle, late, later = (Barrier(room.storage) for _ in range(3))
+    for barrier in (idle, late):
+        barrier.unseal(room.core.barrier.keys.root)
+    room.unseal_keys = rekey(room)["keys"]
+    later.unseal(room.core.barrier.keys.root)
+    room.advance(300)
+    for _ in range(2):
+        room.unseal_keys = rekey(room)["keys"]
+    idle.heard(None)
+    assert idle.keys.root == room.core.barrier.keys.root
+    room.advance(301)
+    with pytest.raises(Sealed, match="root key was changed"):
+        late.reload()
+    later.reload()
+    assert later.keys.root == room.core.barrier.keys.root
+    room.advance(300)
+    assert room.storage.get_many([HANDOVER_KEY]) == {}
+
+
 def test_a_changed_seal_configuration_authorises_nothing() -> None:
     """An edited recovery check or tag would otherwise let its editor make root tokens."""
     room = three()

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from strongroom.barrier.keyring import HANDOVER_KEY, KEYRING_KEY, SEALS_KEY, seal_handover, seal_keyring
+from strongroom.barrier.keyring import HANDOVER_KEY, KEYRING_KEY, SEALS_KEY, handovers, seal_handover, seal_keyring
 from strongroom.barrier.seal import Recovery, SealConfig, Wrap, recovery_check, wrapped
 from strongroom.barrier.seals.shamir import Shamir
 from strongroom.barrier.shares import Split, check_numbers, combined, wipe
@@ -33,6 +33,8 @@ from strongroom.errors import InvalidRequest
 
 HANDOVER_KEPT = 600 * SECOND
 """How long other processes may take to follow a change of the root key; they follow within milliseconds when they are there at all."""
+HANDOVERS = 64
+"""Rekeys within that time that an idle process can still follow, which it does within a second: the row must not grow for ever."""
 SETTLE_AFTER = 5 * SECOND
 """An answer that has not left the process by then never will."""
 SETTLE_AGAIN = 3_600 * SECOND
@@ -46,7 +48,7 @@ class SettleJob(msgspec.Struct, frozen=True):
 
 
 class HandoverJob(msgspec.Struct, frozen=True):
-    """Remove a handover, unless a later one took its place."""
+    """Remove a handover; later ones stay until their own time."""
 
     payload: bytes
 
@@ -211,7 +213,8 @@ class Rekey(Ceremonies):
     def _change_root(self, root: bytearray) -> None:
         keys = self.core.barrier.keys
         handover = seal_handover(keys.root, root, keys.installation)
-        self.transaction.put(HANDOVER_KEY, handover, charge=False)
+        row = (self.transaction.get(HANDOVER_KEY) or b"") + handover
+        self.transaction.put(HANDOVER_KEY, b"".join(handovers(row)[-HANDOVERS:]), charge=False)
         self.transaction.put(KEYRING_KEY, seal_keyring(root, keys.keyring, keys.installation), charge=False)
         self.view.at(self.transaction.now + HANDOVER_KEPT, "handover", HandoverJob(handover))
 
@@ -237,5 +240,6 @@ def handover_due(_core: Core, call: Call, payload: bytes) -> None:
     """Remove a handover that served its time."""
     job = decoder(HandoverJob).decode(payload)
     stored = call.transaction.get(HANDOVER_KEY)
-    if stored is not None and hmac.compare_digest(stored, job.payload):
-        call.transaction.put(HANDOVER_KEY, None, charge=False)
+    if stored is not None:
+        left = b"".join(each for each in handovers(stored) if not hmac.compare_digest(each, job.payload))
+        call.transaction.put(HANDOVER_KEY, left or None, charge=False)
