@@ -62,6 +62,7 @@ def revoke(session: Session) -> int:
     """Revoke a token, and with it the tokens below it."""
     flags = session.flags
     mode = flags.text("mode")
+    _check_one_target(session)
     if flags.switch("self"):
         answer = session.client.write("auth/token/revoke-self")
     elif flags.switch("accessor"):
@@ -72,6 +73,16 @@ def revoke(session: Session) -> int:
         path = "auth/token/revoke-orphan" if mode == "orphan" else "auth/token/revoke"
         answer = session.client.write(path, {"token": _needed(session, "a token, or -self for your own,")})
     return session.show(answer, "Success! Revoked token (if it existed)")
+
+
+def _check_one_target(session: Session) -> None:
+    """What is revoked must be beyond doubt: a word too many may not end the caller's own token. Raises UsageError."""
+    flags = session.flags
+    named = [f"-{name}" for name in ("self", "accessor", "mode") if (flags.given(name) if name == "mode" else flags.switch(name))]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} exclude each other")
+    if flags.switch("self") and session.arguments:
+        raise UsageError("too many arguments with -self (expected 0, got 1): -self revokes your own token, an argument names another")
 
 
 def capabilities(session: Session) -> int:
