@@ -40,7 +40,7 @@ ON_UP = [
 ]
 """Pages whose commands are for a server of `strongroom up` with `secret/` mounted."""
 
-PLAIN = ["testing.md"]
+PLAIN = ["auth-methods.md", "testing.md"]
 """Pages that need no server."""
 
 WITH_STAND_INS = [

@@ -10,24 +10,28 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET
 
-from strongroom.auth.azure.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, check_role, shown_role
+from strongroom.auth.azure.model import Config, ConfigBody, Role, changed_config, changed_role, check_role
 from strongroom.auth.azure.resource import Resource, resource_of
-from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
+from strongroom.core.configuration import Configuration, answer
+from strongroom.core.engine import Engine, login, write
+from strongroom.core.entries import Entries
+from strongroom.core.fields import given
 from strongroom.core.issued import description, signed_claims
-from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.crypto import claims as registered
 from strongroom.crypto.errors import InvalidToken
 from strongroom.crypto.jws import Claims, parse
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import named_by
 
 ALGORITHMS: Final = frozenset(("RS256",))
 SENT: Final = ("subscription_id", "resource_group_name", "vm_name", "vmss_name")
+
+NO_SECRET: Final = "client_secret was not kept: tokens are judged by what they say, and Azure's API is not asked"
+NOWHERE: Final = "bound_locations can only be confirmed by Azure's compute API, which is not asked: nobody gets this role"
 
 
 class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,71 +49,27 @@ class LoginBody(msgspec.Struct, frozen=True, kw_only=True):
 class Azure(Engine, kind="azure", family="auth"):
     """Log in with a token of Microsoft Entra ID."""
 
-    @read("config")
-    def read_config(self) -> Response:
-        """Show the configuration; never the client secret."""
-        config = self.store.settings("config", Config)
-        if config is None:
-            raise NotFound
-        return Response(data=config.shown())
-
-    def config_exists(self) -> bool:
-        """Whether a write changes the configuration rather than makes it."""
-        return self.store.exists("config")
+    config = Configuration(
+        Config,
+        told=Config.shown,
+        missing="the mount has no configuration: write tenant_id and resource to config",
+        deletes=True,
+        says={"read": "Show the configuration; never the client secret.", "delete": "Take no tokens any more."},
+    )
+    roles = Entries(
+        Role,
+        changed=changed_role,
+        old=("policies", "ttl", "max_ttl", "period", "num_uses"),
+        missing='invalid role name "{}"',
+        warnings=lambda role, _ttls: (NOWHERE,) if role.bound_locations else (),
+        ends="role",
+    )
 
     @write("config", body=ConfigBody, exists="config_exists")
-    def write_config(self, body: ConfigBody) -> Response | None:
+    def write_config(self, body: msgspec.Struct) -> Response | None:
         """Say whose tokens are taken; what is not sent stays."""
-        self.store.put("config", changed_config(self.store.settings("config", Config), body))
-        if body.client_secret is UNSET or not body.client_secret:
-            return None
-        return Response(warnings=("client_secret was not kept: tokens are judged by what they say, and Azure's API is not asked",))
-
-    @delete("config")
-    def delete_config(self) -> None:
-        """Take no tokens any more."""
-        self.store.delete("config")
-
-    # -- roles --------------------------------------------------------------------------------------------------
-
-    @list_("role/", body=ListBody)
-    def list_roles(self, body: ListBody) -> Response:
-        """List the roles, in lower case."""
-        return listed(self.store, "role", body)
-
-    @read("role/{name}")
-    def read_role(self, name: str) -> Response:
-        """Show a role."""
-        role = self._role(role_name(name))
-        if role is None:
-            raise NotFound
-        return Response(data=shown_role(role))
-
-    def role_exists(self, name: str) -> bool:
-        """Whether a write to the role changes it rather than makes it."""
-        return self._role(role_name(name)) is not None
-
-    @write("role/{name}", body=RoleBody, exists="role_exists")
-    def write_role(self, name: str, body: RoleBody) -> Response | None:
-        """Create a role, or change what is given of one."""
-        name = role_name(name)
-        role = changed_role(self._role(name), body)
-        self.store.put(f"role/{name}", role)
-        if not role.bound_locations:
-            return None
-        return Response(
-            warnings=("bound_locations can only be confirmed by Azure's compute API, which is not asked: nobody gets this role",)
-        )
-
-    @delete("role/{name}")
-    def delete_role(self, name: str) -> None:
-        """Delete a role; tokens of earlier logins end with it."""
-        name = role_name(name)
-        self.store.delete(f"role/{name}")
-        end_logins(self.call.transaction, self.mount, f"role/{name}")
-
-    def _role(self, name: str) -> Role | None:
-        return self.store.settings(f"role/{name}", Role)
+        self.config.put(changed_config(self.config.get(), body))
+        return answer((NO_SECRET,) if given(body).get("client_secret") else ())
 
     # -- login --------------------------------------------------------------------------------------------------
 
@@ -121,12 +81,7 @@ class Azure(Engine, kind="azure", family="auth"):
         if not body.role:
             raise InvalidRequest("role is required")
         name = role_name(body.role)
-        role = self._role(name)
-        if role is None:
-            raise InvalidRequest(f'invalid role name "{name}"')
-        config = self.store.settings("config", Config)
-        if config is None:
-            raise InvalidRequest("the mount has no configuration: write tenant_id and resource to config")
+        role, config = self.roles.known(name), self.config.known()
         check_peer(role.token, self.call.request.peer)
         claims = self._verified(body.jwt, config)
         resource = resource_of(claims)
@@ -160,10 +115,7 @@ class Azure(Engine, kind="azure", family="auth"):
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist; its policies at login stay."""
-        role = self._role(grant.internal.get("role", ""))
-        if role is None:
-            raise InvalidRequest("the role does not exist any more, not renewing")
-        return prolonged(role.token, grant)
+        return prolonged(self.roles.renewed(grant.internal.get("role", "")).token, grant)
 
 
 def _check_sent(body: LoginBody, resource: Resource | None) -> None:

@@ -17,8 +17,8 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.auth.azure.resource import Resource
 from strongroom.clock import SECOND
-from strongroom.core.fields import Names, Seconds, given
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.forms import Duration, NameList, body_of, merged, own
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
 from strongroom.outbound.tls import check_authorities
@@ -39,20 +39,20 @@ MAX_BOUND: Final = 256
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The stored configuration. Durations in seconds."""
+    """The configuration."""
 
-    tenant_id: str = ""
-    resource: str = ""
-    environment: str = ""
-    client_id: str = ""
-    authority_url: str = ""
-    authority_ca_pem: str = ""
-    root_password_ttl: int = 15_768_000
-    max_retries: int = 3
-    retry_delay: int = 4
-    max_retry_delay: int = 60
-    identity_token_audience: str = ""
-    identity_token_ttl: int = 0
+    tenant_id: Annotated[str, "The directory (tenant) whose tokens are taken."] = ""
+    resource: Annotated[str, "What tokens must be for: their aud."] = ""
+    environment: Annotated[str, "The cloud; AzurePublicCloud where none is given."] = ""
+    client_id: Annotated[str, "Kept for clients that read it back; this server does not ask Azure's API."] = ""
+    authority_url: Annotated[str, "Where tenants are described, in place of the cloud's address."] = ""
+    authority_ca_pem: Annotated[str, "Authorities to trust there, in place of the system's."] = ""
+    root_password_ttl: Annotated[Duration, "Kept for clients that read it back."] = 15_768_000
+    max_retries: Annotated[int, "Kept for clients that read it back."] = 3
+    retry_delay: Annotated[Duration, "Kept for clients that read it back."] = 4
+    max_retry_delay: Annotated[Duration, "Kept for clients that read it back."] = 60
+    identity_token_audience: Annotated[str, "Kept for clients that read it back."] = ""
+    identity_token_ttl: Annotated[Duration, "Kept for clients that read it back."] = 0
 
     def shown(self) -> dict[str, Any]:
         """The members of a read. The delays are in nanoseconds, as Vault's are and Terraform divides them."""
@@ -66,48 +66,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Source(f"{authority.removesuffix('/')}/{self.tenant_id}", self.authority_ca_pem)
 
 
-class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration is written with."""
+class NotKept(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients send with a configuration beside what is kept."""
 
-    tenant_id: Annotated[str | UnsetType, "The directory (tenant) whose tokens are taken."] = UNSET
-    resource: Annotated[str | UnsetType, "What tokens must be for: their aud."] = UNSET
-    environment: Annotated[str | UnsetType, "The cloud; AzurePublicCloud where none is given."] = UNSET
-    client_id: Annotated[str | UnsetType, "Kept for clients that read it back; this server does not ask Azure's API."] = UNSET
     client_secret: Annotated[str | UnsetType, "Not kept: this server does not ask Azure's API."] = UNSET
-    authority_url: Annotated[str | UnsetType, "Where tenants are described, in place of the cloud's address."] = UNSET
-    authority_ca_pem: Annotated[str | UnsetType, "Authorities to trust there, in place of the system's."] = UNSET
-    root_password_ttl: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
-    max_retries: Annotated[int | UnsetType, "Kept for clients that read it back."] = UNSET
-    retry_delay: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
-    max_retry_delay: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
-    identity_token_audience: Annotated[str | UnsetType, "Kept for clients that read it back."] = UNSET
-    identity_token_ttl: Annotated[Seconds | UnsetType, "Kept for clients that read it back."] = UNSET
+
+
+ConfigBody: Final = body_of(Config, NotKept)
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role."""
+    """A role: what it binds."""
 
-    bound_service_principal_ids: tuple[str, ...] = ()
-    bound_group_ids: tuple[str, ...] = ()
-    bound_subscription_ids: tuple[str, ...] = ()
-    bound_resource_groups: tuple[str, ...] = ()
-    bound_locations: tuple[str, ...] = ()
-    bound_scale_sets: tuple[str, ...] = ()
+    bound_service_principal_ids: Annotated[NameList, "Object ids of service principals; * for any."] = ()
+    bound_group_ids: Annotated[NameList, "Object ids of groups; * for any."] = ()
+    bound_subscription_ids: Annotated[NameList, "Subscriptions of the resource that logs in."] = ()
+    bound_resource_groups: Annotated[NameList, "Its resource groups."] = ()
+    bound_locations: Annotated[NameList, "Its locations: no token says them, so a role that binds them takes nobody."] = ()
+    bound_scale_sets: Annotated[NameList, "Its scale sets."] = ()
     token: TokenParameters = TokenParameters()
 
 
-class RoleBody(TokenBody, frozen=True, kw_only=True):
-    """What a role is written with."""
-
-    bound_service_principal_ids: Annotated[Names | UnsetType, "Object ids of service principals; * for any."] = UNSET
-    bound_group_ids: Annotated[Names | UnsetType, "Object ids of groups; * for any."] = UNSET
-    bound_subscription_ids: Annotated[Names | UnsetType, "Subscriptions of the resource that logs in."] = UNSET
-    bound_resource_groups: Annotated[Names | UnsetType, "Its resource groups."] = UNSET
-    bound_locations: Annotated[Names | UnsetType, "Its locations: no token says them, so a role that binds them takes nobody."] = UNSET
-    bound_scale_sets: Annotated[Names | UnsetType, "Its scale sets."] = UNSET
-
-
-BOUNDS: Final = tuple(name for name in Role.__struct_fields__ if name != "token")
+BOUNDS: Final = own(Role)
 _BY_RESOURCE: Final = {
     "bound_subscription_ids": ("subscription_id", "subscription not authorized"),
     "bound_resource_groups": ("resource_group_name", "resource group not authorized"),
@@ -115,10 +95,9 @@ _BY_RESOURCE: Final = {
 }
 
 
-def changed_config(before: Config | None, body: ConfigBody) -> Config:
+def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     """The configuration after a write. Raises InvalidRequest."""
-    fields = given(body, Config.__struct_fields__)
-    after = msgspec.structs.replace(before or Config(), **fields)
+    after = merged(before or Config(), body)
     for name in ("tenant_id", "resource"):
         if not getattr(after, name):
             raise InvalidRequest(f"{name} is required")
@@ -132,11 +111,9 @@ def changed_config(before: Config | None, body: ConfigBody) -> Config:
     return after
 
 
-def changed_role(before: Role | None, body: RoleBody) -> Role:
+def changed_role(before: Role | None, body: msgspec.Struct) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields = given(body, BOUNDS)
-    start = before or Role()
-    after = msgspec.structs.replace(start, **fields, token=changed(start.token, body))
+    after = merged(before or Role(), body)
     if not any(getattr(after, name) for name in BOUNDS):
         raise InvalidRequest("must have at least one bound constraint when creating/updating a role")
     if any(len(getattr(after, name)) > MAX_BOUND for name in BOUNDS):
@@ -144,11 +121,6 @@ def changed_role(before: Role | None, body: RoleBody) -> Role:
     if after.bound_service_principal_ids == after.bound_group_ids == ("*",):
         raise InvalidRequest("expected specific bound_group_ids or bound_service_principal_ids; both cannot be '*'")
     return after
-
-
-def shown_role(role: Role) -> dict[str, Any]:
-    """The members of a read."""
-    return {name: getattr(role, name) for name in BOUNDS} | shown(role.token, ("policies", "ttl", "max_ttl", "period", "num_uses"))
 
 
 def check_role(role: Role, claims: Mapping[str, Any], resource: Resource | None) -> None:

@@ -1,0 +1,108 @@
+"""A stored row as a form: one Struct declares what is kept, how it is written and what a read tells of it.
+
+    class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+        role_id: str
+        groups: Annotated[NameList, "Groups that may log in."] = ()
+        max_age: Annotated[Duration, "How old a proof may be."] = 0
+        password: Annotated[HiddenText, "What is shown to the directory; never told."] = ""
+        token: TokenParameters = TokenParameters()
+
+Rules of this file:
+- A field with a text is written and told; one without (`role_id`) is the server's own. A row with `token` takes the token parameters.
+- What was not sent keeps its value: in the body that belongs to a row every field can be left out.
+- A hidden field is written and never told, and a row that has one is not kept decoded in memory.
+- Pure functions of a row and a body.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from strongroom.core.fields import READERS, Names, Seconds, Texts, given
+from strongroom.core.token.parameters import TokenBody, changed, shown
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+_HIDDEN: Final = object()
+
+NameList = Annotated[tuple[str, ...], Names]
+Duration = Annotated[int, Seconds]
+TextMap = Annotated[dict[str, str], Texts]
+HiddenText = Annotated[str, _HIDDEN]
+"""Types of fields that are stored as one thing and read from a body as another (core/fields.py)."""
+
+Reads = Mapping[str, Callable[[Any], Any]]
+"""How fields are read that are more than their type: each raises InvalidRequest for what it cannot be."""
+
+
+class _Form(NamedTuple):
+    """What a row's declaration comes to."""
+
+    fields: dict[str, Any]
+    """The type in the body of each field that is written."""
+    hidden: frozenset[str]
+
+
+@cache
+def _form(row: type[msgspec.Struct]) -> _Form:
+    fields, hidden = {}, set()
+    for name, hint in typing.get_type_hints(row, include_extras=True).items():
+        if typing.get_origin(hint) is not Annotated:
+            continue
+        kind, *notes = typing.get_args(hint)
+        if _HIDDEN in notes:
+            hidden.add(name)
+        text = next((note for note in notes if isinstance(note, str)), "")
+        if text:
+            reader = next((note for note in notes if note is not _HIDDEN and note in READERS), kind)
+            fields[name] = Annotated[reader | UnsetType, text]
+    return _Form(fields, frozenset(hidden))
+
+
+def body_of(row: type[msgspec.Struct], beside: type[msgspec.Struct] | None = None) -> type[msgspec.Struct]:
+    """The body that a row is written with. `beside` has fields that are not the row's: old names, and what is not kept.
+
+    Raises TypeError where the row takes token parameters and `beside` is no TokenBody.
+    """
+    fields = [(name, hint, UNSET) for name, hint in _form(row).fields.items()]
+    needed = TokenBody if "token" in row.__struct_fields__ else msgspec.Struct
+    base = beside or needed
+    if not issubclass(base, needed):
+        raise TypeError(f"{base.__name__} goes beside a row with token parameters: make it a TokenBody")
+    return msgspec.defstruct(f"{row.__name__}Body", fields, bases=(base,), frozen=True, kw_only=True)
+
+
+def own(row: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields of a row that are written and told."""
+    return tuple(_form(row).fields)
+
+
+def holds_secrets(row: type[msgspec.Struct]) -> bool:
+    """Whether a row has a field that is never told."""
+    return bool(_form(row).hidden)
+
+
+def merged(before: Row, body: msgspec.Struct, reads: Reads | None = None, **more: Any) -> Row:
+    """A row after a write. `more` are fields that other members of the body come to. Raises InvalidRequest."""
+    fields = given(body, [name for name in own(type(before)) if hasattr(body, name)])
+    for name, read in (reads or {}).items():
+        if name in fields:
+            fields[name] = read(fields[name])
+    token = getattr(before, "token", None)
+    if token is not None:
+        fields["token"] = changed(token, body)
+    return msgspec.structs.replace(before, **fields | more)
+
+
+def members(row: msgspec.Struct, old: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The members of a read: each field that may be told, and the token parameters, those of `old` by their old names, too."""
+    form = _form(type(row))
+    found = {name: getattr(row, name) for name in form.fields if name not in form.hidden}
+    token = getattr(row, "token", None)
+    return found if token is None else found | shown(token, old)
