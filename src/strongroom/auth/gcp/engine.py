@@ -14,20 +14,22 @@ import msgspec
 from strongroom.auth.gcp import tokens
 from strongroom.auth.gcp.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, labels, shown_config, shown_role
 from strongroom.auth.gcp.tokens import Account, Machine
-from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
-from strongroom.core.fields import Names
+from strongroom.core.configuration import Configuration, answer
+from strongroom.core.engine import Engine, login, write
+from strongroom.core.entries import Entries
+from strongroom.core.fields import Names, given
 from strongroom.core.issued import signed_claims
-from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed
 from strongroom.crypto.errors import InvalidToken
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.jws import Claims, parse
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 from strongroom.outbound.errors import BadAnswer
 
 ALGORITHMS: Final = frozenset(("RS256",))
+NO_KEY: Final = "the private key was not kept: tokens are judged by what they say, and Google's API is not asked"
 
 
 class LoginBody(msgspec.Struct, frozen=True):
@@ -54,49 +56,28 @@ class Proven(NamedTuple):
 class Gcp(Engine, kind="gcp", family="auth"):
     """Log in as a service account or a machine of Google Cloud."""
 
-    @read("config")
-    def read_config(self) -> Response:
-        """Show the configuration; of credentials only what names them."""
-        return Response(data=shown_config(self._config()))
+    config = Configuration(
+        Config,
+        told=shown_config,
+        default=Config(),
+        creates=False,
+        says={"read": "Show the configuration; of credentials only what names them."},
+    )
+    roles = Entries(Role, told=shown_role, missing='role "{}" not found', ends="role", also=("roles/",))
 
     @write("config", body=ConfigBody)
-    def write_config(self, body: ConfigBody) -> Response | None:
+    def write_config(self, body: msgspec.Struct) -> Response | None:
         """Configure the method; what is not sent stays."""
-        self.store.put("config", changed_config(self.store.settings("config", Config), body))
-        if not body.credentials:
-            return None
-        return Response(warnings=("the private key was not kept: tokens are judged by what they say, and Google's API is not asked",))
-
-    def _config(self) -> Config:
-        return self.store.settings("config", Config) or Config()
-
-    # -- roles --------------------------------------------------------------------------------------------------
-
-    @list_("role/", body=ListBody)
-    @list_("roles/", body=ListBody)
-    def list_roles(self, body: ListBody) -> Response:
-        """List the roles, in lower case."""
-        return listed(self.store, "role", body)
-
-    @read("role/{name}")
-    def read_role(self, name: str) -> Response:
-        """Show a role."""
-        role = self._role(role_name(name))
-        if role is None:
-            raise NotFound
-        return Response(data=shown_role(role))
-
-    def role_exists(self, name: str) -> bool:
-        """Whether a write to the role changes it rather than makes it."""
-        return self._role(role_name(name)) is not None
+        self.config.put(changed_config(self.config.get(), body))
+        return answer((NO_KEY,) if given(body).get("credentials") else ())
 
     @write("role/{name}", body=RoleBody, exists="role_exists")
-    def write_role(self, name: str, body: RoleBody) -> Response | None:
+    def write_role(self, name: str, body: msgspec.Struct) -> Response | None:
         """Create a role, or change what is given of one."""
         name = role_name(name)
-        role, warnings = changed_role(self._role(name), body, uuid4_text())
-        self.store.put(f"role/{name}", role)
-        return Response(warnings=warnings) if warnings else None
+        role, warnings = changed_role(self.roles.get(name), body, uuid4_text())
+        self.roles.put(name, role)
+        return answer(warnings)
 
     @write("role/{name}/service-accounts", body=EditBody)
     def edit_service_accounts(self, name: str, body: EditBody) -> Response | None:
@@ -115,25 +96,9 @@ class Gcp(Engine, kind="gcp", family="auth"):
     def _editable(self, name: str, body: EditBody, kind: str, what: str) -> Role:
         if not body.add and not body.remove:
             raise InvalidRequest("must provide at least one value to add or remove")
-        role = self._known(role_name(name))
+        role = self.roles.known(role_name(name))
         if role.type != kind:
             raise InvalidRequest(f"role is type '{role.type}', cannot edit attribute '{what}' (expected role type: '{kind}')")
-        return role
-
-    @delete("role/{name}")
-    def delete_role(self, name: str) -> None:
-        """Delete a role; tokens of earlier logins end with it."""
-        name = role_name(name)
-        self.store.delete(f"role/{name}")
-        end_logins(self.call.transaction, self.mount, f"role/{name}")
-
-    def _role(self, name: str) -> Role | None:
-        return self.store.settings(f"role/{name}", Role)
-
-    def _known(self, name: str) -> Role:
-        role = self._role(name)
-        if role is None:
-            raise InvalidRequest(f'role "{name}" not found')
         return role
 
     # -- login --------------------------------------------------------------------------------------------------
@@ -146,7 +111,7 @@ class Gcp(Engine, kind="gcp", family="auth"):
         if not body.jwt:
             raise InvalidRequest("jwt argument is required")
         name = role_name(body.role)
-        role, config = self._known(name), self._config()
+        role, config = self.roles.known(name), self.config.known()
         check_peer(role.token, self.call.request.peer)
         try:
             proven = self._proven(body.jwt, role, config)
@@ -198,7 +163,4 @@ class Gcp(Engine, kind="gcp", family="auth"):
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist, with the same policies."""
-        role = self._role(grant.internal.get("role", ""))
-        if role is None:
-            raise InvalidRequest("the role does not exist any more, not renewing")
-        return renewed(role.token, grant)
+        return renewed(self.roles.renewed(grant.internal.get("role", "")).token, grant)

@@ -8,13 +8,15 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.fields import Names, Seconds, Texts, given
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.fields import Names, given
+from strongroom.core.forms import Duration, NameList, Reads, TextMap, body_of, merged
+from strongroom.core.token.parameters import TokenBody, TokenParameters, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
 from strongroom.outbound.tls import check_authorities
@@ -42,19 +44,19 @@ MAX_JWT_MINUTES: Final = 60
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The stored configuration. The first four are what credentials say of themselves."""
+    """The configuration. The first four are what credentials say of themselves."""
 
     client_email: str = ""
     client_id: str = ""
     private_key_id: str = ""
     project_id: str = ""
-    iam_alias: str = "unique_id"
-    iam_metadata: tuple[str, ...] = IAM_METADATA
-    gce_alias: str = "instance_id"
-    gce_metadata: tuple[str, ...] = GCE_METADATA
-    google_certs_endpoint: str = GOOGLE_KEYS
-    google_certs_ca_pem: str = ""
-    custom_endpoint: dict[str, str] = {}
+    iam_alias: Annotated[str, "What names an iam login: unique_id or role_id."] = "unique_id"
+    iam_metadata: Annotated[NameList, "What goes on the alias of an iam login; `default` for all."] = IAM_METADATA
+    gce_alias: Annotated[str, "What names a gce login: instance_id or role_id."] = "instance_id"
+    gce_metadata: Annotated[NameList, "What goes on the alias of a gce login; `default` for all."] = GCE_METADATA
+    google_certs_endpoint: Annotated[str, "Where Google's keys are."] = GOOGLE_KEYS
+    google_certs_ca_pem: Annotated[str, "Authorities to trust there and at the API, in place of the system's."] = ""
+    custom_endpoint: Annotated[TextMap, "Addresses in place of Google's: `api` is where keys of service accounts are."] = {}
 
     @property
     def google(self) -> Source:
@@ -67,21 +69,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Source(f"{api.removesuffix('/')}/service_accounts/v1/jwk/{name}", self.google_certs_ca_pem)
 
 
-class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration is written with."""
+class NotKept(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients send with a configuration, and what names it alone is kept of."""
 
     credentials: Annotated[str | UnsetType, "A service account's JSON; only what names it is kept."] = UNSET
-    iam_alias: Annotated[str | UnsetType, "What names an iam login: unique_id or role_id."] = UNSET
-    iam_metadata: Annotated[Names | UnsetType, "What goes on the alias of an iam login; `default` for all."] = UNSET
-    gce_alias: Annotated[str | UnsetType, "What names a gce login: instance_id or role_id."] = UNSET
-    gce_metadata: Annotated[Names | UnsetType, "What goes on the alias of a gce login; `default` for all."] = UNSET
-    google_certs_endpoint: Annotated[str | UnsetType, "Where Google's keys are."] = UNSET
-    google_certs_ca_pem: Annotated[str | UnsetType, "Authorities to trust there and at the API, in place of the system's."] = UNSET
-    custom_endpoint: Annotated[Texts | UnsetType, "Addresses in place of Google's: `api` is where keys of service accounts are."] = UNSET
 
 
-_ALIASES: Final = {"iam_alias": ("unique_id", "role_id"), "gce_alias": ("instance_id", "role_id")}
-_METADATA: Final = {"iam_metadata": IAM_METADATA, "gce_metadata": GCE_METADATA}
+ConfigBody: Final = body_of(Config, NotKept)
 
 
 class _Credentials(msgspec.Struct, frozen=True):
@@ -91,30 +85,45 @@ class _Credentials(msgspec.Struct, frozen=True):
     project_id: str = ""
 
 
-def changed_config(before: Config | None, body: ConfigBody) -> Config:
+def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     """The configuration after a write. Raises InvalidRequest."""
-    fields: dict[str, Any] = {name: value for name in Config.__struct_fields__ if (value := getattr(body, name, UNSET)) is not UNSET}
-    if body.credentials is not UNSET:
-        fields |= _named(body.credentials)
-    for name, allowed in _ALIASES.items():
-        if name in fields and (fields[name] or allowed[0]) not in allowed:
-            raise InvalidRequest(f"invalid {name[:3].upper()} alias type: must be one of: {', '.join(sorted(allowed))}")
-        fields |= {name: fields[name] or allowed[0]} if name in fields else {}
-    for name, known in _METADATA.items():
-        if name in fields:
-            fields[name] = known if "default" in fields[name] else fields[name]
-            if not set(known).issuperset(fields[name]):
-                raise InvalidRequest(f"{name} has names that are none; it may have {', '.join(known)}")
-    if not fields.get("google_certs_endpoint", "x"):
-        fields["google_certs_endpoint"] = GOOGLE_KEYS
-    if not {"api", "iam", "crm", "compute"}.issuperset(fields.get("custom_endpoint", ())):
+    credentials = given(body).get("credentials", UNSET)
+    after = merged(before or Config(), body, _CONFIG_READS, **({} if credentials is UNSET else _named(credentials)))
+    if not {"api", "iam", "crm", "compute"}.issuperset(after.custom_endpoint):
         raise InvalidRequest("custom_endpoint may have api, iam, crm and compute")
-    after = msgspec.structs.replace(before or Config(), **fields)
     parse_url(after.google_certs_endpoint)
     for name, url in after.custom_endpoint.items():
         base_url(_address(url), f"custom_endpoint.{name}")
     check_authorities(after.google_certs_ca_pem, "google_certs_ca_pem")
     return after
+
+
+def _alias(kind: str, *allowed: str) -> Callable[[str], str]:
+    def read(name: str) -> str:
+        if (name or allowed[0]) not in allowed:
+            raise InvalidRequest(f"invalid {kind} alias type: must be one of: {', '.join(sorted(allowed))}")
+        return name or allowed[0]
+
+    return read
+
+
+def _metadata(field: str, known: tuple[str, ...]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    def read(names: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = known if "default" in names else names
+        if not set(known).issuperset(chosen):
+            raise InvalidRequest(f"{field} has names that are none; it may have {', '.join(known)}")
+        return chosen
+
+    return read
+
+
+_CONFIG_READS: Final[Reads] = {
+    "iam_alias": _alias("IAM", "unique_id", "role_id"),
+    "gce_alias": _alias("GCE", "instance_id", "role_id"),
+    "iam_metadata": _metadata("iam_metadata", IAM_METADATA),
+    "gce_metadata": _metadata("gce_metadata", GCE_METADATA),
+    "google_certs_endpoint": lambda url: url or GOOGLE_KEYS,
+}
 
 
 def _address(text: str) -> str:
@@ -141,41 +150,34 @@ def shown_config(config: Config) -> dict[str, Any]:
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role. Durations in seconds."""
+    """A role."""
 
     role_id: str
     type: str
-    bound_service_accounts: tuple[str, ...] = ()
-    bound_projects: tuple[str, ...] = ()
-    add_group_aliases: bool = False
-    max_jwt_exp: int = 900
-    allow_gce_inference: bool = True
-    bound_zones: tuple[str, ...] = ()
-    bound_regions: tuple[str, ...] = ()
-    bound_instance_groups: tuple[str, ...] = ()
-    bound_labels: dict[str, str] = {}
+    bound_service_accounts: Annotated[NameList, "Emails or unique ids of service accounts; * for any."] = ()
+    bound_projects: Annotated[NameList, "Projects."] = ()
+    add_group_aliases: Annotated[bool, "Kept for clients; only Google's API knows such groups."] = False
+    max_jwt_exp: Annotated[Duration, "iam: how soon an account's own token must end."] = 900
+    allow_gce_inference: Annotated[bool, "iam: a machine's token is taken for its service account's."] = True
+    bound_zones: Annotated[NameList, "gce: zones."] = ()
+    bound_regions: Annotated[NameList, "gce: regions; not read where there are zones."] = ()
+    bound_instance_groups: Annotated[NameList, "gce: groups, which no token says: the role takes nobody."] = ()
+    bound_labels: Annotated[dict[str, str], Names, "gce: key:value labels, which no token says: the role takes nobody."] = {}
     token: TokenParameters = TokenParameters()
 
 
-class RoleBody(TokenBody, frozen=True, kw_only=True):
-    """What a role is written with; the last five are old names."""
+class RoleWritten(TokenBody, frozen=True, kw_only=True):
+    """What a role is written with beside its form: its type, and old names."""
 
     type: Annotated[str | UnsetType, "iam or gce; it cannot be changed."] = UNSET
-    bound_service_accounts: Annotated[Names | UnsetType, "Emails or unique ids of service accounts; * for any."] = UNSET
-    bound_projects: Annotated[Names | UnsetType, "Projects."] = UNSET
-    add_group_aliases: Annotated[bool | UnsetType, "Kept for clients; only Google's API knows such groups."] = UNSET
-    max_jwt_exp: Annotated[Seconds | UnsetType, "iam: how soon an account's own token must end."] = UNSET
-    allow_gce_inference: Annotated[bool | UnsetType, "iam: a machine's token is taken for its service account's."] = UNSET
-    bound_zones: Annotated[Names | UnsetType, "gce: zones."] = UNSET
-    bound_regions: Annotated[Names | UnsetType, "gce: regions; not read where there are zones."] = UNSET
-    bound_instance_groups: Annotated[Names | UnsetType, "gce: groups, which no token says: the role takes nobody."] = UNSET
-    bound_labels: Annotated[Names | UnsetType, "gce: key:value labels, which no token says: the role takes nobody."] = UNSET
     service_accounts: Annotated[Names | UnsetType, "Old name of bound_service_accounts."] = UNSET
     project_id: Annotated[str | UnsetType, "Old name of bound_projects, for one."] = UNSET
     bound_zone: Annotated[str | UnsetType, "Old name of bound_zones, for one."] = UNSET
     bound_region: Annotated[str | UnsetType, "Old name of bound_regions, for one."] = UNSET
     bound_instance_group: Annotated[str | UnsetType, "Old name of bound_instance_groups, for one."] = UNSET
 
+
+RoleBody: Final = body_of(Role, RoleWritten)
 
 _OLD: Final = {
     "service_accounts": "bound_service_accounts",
@@ -189,43 +191,41 @@ _GCE: Final = ("bound_zones", "bound_regions", "bound_instance_groups", "bound_l
 _LISTS: Final = ("bound_service_accounts", "bound_projects", "bound_zones", "bound_regions", "bound_instance_groups")
 
 
-def changed_role(before: Role | None, body: RoleBody, role_id: str) -> tuple[Role, tuple[str, ...]]:
+def changed_role(before: Role | None, body: msgspec.Struct, role_id: str) -> tuple[Role, tuple[str, ...]]:
     """A role after a write, and warnings. Raises InvalidRequest."""
-    if before is None and not body.type:
+    sent = given(body)
+    kind = sent.get("type", before.type if before is not None else "")
+    if before is None and not kind:
         raise InvalidRequest("role type cannot be empty")
-    kind = before.type if body.type is UNSET and before is not None else body.type
     if kind not in ("iam", "gce"):
         raise InvalidRequest("role type is invalid: it is iam or gce")
     if before is not None and kind != before.type:
         raise InvalidRequest("role type cannot be changed for an existing role")
-    fields, warned = _sent(body)
-    foreign = [name for name in (_GCE if kind == "iam" else _IAM) if name in fields]
+    renamed, warned = _renamed(sent)
+    foreign = [name for name in (_GCE if kind == "iam" else _IAM) if name in sent or name in renamed]
     if foreign:
         raise InvalidRequest(f"invalid args found for role of type {kind}: {', '.join(foreign)}")
-    start = before or Role(role_id=role_id, type=str(kind))
-    after = msgspec.structs.replace(start, **fields, token=changed(start.token, body))
+    after = merged(before or Role(role_id=role_id, type=kind), body, _ROLE_READS, **renamed)
     _check(after)
     return after, (*warned, *_warnings(after))
 
 
-def _sent(body: RoleBody) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Fields as they were sent, by their new names, and what to say of old ones."""
-    fields = given(body, (*_LISTS, *_IAM, "bound_labels", "add_group_aliases"))
-    warned = []
+def _renamed(sent: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What was sent under old names, by the new ones, and what to say of that. Raises InvalidRequest."""
+    fields, warned = {}, []
     for old, new in _OLD.items():
-        value = getattr(body, old)
-        if value is UNSET or not value:
+        value = sent.get(old)
+        if not value:
             continue
-        if new in fields:
+        if new in sent:
             raise InvalidRequest(f'cannot specify both "{old}" and "{new}"')
-        fields[new] = (value,) if isinstance(value, str) else value
+        fields[new] = _trimmed((value,) if isinstance(value, str) else value)
         warned.append(f'The "{old}" field is deprecated. Please use "{new}" instead.')
-    for name in _LISTS:
-        if name in fields:
-            fields[name] = tuple(dict.fromkeys(value.strip() for value in fields[name] if value.strip()))
-    if "bound_labels" in fields:
-        fields["bound_labels"] = labels(fields["bound_labels"])
     return fields, tuple(warned)
+
+
+def _trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
 def labels(texts: tuple[str, ...]) -> dict[str, str]:
@@ -234,6 +234,9 @@ def labels(texts: tuple[str, ...]) -> dict[str, str]:
     if not all(len(pair) == 2 and pair[0] for pair in pairs):
         raise InvalidRequest("invalid labels given: a label is key:value")
     return {key.strip(): value.strip() for key, value in pairs}
+
+
+_ROLE_READS: Final[Reads] = {**dict.fromkeys(_LISTS, _trimmed), "bound_labels": labels}
 
 
 def _check(role: Role) -> None:
