@@ -85,13 +85,13 @@ class Browser(Flows):
     @write("oidc/auth_url", body=AuthUrlBody, public=True, writes=False)
     def auth_url(self, body: AuthUrlBody) -> Response:
         """Begin a login: where the browser goes. Blank for a redirect URI that the role does not list."""
-        config = self.configuration()
+        config = self.config.known()
         if config.issuer is None or not config.oidc_client_id:
             raise InvalidRequest("OIDC login is not configured for this mount")
         name = self.asked_role(config, body.role)
         if not body.redirect_uri:
             raise InvalidRequest("missing redirect_uri")
-        role = self.known(name)
+        role = self.roles.known(name)
         if role.callback_mode == "direct" and not body.client_nonce:
             raise InvalidRequest("missing client_nonce")
         redirect_uri = _redirect_uri(role, body.redirect_uri)
@@ -111,7 +111,7 @@ class Browser(Flows):
     @read("oidc/callback", body=CallbackBody, public=True, writes=True)
     def callback(self, body: CallbackBody) -> Response:
         """End a login with what the provider sent to the client; in direct mode a page that asks for the user's code."""
-        config, flow = self.configuration(), self.flow(body.state)
+        config, flow = self.config.known(), self.flow(body.state)
         role = self.browser_role(flow)
         if role.callback_mode == "direct":
             return _page(lambda: self._direct(config, flow, role, body.code, "", body.error))
@@ -121,7 +121,7 @@ class Browser(Flows):
     @login("oidc/callback", body=PostBody)
     def callback_post(self, body: PostBody) -> Response:
         """The same as a form that the provider has the browser send, or that the page which asks for the user's code sends."""
-        config = self.configuration()
+        config = self.config.known()
         if body.user_code:
             return _page(lambda: self._confirmed(self.flow(body.state), body.user_code, body.ticket))
         if config.oidc_response_mode != "form_post":

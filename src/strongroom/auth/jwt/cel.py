@@ -18,103 +18,89 @@ from strongroom.auth.jwt.conditions import Program
 from strongroom.auth.jwt.login import Login, LoginBody
 from strongroom.auth.jwt.roles import MAX_LEEWAY, leeway
 from strongroom.clock import SECOND
-from strongroom.core.engine import ListBody, delete, list_, listed, login, patch, read, write
-from strongroom.core.fields import Names, Seconds, given
-from strongroom.core.logins import end_logins
+from strongroom.core.engine import login, patch, write
+from strongroom.core.entries import Entries
+from strongroom.core.fields import given
+from strongroom.core.forms import Duration, NameList, body_of, members, merged
 from strongroom.core.names import role_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 
 class CelRole(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role. Durations in seconds."""
+    """A role."""
 
     program: Program
-    message: str = ""
-    clock_skew_leeway: int = 0
-    expiration_leeway: int = 0
-    not_before_leeway: int = 0
-    bound_audiences: tuple[str, ...] = ()
+    message: Annotated[str, "What is said to whom the program refuses with false."] = ""
+    clock_skew_leeway: Annotated[Duration, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = 0
+    expiration_leeway: Annotated[Duration, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = 0
+    not_before_leeway: Annotated[Duration, "How long before exp a token without nbf was good; 0 = 150 s."] = 0
+    bound_audiences: Annotated[NameList, "The token's aud must name one of these."] = ()
 
 
-class CelRoleBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a role is written with."""
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What a role is written with beside its form: the program as it is sent."""
 
     cel_program: Annotated[dict[str, Any] | UnsetType, "An expression, and variables with name and expression."] = UNSET
-    message: Annotated[str | UnsetType, "What is said to whom the program refuses with false."] = UNSET
-    bound_audiences: Annotated[Names | UnsetType, "The token's aud must name one of these."] = UNSET
-    clock_skew_leeway: Annotated[Seconds | UnsetType, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = UNSET
-    expiration_leeway: Annotated[Seconds | UnsetType, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = UNSET
-    not_before_leeway: Annotated[Seconds | UnsetType, "How long before exp a token without nbf was good; 0 = 150 s."] = UNSET
 
 
-_PLAIN = ("message", "bound_audiences", "clock_skew_leeway", "expiration_leeway", "not_before_leeway")
+CelRoleBody = body_of(CelRole, Written)
+
+
+def shown_role(role: CelRole) -> dict[str, Any]:
+    """The members of a read, but for the name."""
+    return {"cel_program": msgspec.to_builtins(role.program), **members(role)}
 
 
 class Cel(Login):
     """CEL roles and their logins."""
 
-    @list_("cel/role/", body=ListBody)
-    def list_cel_roles(self, body: ListBody) -> Response:
-        """List the CEL roles, in lower case."""
-        return listed(self.store, "cel", body)
-
-    @read("cel/role/{name}")
-    def read_cel_role(self, name: str) -> Response:
-        """Show a CEL role."""
-        name = role_name(name)
-        role = self._cel(name)
-        if role is None:
-            raise NotFound
-        return _shown(name, role)
+    cel_roles = Entries(
+        CelRole,
+        pattern="cel/role/{name}",
+        folder="cel",
+        noun="CEL role",
+        told=shown_role,
+        named="name",
+        missing='role "{}" could not be found',
+        ends="cel",
+    )
 
     @write("cel/role/{name}", body=CelRoleBody)
-    def write_cel_role(self, name: str, body: CelRoleBody) -> Response:
+    def write_cel_role(self, name: str, body: msgspec.Struct) -> Response:
         """Create a CEL role, or replace one."""
-        if body.cel_program is UNSET:
+        program = given(body).get("cel_program")
+        if program is None:
             raise InvalidRequest("missing required field 'cel_program'")
-        return self._store_cel(role_name(name), CelRole(program=conditions.program(body.cel_program)), body)
+        return self._store_cel(role_name(name), CelRole(program=conditions.program(program)), body)
 
     @patch("cel/role/{name}", body=CelRoleBody)
-    def patch_cel_role(self, name: str, body: CelRoleBody) -> Response:
+    def patch_cel_role(self, name: str, body: msgspec.Struct) -> Response:
         """Change what is given of a CEL role."""
-        name = role_name(name)
-        role = self._cel(name)
+        role = self.cel_roles.get(role_name(name))
         if role is None:
             raise InvalidRequest("Unable to fetch cel role entry to patch")
-        if body.cel_program is not UNSET:
-            role = msgspec.structs.replace(role, program=conditions.program(body.cel_program))
-        return self._store_cel(name, role, body)
+        program = given(body).get("cel_program")
+        if program is not None:
+            role = msgspec.structs.replace(role, program=conditions.program(program))
+        return self._store_cel(role_name(name), role, body)
 
-    def _store_cel(self, name: str, start: CelRole, body: CelRoleBody) -> Response:
-        fields = given(body, _PLAIN)
-        role = msgspec.structs.replace(start, **fields)
+    def _store_cel(self, name: str, start: CelRole, body: msgspec.Struct) -> Response:
+        role = merged(start, body)
         if max(role.clock_skew_leeway, role.expiration_leeway, role.not_before_leeway) > MAX_LEEWAY:
             raise InvalidRequest(f"a leeway has at most {MAX_LEEWAY} seconds")
-        self.store.put(f"cel/{name}", role)
-        return _shown(name, role)
-
-    @delete("cel/role/{name}")
-    def delete_cel_role(self, name: str) -> None:
-        """Delete a CEL role; tokens of earlier logins end with it."""
-        name = role_name(name)
-        self.store.delete(f"cel/{name}")
-        end_logins(self.call.transaction, self.mount, f"cel/{name}")
-
-    def _cel(self, name: str) -> CelRole | None:
-        return self.store.settings(f"cel/{name}", CelRole)
+        self.cel_roles.put(name, role)
+        return self.cel_roles.read(name)
 
     # -- login --------------------------------------------------------------------------------------------------
 
     @login("cel/login", body=LoginBody)
     def cel_login(self, body: LoginBody) -> Response:
         """Log in with a token that an issuer signed, under a CEL role."""
-        config = self.configuration()
+        config = self.config.known()
         name = self.asked_role(config, body.role)
-        role = self._cel(name)
-        if role is None:
-            raise InvalidRequest(f'role "{name}" could not be found')
+        role = self.cel_roles.known(name)
         claims = self.verified(body.jwt, config)
         self.check_claims(claims, role.bound_audiences, leeway(role.clock_skew_leeway, role.expiration_leeway, role.not_before_leeway))
         now = datetime.fromtimestamp(self.clock.now() // SECOND, UTC)
@@ -128,11 +114,6 @@ class Cel(Login):
         """The role must still exist. What a program granted stays: without the token it cannot be asked again."""
         if "cel" not in grant.internal:
             return super().renew_login(grant)
-        if self._cel(grant.internal["cel"]) is None:
+        if self.cel_roles.get(grant.internal["cel"]) is None:
             raise InvalidRequest("the role does not exist any more, not renewing")
         return grant
-
-
-def _shown(name: str, role: CelRole) -> Response:
-    members = {field: getattr(role, field) for field in _PLAIN}
-    return Response(data={"name": name, "cel_program": msgspec.to_builtins(role.program), **members})

@@ -56,7 +56,7 @@ class Flows(Login):
 
     def browser_role(self, flow: Flow) -> Role:
         """The role that a login is for, which must still be one for browsers. Raises InvalidRequest."""
-        role = self.known(flow.role)
+        role = self.roles.known(flow.role)
         if role.role_type != "oidc":
             raise InvalidRequest(EXPIRED)
         return role

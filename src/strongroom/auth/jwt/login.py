@@ -35,9 +35,9 @@ class Login(Store):
     @login("login", body=LoginBody)
     def login(self, body: LoginBody) -> Response:
         """Log in with a token that an issuer signed."""
-        config = self.configuration()
+        config = self.config.known()
         name = self.asked_role(config, body.role)
-        role = self.known(name)
+        role = self.roles.known(name)
         if role.role_type == "oidc":
             raise InvalidRequest("role with oidc role_type is not allowed")
         check_peer(role.token, self.call.request.peer)
@@ -63,10 +63,7 @@ class Login(Store):
 
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist; its policies at login stay."""
-        role = self.role(grant.internal.get("role", ""))
-        if role is None:
-            raise InvalidRequest("the role does not exist any more, not renewing")
-        return prolonged(role.token, grant)
+        return prolonged(self.roles.renewed(grant.internal.get("role", "")).token, grant)
 
 
 def _usual(role: Role, config: Config, claims: Claims) -> Claims:

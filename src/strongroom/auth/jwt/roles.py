@@ -8,15 +8,16 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from strongroom.auth.jwt import redirects
 from strongroom.auth.jwt.claims import Bound, Scalar, check_mappings
-from strongroom.core.fields import Names, Seconds, Texts, given
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.forms import Duration, NameList, Reads, TextMap, members, merged
+from strongroom.core.mounts import Ttls
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.crypto.claims import Leeway
 from strongroom.errors import InvalidRequest
 
@@ -28,26 +29,26 @@ MAX_TEXT: Final = 1_024
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role. Durations in seconds."""
+    """A role."""
 
-    role_type: str = "oidc"
-    bound_audiences: tuple[str, ...] = ()
-    bound_subject: str = ""
-    bound_claims_type: str = "string"
-    bound_claims: dict[str, Bound] = {}
-    claim_mappings: dict[str, str] = {}
-    user_claim: str = ""
-    user_claim_json_pointer: bool = False
-    groups_claim: str = ""
-    oidc_scopes: tuple[str, ...] = ()
-    allowed_redirect_uris: tuple[str, ...] = ()
-    callback_mode: str = "client"
-    poll_interval: int = 0
-    verbose_oidc_logging: bool = False
-    max_age: int = 0
-    clock_skew_leeway: int = 0
-    expiration_leeway: int = 0
-    not_before_leeway: int = 0
+    role_type: Annotated[str, "jwt for tokens, oidc (the default) for browsers."] = "oidc"
+    bound_audiences: Annotated[NameList, "The token's aud must name one of these."] = ()
+    bound_subject: Annotated[str, "The token's sub must be this."] = ""
+    bound_claims_type: Annotated[str, "string: bound values are compared whole; glob: a * in them stands for anything."] = "string"
+    bound_claims: Annotated[dict[str, Bound], dict[str, Any], "Claims and the value, or values, of which each must have one."] = {}
+    claim_mappings: Annotated[TextMap, "Claims that are copied to the metadata field they are mapped to."] = {}
+    user_claim: Annotated[str, "The claim that names the user."] = ""
+    user_claim_json_pointer: Annotated[bool, "user_claim is a JSON pointer."] = False
+    groups_claim: Annotated[str, "The claim that lists the user's groups."] = ""
+    oidc_scopes: Annotated[NameList, "Scopes that a browser login asks for, beside openid."] = ()
+    allowed_redirect_uris: Annotated[NameList, "Where a browser login may lead back to."] = ()
+    callback_mode: Annotated[str, "client: the provider leads back to the client; direct: to this server, and the client polls."] = "client"
+    poll_interval: Annotated[int, "Seconds between polls in direct mode."] = 0
+    verbose_oidc_logging: Annotated[bool, "Kept for clients that read it back; tokens and claims are never logged."] = False
+    max_age: Annotated[Duration, "How long ago the user may have proved himself to the provider."] = 0
+    clock_skew_leeway: Annotated[Duration, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = 0
+    expiration_leeway: Annotated[Duration, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = 0
+    not_before_leeway: Annotated[Duration, "How long before exp a token without nbf was good; 0 = 150 s."] = 0
     token: TokenParameters = TokenParameters()
 
     @property
@@ -56,50 +57,8 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return leeway(self.clock_skew_leeway, self.expiration_leeway, self.not_before_leeway)
 
 
-class RoleBody(TokenBody, frozen=True, kw_only=True):
-    """What a role is written with."""
-
-    role_type: Annotated[str | UnsetType, "jwt for tokens, oidc (the default) for browsers."] = UNSET
-    bound_audiences: Annotated[Names | UnsetType, "The token's aud must name one of these."] = UNSET
-    bound_subject: Annotated[str | UnsetType, "The token's sub must be this."] = UNSET
-    bound_claims_type: Annotated[str | UnsetType, "string: bound values are compared whole; glob: a * in them stands for anything."] = UNSET
-    bound_claims: Annotated[dict[str, Any] | UnsetType, "Claims and the value, or values, of which each must have one."] = UNSET
-    claim_mappings: Annotated[Texts | UnsetType, "Claims that are copied to the metadata field they are mapped to."] = UNSET
-    user_claim: Annotated[str | UnsetType, "The claim that names the user."] = UNSET
-    user_claim_json_pointer: Annotated[bool | UnsetType, "user_claim is a JSON pointer."] = UNSET
-    groups_claim: Annotated[str | UnsetType, "The claim that lists the user's groups."] = UNSET
-    oidc_scopes: Annotated[Names | UnsetType, "Scopes that a browser login asks for, beside openid."] = UNSET
-    allowed_redirect_uris: Annotated[Names | UnsetType, "Where a browser login may lead back to."] = UNSET
-    callback_mode: Annotated[
-        str | UnsetType, "client: the provider leads back to the client; direct: to this server, and the client polls."
-    ] = UNSET
-    poll_interval: Annotated[int | UnsetType, "Seconds between polls in direct mode."] = UNSET
-    verbose_oidc_logging: Annotated[bool | UnsetType, "Kept for clients that read it back; tokens and claims are never logged."] = UNSET
-    max_age: Annotated[Seconds | UnsetType, "How long ago the user may have proved himself to the provider."] = UNSET
-    clock_skew_leeway: Annotated[Seconds | UnsetType, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = UNSET
-    expiration_leeway: Annotated[Seconds | UnsetType, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = UNSET
-    not_before_leeway: Annotated[Seconds | UnsetType, "How long before exp a token without nbf was good; 0 = 150 s."] = UNSET
-
-
 _LISTS: Final = ("bound_audiences", "oidc_scopes", "allowed_redirect_uris")
-_PLAIN: Final = (
-    "bound_subject",
-    "user_claim",
-    "user_claim_json_pointer",
-    "groups_claim",
-    "poll_interval",
-    "verbose_oidc_logging",
-    "max_age",
-    "clock_skew_leeway",
-    "expiration_leeway",
-    "not_before_leeway",
-)
 _OLD: Final = ("policies", "ttl", "max_ttl", "period", "num_uses", "bound_cidrs")
-_CHOICES: Final = {
-    "role_type": ("jwt", "oidc"),
-    "bound_claims_type": ("string", "glob"),
-    "callback_mode": ("client", "direct"),
-}
 MAX_LEEWAY: Final = 86_400
 """Seconds; a longer one is a token that does not end."""
 
@@ -118,23 +77,25 @@ def _meant(stored: int, default: int) -> int:
     return max(stored, 0) if stored else default
 
 
-def changed_role(before: Role | None, body: RoleBody) -> Role:
+def changed_role(before: Role | None, body: msgspec.Struct) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields = given(body, (*_PLAIN, *_LISTS, *_CHOICES))
-    for name, allowed in _CHOICES.items():
-        if name in fields:
-            fields[name] = fields[name] or allowed[-1 if name == "role_type" else 0]
-            if fields[name] not in allowed:
-                raise InvalidRequest(f"invalid '{name}': it is {' or '.join(allowed)}")
-    if body.claim_mappings is not UNSET:
-        check_mappings(body.claim_mappings)
-        fields["claim_mappings"] = dict(body.claim_mappings)
-    if body.bound_claims is not UNSET:
-        fields["bound_claims"] = bound_claims(body.bound_claims)
-    start = before or Role()
-    after = msgspec.structs.replace(start, **fields, token=changed(start.token, body))
+    after = merged(before or Role(), body, _READS)
     _check(after)
     return after
+
+
+def _choice(name: str, default: str, other: str, listed: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in ("", default, other):
+            raise InvalidRequest(f"invalid '{name}': it is {listed}")
+        return text or default
+
+    return read
+
+
+def _mappings(sent: dict[str, str]) -> dict[str, str]:
+    check_mappings(sent)
+    return dict(sent)
 
 
 def bound_claims(sent: dict[str, Any]) -> dict[str, Bound]:
@@ -145,6 +106,15 @@ def bound_claims(sent: dict[str, Any]) -> dict[str, Bound]:
         if not all(_is_scalar(each) for each in (value if isinstance(value, list) else [value])) or value == []:
             raise InvalidRequest(f'bound claim "{name}" is not a string, bool, int or list of these')
     return dict(sent)
+
+
+_READS: Final[Reads] = {
+    "role_type": _choice("role_type", "oidc", "jwt", "jwt or oidc"),
+    "bound_claims_type": _choice("bound_claims_type", "string", "glob", "string or glob"),
+    "callback_mode": _choice("callback_mode", "client", "direct", "client or direct"),
+    "claim_mappings": _mappings,
+    "bound_claims": bound_claims,
+}
 
 
 def _is_scalar(value: object) -> bool:
@@ -181,10 +151,10 @@ def _check_bounds(name: str, texts: Any) -> None:
         raise InvalidRequest(f"'{name}' has at most {MAX_BOUND} members of {MAX_TEXT} characters")
 
 
-def warnings(role: Role, max_ttl: int) -> tuple[str, ...]:
+def warnings(role: Role, ttls: Ttls) -> tuple[str, ...]:
     """What whoever wrote the role should know."""
     found = []
-    if max_ttl and role.token.max_ttl > max_ttl:
+    if 0 < ttls.max < role.token.max_ttl:
         found.append(
             "token max ttl is greater than the system or backend mount's maximum TTL value; issued tokens' max TTL value will be truncated"
         )
@@ -199,9 +169,9 @@ def warnings(role: Role, max_ttl: int) -> tuple[str, ...]:
 
 def shown_role(role: Role) -> dict[str, Any]:
     """The members of a read."""
-    members = {name: getattr(role, name) for name in Role.__struct_fields__ if name != "token"} | shown(role.token, _OLD)
+    told = members(role, _OLD)
     for name in (*_LISTS, "bound_claims", "claim_mappings"):
-        members[name] = members[name] or None
+        told[name] = told[name] or None
     if not role.poll_interval:
-        del members["poll_interval"]
-    return members
+        del told["poll_interval"]
+    return told

@@ -1,4 +1,4 @@
-"""The rows of a jwt mount, and how a token becomes claims.
+"""The rows of a jwt mount, with their routes, and how a token becomes claims.
 
     config        Config          role/<name>   Role            cel/<name>   CelRole
     secret        ClientSecret
@@ -12,9 +12,11 @@ Rules of this file:
 from __future__ import annotations
 
 from strongroom.auth.jwt.claims import Claims
-from strongroom.auth.jwt.config import ClientSecret, Config, static_keys
-from strongroom.auth.jwt.roles import Role
+from strongroom.auth.jwt.config import ClientSecret, Config, shown_config, static_keys
+from strongroom.auth.jwt.roles import Role, changed_role, shown_role, warnings
+from strongroom.core.configuration import Configuration
 from strongroom.core.engine import Engine
+from strongroom.core.entries import Entries
 from strongroom.core.issued import description, signed_claims
 from strongroom.core.names import role_name
 from strongroom.crypto import claims as registered
@@ -27,14 +29,16 @@ from strongroom.outbound.url import parse_url
 
 
 class Store(Engine):
-    """Finds the configuration and the roles, and checks tokens."""
+    """The configuration and the roles, and the check of tokens."""
 
-    def configuration(self) -> Config:
-        """The mount's configuration. Raises InvalidRequest where there is none."""
-        config = self.store.settings("config", Config)
-        if config is None:
-            raise InvalidRequest("could not load configuration")
-        return config
+    config = Configuration(
+        Config,
+        told=shown_config,
+        missing="could not load configuration",
+        creates=False,
+        says={"read": "Show the configuration; never the client secret."},
+    )
+    roles = Entries(Role, changed=changed_role, told=shown_role, missing='role "{}" could not be found', warnings=warnings, ends="role")
 
     def client_secret(self) -> ClientSecret | None:
         """What this server proves itself to the provider with."""
@@ -46,17 +50,6 @@ class Store(Engine):
         if not asked:
             raise InvalidRequest("missing role")
         return role_name(asked)
-
-    def role(self, name: str) -> Role | None:
-        """A role by its canonical name."""
-        return self.store.settings(f"role/{name}", Role)
-
-    def known(self, name: str) -> Role:
-        """A role that is logged in to. Raises InvalidRequest."""
-        role = self.role(name)
-        if role is None:
-            raise InvalidRequest(f'role "{name}" could not be found')
-        return role
 
     def verified(self, text: str, config: Config) -> Claims:
         """The claims of a token whose signature holds and whose issuer is right. Raises InvalidRequest and OutboundError."""
