@@ -12,16 +12,15 @@ Rules of this file:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from strongroom.core.engine import Engine, read, write
 from strongroom.core.fields import Names
-from strongroom.core.request import Response
+from strongroom.core.forms import HiddenText
 from strongroom.crypto import jwk, jws
 from strongroom.crypto.errors import InvalidToken, UnusableKey
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 from strongroom.outbound.tls import MAX_PEM, check_authorities
 from strongroom.outbound.url import base_url
 
@@ -39,7 +38,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str
     ca_cert: str = ""
-    reviewer_jwt: str = ""
+    reviewer_jwt: HiddenText = ""
     pem_keys: tuple[str, ...] = ()
     issuer: str = ""
     disable_iss_validation: bool = True
@@ -76,68 +75,40 @@ class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
 
-class Configured(Engine):
-    """The configuration."""
+_FIELDS: Final = {
+    "host": "kubernetes_host",
+    "ca_cert": "kubernetes_ca_cert",
+    "pem_keys": "pem_keys",
+    "issuer": "issuer",
+    "disable_iss_validation": "disable_iss_validation",
+    "disable_local_ca_jwt": "disable_local_ca_jwt",
+    "use_annotations_as_alias_metadata": "use_annotations_as_alias_metadata",
+}
+"""The stored name of each field that is told."""
 
-    @read("config")
-    def read_config(self) -> Response:
-        """Show the configuration, without the reviewer's token."""
-        config = self._config()
-        if config is None:
-            raise NotFound
-        return Response(
-            data={
-                "kubernetes_host": config.host,
-                "kubernetes_ca_cert": config.ca_cert,
-                "token_reviewer_jwt_set": bool(config.reviewer_jwt),
-                "pem_keys": config.pem_keys,
-                "issuer": config.issuer,
-                "disable_iss_validation": config.disable_iss_validation,
-                "disable_local_ca_jwt": config.disable_local_ca_jwt,
-                "use_annotations_as_alias_metadata": config.use_annotations_as_alias_metadata,
-            }
-        )
 
-    def config_exists(self) -> bool:
-        """Whether a write to the configuration changes it rather than makes it."""
-        return self.store.exists("config")
+def changed_config(_before: Config | None, body: ConfigBody) -> Config:
+    """The configuration after a write, which replaces it. Raises InvalidRequest."""
+    if not body.kubernetes_host:
+        raise InvalidRequest("no host provided")
+    fields = {stored: getattr(body, sent) for stored, sent in _FIELDS.items()}
+    config = Config(**fields, reviewer_jwt=body.token_reviewer_jwt.strip())
+    _check(config)
+    return config
 
-    @write("config", body=ConfigBody, exists="config_exists")
-    def write_config(self, body: ConfigBody) -> Response | None:
-        """Say which cluster this mount belongs to."""
-        if not body.kubernetes_host:
-            raise InvalidRequest("no host provided")
-        config = Config(
-            host=body.kubernetes_host,
-            ca_cert=body.kubernetes_ca_cert,
-            reviewer_jwt=body.token_reviewer_jwt.strip(),
-            pem_keys=body.pem_keys,
-            issuer=body.issuer,
-            disable_iss_validation=body.disable_iss_validation,
-            disable_local_ca_jwt=body.disable_local_ca_jwt,
-            use_annotations_as_alias_metadata=body.use_annotations_as_alias_metadata,
-        )
-        _check(config)
-        self.store.put("config", config)
-        warnings = _warnings(config)
-        return Response(warnings=warnings) if warnings else None
 
-    def _config(self) -> Config | None:
-        return self.store.get("config", Config)
+def shown_config(config: Config) -> dict[str, Any]:
+    """The members of a read: of the reviewer's token only that there is one."""
+    members = {sent: getattr(config, stored) for stored, sent in _FIELDS.items()}
+    return members | {"token_reviewer_jwt_set": bool(config.reviewer_jwt)}
 
-    def config(self) -> Config:
-        """The configuration of a login. Raises InvalidRequest."""
-        config = self._config()
-        if config is None:
-            raise InvalidRequest("could not load backend configuration")
-        return config
 
-    def access(self, config: Config) -> Access:
-        """How to ask the cluster."""
-        local_ca = "" if config.disable_local_ca_jwt or self.mount.namespace else _local("ca.crt")
-        ca_pem = config.ca_cert or local_ca
-        vouched = local_ca and ca_pem.split() == local_ca.split()
-        return Access(_url(config.host), ca_pem, config.reviewer_jwt or (_local("token") if vouched else ""))
+def access_of(config: Config, *, tenant: bool) -> Access:
+    """How to ask the cluster of a mount, which may be a tenant's."""
+    local_ca = "" if config.disable_local_ca_jwt or tenant else _local("ca.crt")
+    ca_pem = config.ca_cert or local_ca
+    vouched = local_ca and ca_pem.split() == local_ca.split()
+    return Access(_url(config.host), ca_pem, config.reviewer_jwt or (_local("token") if vouched else ""))
 
 
 def _local(name: str) -> str:
@@ -173,7 +144,7 @@ def _check(config: Config) -> None:
             raise InvalidRequest(f"'token_reviewer_jwt' is not a service account's token: {error}") from None
 
 
-def _warnings(config: Config) -> tuple[str, ...]:
+def warnings(config: Config) -> tuple[str, ...]:
     """Why nobody can log in under a configuration that is kept all the same: tools read back what they wrote."""
     found = (IN_CLEAR,) if config.host.startswith("http://") else ()
     return (*found, NO_CA) if _trusts_nobody(config) else found

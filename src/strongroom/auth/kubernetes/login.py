@@ -15,10 +15,23 @@ import msgspec
 
 from strongroom.auth.kubernetes.account import Account, account
 from strongroom.auth.kubernetes.cluster import account_annotations, namespace_labels, review
-from strongroom.auth.kubernetes.config import DEFAULT_ISSUER, Access, Config, Configured, public_keys
-from strongroom.auth.kubernetes.roles import BY_NAME, Role, Roles
+from strongroom.auth.kubernetes.config import (
+    DEFAULT_ISSUER,
+    Access,
+    Config,
+    ConfigBody,
+    access_of,
+    changed_config,
+    public_keys,
+    shown_config,
+)
+from strongroom.auth.kubernetes.config import warnings as config_warnings
+from strongroom.auth.kubernetes.roles import BY_NAME, Role, RoleBody, changed_role, shown_role
+from strongroom.auth.kubernetes.roles import warnings as role_warnings
 from strongroom.auth.kubernetes.selector import parse_selector
-from strongroom.core.engine import login
+from strongroom.core.configuration import Configuration
+from strongroom.core.engine import Engine, login
+from strongroom.core.entries import Entries
 from strongroom.core.glob import fits_any
 from strongroom.core.names import role_name
 from strongroom.core.request import Alias, Grant, Response
@@ -39,8 +52,27 @@ class LoginBody(msgspec.Struct, frozen=True):
     jwt: Annotated[str, "The token of the pod's service account."] = ""
 
 
-class Kubernetes(Configured, Roles, kind="kubernetes", family="auth"):
+class Kubernetes(Engine, kind="kubernetes", family="auth"):
     """Log in with the token of a Kubernetes service account."""
+
+    config = Configuration(
+        Config,
+        body=ConfigBody,
+        changed=changed_config,
+        told=shown_config,
+        missing="could not load backend configuration",
+        warnings=config_warnings,
+        says={"read": "Show the configuration, without the reviewer's token.", "write": "Say which cluster this mount belongs to."},
+    )
+    roles = Entries(
+        Role,
+        body=RoleBody,
+        changed=changed_role,
+        told=shown_role,
+        missing='invalid role name "{}"',
+        warnings=role_warnings,
+        ends="role",
+    )
 
     @login("login", body=LoginBody)
     def login(self, body: LoginBody) -> Response:
@@ -49,11 +81,9 @@ class Kubernetes(Configured, Roles, kind="kubernetes", family="auth"):
             if not getattr(body, field):
                 raise InvalidRequest(f"missing {field}")
         name, token = role_name(body.role), body.jwt.strip()  # files that tokens come from end in a line break
-        role = self.role(name)
-        if role is None:
-            raise InvalidRequest(f'invalid role name "{name}"')
+        role = self.roles.known(name)
         check_peer(role.token, self.call.request.peer)
-        config = self.config()
+        config = self.config.known()
         found, audiences = _said(token, role, config, self.clock.now())
         access = self.access(config)
         if not fits_any(found.name, role.names):
@@ -66,6 +96,10 @@ class Kubernetes(Configured, Roles, kind="kubernetes", family="auth"):
             self._select(access, token, found, role.selector)
         extra = self._annotations(access, token, found) if config.use_annotations_as_alias_metadata else {}
         return Response(grant=self._granted(name, role, found, extra))
+
+    def access(self, config: Config) -> Access:
+        """How to ask the cluster."""
+        return access_of(config, tenant=bool(self.mount.namespace))
 
     def _confirm(self, access: Access, token: str, found: Account, role: Role, audiences: tuple[str, ...]) -> None:
         """The cluster says that it is this account's token, and for the role's audience. Raises PermissionDenied and Unavailable."""
@@ -110,7 +144,7 @@ class Kubernetes(Configured, Roles, kind="kubernetes", family="auth"):
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still be there; the policies of the login stay."""
         name = grant.internal.get("role", "")
-        role = self.role(name) if name else None
+        role = self.roles.get(name)
         if role is None:
             raise InvalidRequest(f"role {name} does not exist during renewal")
         return prolonged(role.token, grant)

@@ -11,13 +11,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.auth.kubernetes.selector import parse_selector
-from strongroom.core.engine import Engine, ListBody, delete, list_, listed, read, write
-from strongroom.core.fields import Names
-from strongroom.core.logins import end_logins
-from strongroom.core.names import role_name
-from strongroom.core.request import Response
+from strongroom.core.fields import Names, given
+from strongroom.core.mounts import Ttls
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 BY_UID: Final = "serviceaccount_uid"
 BY_NAME: Final = "serviceaccount_name"
@@ -65,55 +62,25 @@ _OLD: Final = ("policies", "bound_cidrs", "ttl", "max_ttl", "period", "num_uses"
 """Token parameters that are shown by their old names, too, where they are set."""
 
 
-class Roles(Engine):
-    """Roles."""
-
-    @list_("role/", body=ListBody)
-    def list_roles(self, body: ListBody) -> Response:
-        """List the roles, in lower case."""
-        return listed(self.store, "role", body)
-
-    @read("role/{name}")
-    def read_role(self, name: str) -> Response:
-        """Show a role."""
-        role = self.role(role_name(name))
-        if role is None:
-            raise NotFound
-        return Response(data=_shown(role))
-
-    def role_exists(self, name: str) -> bool:
-        """Whether a write to the role changes it rather than makes it."""
-        return self.role(role_name(name)) is not None
-
-    @write("role/{name}", body=RoleBody, exists="role_exists")
-    def write_role(self, name: str, body: RoleBody) -> Response | None:
-        """Create a role, or change what is given of one."""
-        name = role_name(name)
-        before = self.role(name) or Role()
-        given = {stored: value for stored, sent in _FIELDS.items() if (value := getattr(body, sent)) is not UNSET}
-        role = msgspec.structs.replace(before, **given, token=changed(before.token, body))
-        _check(role)
-        self.store.put(f"role/{name}", role)
-        said = {NO_AUDIENCE: not role.audience.strip(), LONG_TTL: 0 < self.max_ttl < role.token.max_ttl}
-        warnings = tuple(text for text, due in said.items() if due)
-        return Response(warnings=warnings) if warnings else None
-
-    @delete("role/{name}")
-    def delete_role(self, name: str) -> None:
-        """Delete a role; tokens of earlier logins end with it."""
-        name = role_name(name)
-        if self.role(name) is not None:
-            self.store.delete(f"role/{name}")
-            end_logins(self.call.transaction, self.mount, f"role/{name}")
-
-    def role(self, name: str) -> Role | None:
-        """A role by its canonical name."""
-        return self.store.settings(f"role/{name}", Role)
+def changed_role(before: Role | None, body: RoleBody) -> Role:
+    """A role after a write. Raises InvalidRequest."""
+    start, sent = before or Role(), given(body, _FIELDS.values())
+    fields = {stored: sent[name] for stored, name in _FIELDS.items() if name in sent}
+    role = msgspec.structs.replace(start, **fields, token=changed(start.token, body))
+    _check(role)
+    return role
 
 
-def _shown(role: Role) -> dict[str, Any]:
+def shown_role(role: Role) -> dict[str, Any]:
+    """The members of a read."""
     members = {sent: getattr(role, stored) for stored, sent in _FIELDS.items() if stored != "audience" or role.audience}
     return members | shown(role.token, _OLD)
+
+
+def warnings(role: Role, ttls: Ttls) -> tuple[str, ...]:
+    """What whoever wrote the role should know."""
+    said = {NO_AUDIENCE: not role.audience.strip(), LONG_TTL: 0 < ttls.max < role.token.max_ttl}
+    return tuple(text for text, due in said.items() if due)
 
 
 def _check(role: Role) -> None:
