@@ -68,6 +68,14 @@ def test_what_was_not_sent_keeps_its_value() -> None:
     assert after == Row(number=8, names=("x",), wait=3_600, flag=False, secret="s", token=TokenParameters(ttl=5, policies=("p",)))
 
 
+def test_an_old_name_counts_where_the_new_one_was_not_sent() -> None:
+    old = {"alias": "names"}
+    split = {"names": tuple}
+    assert merged(Row(), sent(alias="xy"), split, old).names == ("x", "y")
+    assert merged(Row(), sent(alias="xy", names="b"), split, old).names == ("b",)
+    assert merged(Row(), sent(), split, old).names == ("a",)
+
+
 def test_a_field_that_was_sent_is_read_by_its_reader() -> None:
     def upper(names: tuple[str, ...]) -> tuple[str, ...]:
         if "" in names:

@@ -85,7 +85,7 @@ class Configuration(Kept[Row], frozen=True, eq=False, kw_only=True):
     key: str = ""
     """Where the row lies; at the pattern's own path where none is given."""
     default: Row | None = None
-    """What stands where nothing was written; without one, a read is 404."""
+    """What stands where nothing was written; without one, a read is 404. Where there is a `missing` it is told, and nothing works by it."""
     creates: bool = True
     """The first write is a create, and every later one an update; else all are updates."""
     deletes: bool = False
@@ -141,8 +141,8 @@ class MountConfiguration(Generic[Row]):
         return self.engine.store.exists(self.key)
 
     def known(self) -> Row:
-        """The row, or what stands where none was written. Raises InvalidRequest where there is neither."""
-        found = self.get() or self.kept.default
+        """The row, or what stands where none was written. Raises InvalidRequest where nothing does."""
+        found = self.get() or (None if self.kept.missing else self.kept.default)
         if found is None:
             raise InvalidRequest(self.kept.missing)
         return found

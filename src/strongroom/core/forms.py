@@ -25,6 +25,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import READERS, Names, Seconds, Texts, given
+from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.token.parameters import TokenBody, changed, shown
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -39,6 +40,10 @@ HiddenText = Annotated[str, _HIDDEN]
 
 Reads = Mapping[str, Callable[[Any], Any]]
 """How fields are read that are more than their type: each raises InvalidRequest for what it cannot be."""
+
+
+POLICIES: Final[Reads] = {"policies": assignable_policies}
+"""Of rows that lead to policies: what is mapped to a user or a group."""
 
 
 class _Form(NamedTuple):
@@ -88,9 +93,14 @@ def holds_secrets(row: type[msgspec.Struct]) -> bool:
     return bool(_form(row).hidden)
 
 
-def merged(before: Row, body: msgspec.Struct, reads: Reads | None = None, **more: Any) -> Row:
-    """A row after a write. `more` are fields that other members of the body come to. Raises InvalidRequest."""
-    fields = given(body, [name for name in own(type(before)) if hasattr(body, name)])
+def merged(before: Row, body: msgspec.Struct, reads: Reads | None = None, old: Mapping[str, str] | None = None, **more: Any) -> Row:
+    """A row after a write. Raises InvalidRequest.
+
+    `old` are old names of fields, which count where the new one was not sent; `more` are fields that the body comes to otherwise.
+    """
+    sent = given(body)
+    fields = {name: sent[name] for name in own(type(before)) if name in sent}
+    fields |= {name: sent[former] for former, name in (old or {}).items() if former in sent and name not in sent}
     for name, read in (reads or {}).items():
         if name in fields:
             fields[name] = read(fields[name])

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from strongroom.core.destinations import check_destination
-from strongroom.core.fields import Seconds
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.fields import given
+from strongroom.core.forms import Duration, HiddenText, Reads, body_of, merged
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.ldap import names
 from strongroom.outbound.ldap.filters import compile_filter
@@ -28,6 +29,8 @@ from strongroom.outbound.url import checked_host
 USER_HOLES: Final = frozenset({"UserAttr", "Username"})
 GROUP_HOLES: Final = frozenset({"UserDN", "Username"})
 """What the filters for users and for groups can use."""
+
+GROUP_FILTER: Final = "(|(memberUid={{.Username}})(member={{.UserDN}})(uniqueMember={{.UserDN}}))"
 
 VERSIONS: Final = {"tls12": ssl.TLSVersion.TLSv1_2, "tls13": ssl.TLSVersion.TLSv1_3}
 FORMER: Final = frozenset({"tls10", "tls11"})
@@ -62,35 +65,39 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The stored configuration. Names of fields and defaults are Vault's, but for `tls_max_version`; durations in seconds."""
+    """The configuration. Names of fields and defaults are Vault's, but for `tls_max_version`."""
 
-    url: str = "ldap://127.0.0.1"
-    starttls: bool = False
-    insecure_tls: bool = False
-    tls_min_version: str = "tls12"
-    tls_max_version: str = "tls13"
-    certificate: str = ""
-    client_tls_cert: str = ""
-    client_tls_key: str = ""
-    binddn: str = ""
-    bindpass: str = ""
-    userdn: str = ""
-    userattr: str = "cn"
-    userfilter: str = "({{.UserAttr}}={{.Username}})"
-    upndomain: str = ""
-    discoverdn: bool = False
-    deny_null_bind: bool = True
-    groupdn: str = ""
-    groupfilter: str = "(|(memberUid={{.Username}})(member={{.UserDN}})(uniqueMember={{.UserDN}}))"
-    groupattr: str = "cn"
-    anonymous_group_search: bool = False
-    use_token_groups: bool = False
-    username_as_alias: bool = False
-    case_sensitive_names: bool = False
-    dereference_aliases: str = "never"
-    max_page_size: int = 0
-    request_timeout: int = 90
-    connection_timeout: int = 30
+    url: Annotated[str, "The directory: ldaps://host:port or ldap://host:port. Several with commas are tried in order."] = (
+        "ldap://127.0.0.1"
+    )
+    starttls: Annotated[bool, "Go on in TLS after connecting to an ldap:// address; a refusal ends the login."] = False
+    insecure_tls: Annotated[bool, "Only false: the directory's certificate is always verified."] = False
+    tls_min_version: Annotated[str, "tls12 or tls13; tls10 and tls11 mean tls12."] = "tls12"
+    tls_max_version: Annotated[str, "tls12 or tls13."] = "tls13"
+    certificate: Annotated[str, "CA certificates in PEM to trust in place of the system's."] = ""
+    client_tls_cert: Annotated[HiddenText, "A certificate in PEM to show the directory."] = ""
+    client_tls_key: Annotated[HiddenText, "Its key in PEM; never shown."] = ""
+    binddn: Annotated[str, "The account that looks for users and groups."] = ""
+    bindpass: Annotated[HiddenText, "Its password; never shown."] = ""
+    userdn: Annotated[str, "Below which name users are, such as ou=people,dc=example,dc=com."] = ""
+    userattr: Annotated[str, "The attribute that has the name people log in with."] = "cn"
+    userfilter: Annotated[str, "How to find a user; {{.UserAttr}} and {{.Username}} are filled in."] = "({{.UserAttr}}={{.Username}})"
+    upndomain: Annotated[str, "Log in as name@upndomain, as Active Directory lets."] = ""
+    discoverdn: Annotated[bool, "Look for users without an account of one's own."] = False
+    deny_null_bind: Annotated[bool, "Refuse empty passwords. They are refused in any case."] = True
+    groupdn: Annotated[str, "Below which name groups are; no search for groups where it is empty."] = ""
+    groupfilter: Annotated[str, "How to find a user's groups; {{.UserDN}} and {{.Username}} are filled in."] = (
+        "(|(memberUid={{.Username}})(member={{.UserDN}})(uniqueMember={{.UserDN}}))"
+    )
+    groupattr: Annotated[str, "The attribute of what is found that names the group."] = "cn"
+    anonymous_group_search: Annotated[bool, "Look for groups without a name."] = False
+    use_token_groups: Annotated[bool, "Take groups from Active Directory's tokenGroups, nested ones too."] = False
+    username_as_alias: Annotated[bool, "Name the entity alias by what was typed, not by userattr's value."] = False
+    case_sensitive_names: Annotated[bool, "Groups count with case. Users never do."] = False
+    dereference_aliases: Annotated[str, "never, finding, searching or always."] = "never"
+    max_page_size: Annotated[int, "Ask for groups in pages of this size; 0 = all at once."] = 0
+    request_timeout: Annotated[Duration, "How long the questions of a login may take together."] = 90
+    connection_timeout: Annotated[Duration, "How long connecting to one address may take."] = 30
     token: TokenParameters = TokenParameters()
 
     def __repr__(self) -> str:
@@ -112,52 +119,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tls_context(self.certificate, own, (VERSIONS.get(self.tls_min_version, VERSIONS["tls12"]), VERSIONS[self.tls_max_version]))
 
 
-class ConfigBody(TokenBody, frozen=True, kw_only=True):
-    """What a mount is configured with."""
-
-    url: Annotated[str | UnsetType, "The directory: ldaps://host:port or ldap://host:port. Several with commas are tried in order."] = UNSET
-    starttls: Annotated[bool | UnsetType, "Go on in TLS after connecting to an ldap:// address; a refusal ends the login."] = UNSET
-    insecure_tls: Annotated[bool | UnsetType, "Only false: the directory's certificate is always verified."] = UNSET
-    tls_min_version: Annotated[str | UnsetType, "tls12 or tls13; tls10 and tls11 mean tls12."] = UNSET
-    tls_max_version: Annotated[str | UnsetType, "tls12 or tls13."] = UNSET
-    certificate: Annotated[str | UnsetType, "CA certificates in PEM to trust in place of the system's."] = UNSET
-    client_tls_cert: Annotated[str | UnsetType, "A certificate in PEM to show the directory."] = UNSET
-    client_tls_key: Annotated[str | UnsetType, "Its key in PEM; never shown."] = UNSET
-    binddn: Annotated[str | UnsetType, "The account that looks for users and groups."] = UNSET
-    bindpass: Annotated[str | UnsetType, "Its password; never shown."] = UNSET
-    userdn: Annotated[str | UnsetType, "Below which name users are, such as ou=people,dc=example,dc=com."] = UNSET
-    userattr: Annotated[str | UnsetType, "The attribute that has the name people log in with."] = UNSET
-    userfilter: Annotated[str | UnsetType, "How to find a user; {{.UserAttr}} and {{.Username}} are filled in."] = UNSET
-    upndomain: Annotated[str | UnsetType, "Log in as name@upndomain, as Active Directory lets."] = UNSET
-    discoverdn: Annotated[bool | UnsetType, "Look for users without an account of one's own."] = UNSET
-    deny_null_bind: Annotated[bool | UnsetType, "Refuse empty passwords. They are refused in any case."] = UNSET
-    groupdn: Annotated[str | UnsetType, "Below which name groups are; no search for groups where it is empty."] = UNSET
-    groupfilter: Annotated[str | UnsetType, "How to find a user's groups; {{.UserDN}} and {{.Username}} are filled in."] = UNSET
-    groupattr: Annotated[str | UnsetType, "The attribute of what is found that names the group."] = UNSET
-    anonymous_group_search: Annotated[bool | UnsetType, "Look for groups without a name."] = UNSET
-    use_token_groups: Annotated[bool | UnsetType, "Take groups from Active Directory's tokenGroups, nested ones too."] = UNSET
-    username_as_alias: Annotated[bool | UnsetType, "Name the entity alias by what was typed, not by userattr's value."] = UNSET
-    case_sensitive_names: Annotated[bool | UnsetType, "Groups count with case. Users never do."] = UNSET
-    dereference_aliases: Annotated[str | UnsetType, "never, finding, searching or always."] = UNSET
-    max_page_size: Annotated[int | UnsetType, "Ask for groups in pages of this size; 0 = all at once."] = UNSET
-    request_timeout: Annotated[Seconds | UnsetType, "How long the questions of a login may take together."] = UNSET
-    connection_timeout: Annotated[Seconds | UnsetType, "How long connecting to one address may take."] = UNSET
+ConfigBody: Final = body_of(Config)
 
 
-def changed_config(before: Config, body: ConfigBody) -> Config:
+def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     """The configuration after a write. Raises InvalidRequest."""
-    fields: dict[str, Any] = {}
-    for name in OWN:
-        value = getattr(body, name)
-        if value is UNSET:
-            continue
-        try:
-            fields[name] = _CHECKS[name](value) if name in _CHECKS else value
-        except ValueError as error:
-            raise InvalidRequest(f"invalid {name!r}: {error}") from None
-    after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))
+    start = before or Config()
+    after = merged(start, body, _READS)
     _check(after)
-    check_destination("bindpass", before=before.bindpass, sent=body.bindpass, moved=_moved(before, after), by="url, or without starttls")
+    sent = given(body).get("bindpass", UNSET)
+    check_destination("bindpass", before=start.bindpass, sent=sent, moved=_moved(start, after), by="url, or without starttls")
     return after
 
 
@@ -166,16 +137,11 @@ def _moved(before: Config, after: Config) -> bool:
     return bool({*after.servers} - {*before.servers}) or (before.starttls and not after.starttls)
 
 
-def shown_config(config: Config) -> dict[str, Any]:
-    """The members of a read."""
-    return {name: getattr(config, name) for name in OWN if name not in _HIDDEN} | shown(config.token)
-
-
 def warnings(config: Config) -> tuple[str, ...]:
     """What an administrator should know of a configuration that is accepted. A read says all of it; a write no more than Vault's, since
     clients take any other answer to it than 204 for an error.
     """
-    found = [UNCHECKED_FILTER] if ignores_userattr(config) else []
+    found = [*write_warnings(config)]
     if config.tls_min_version in FORMER:
         found.append(OLD_TLS)
     if not config.starttls and any(not server.tls and server.host not in _THIS_HOST for server in config.servers):
@@ -183,6 +149,11 @@ def warnings(config: Config) -> tuple[str, ...]:
     if not config.deny_null_bind:
         found.append(NULL_BIND)
     return tuple(found)
+
+
+def write_warnings(config: Config) -> tuple[str, ...]:
+    """Vault's."""
+    return (UNCHECKED_FILTER,) if ignores_userattr(config) else ()
 
 
 def ignores_userattr(config: Config) -> bool:
@@ -288,6 +259,17 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "request_timeout": _wait,
     "connection_timeout": _wait,
 }
-OWN: Final = tuple(name for name in Config.__struct_fields__ if name != "token")
-_HIDDEN: Final = frozenset({"bindpass", "client_tls_cert", "client_tls_key"})
+
+
+def _read(name: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise InvalidRequest(f"invalid {name!r}: {error}") from None
+
+    return read
+
+
+_READS: Final[Reads] = {name: _read(name, check) for name, check in _CHECKS.items()}
 _THIS_HOST: Final = frozenset({"127.0.0.1", "::1", "localhost"})

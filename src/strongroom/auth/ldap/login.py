@@ -16,10 +16,11 @@ from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.auth.ldap.config import UNCHECKED_FILTER, Config, ConfigBody, changed_config, ignores_userattr, shown_config, warnings
+from strongroom.auth.ldap.config import Config, changed_config, warnings, write_warnings
 from strongroom.auth.ldap.directory import Directory, Person, Refused
 from strongroom.auth.ldap.mappings import Mappings
-from strongroom.core.engine import login, read, write
+from strongroom.core.configuration import Configuration
+from strongroom.core.engine import login
 from strongroom.core.lockout import Lockout, canonical_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed, with_policies
@@ -43,24 +44,15 @@ class LoginBody(msgspec.Struct, frozen=True):
 class Ldap(Mappings, kind="ldap", family="auth"):
     """Log in with a name and password that an LDAP directory knows, such as OpenLDAP or Active Directory."""
 
-    # -- configuration ----------------------------------------------------------------------------------------------
-
-    @read("config")
-    def read_config(self) -> Response:
-        """Show the configuration; never passwords and keys."""
-        config = self.config() or Config()
-        return Response(data=shown_config(config), warnings=warnings(config))
-
-    def config_exists(self) -> bool:
-        """Whether a write changes a configuration rather than makes one."""
-        return self.store.exists("config")
-
-    @write("config", body=ConfigBody, exists="config_exists")
-    def write_config(self, body: ConfigBody) -> Response | None:
-        """Configure the directory, or change what is given."""
-        config = changed_config(self.config() or Config(), body)
-        self.store.put("config", config)
-        return Response(warnings=(UNCHECKED_FILTER,)) if ignores_userattr(config) else None
+    config = Configuration(
+        Config,
+        changed=changed_config,
+        default=Config(),
+        missing=NOT_CONFIGURED,
+        warnings=write_warnings,
+        read_warnings=warnings,
+        says={"read": "Show the configuration; never passwords and keys.", "write": "Configure the directory, or change what is given."},
+    )
 
     # -- login ------------------------------------------------------------------------------------------------------
 
@@ -68,7 +60,7 @@ class Ldap(Mappings, kind="ldap", family="auth"):
     def login(self, name: str, body: LoginBody) -> Response:
         """Log in."""
         name = canonical_name(name)
-        config = self._configured()
+        config = self.config.known()
         _check_password(body.password)
         check_peer(config.token, self.call.request.peer)
         self._check_lock(name)
@@ -87,7 +79,7 @@ class Ldap(Mappings, kind="ldap", family="auth"):
 
     def renew_login(self, grant: Grant) -> Grant:
         """The directory must still know the person as the same entry, in groups that come to the same policies."""
-        config = self._configured()
+        config = self.config.known()
         name = grant.internal.get("username", "")
         try:
             person = self._asked(config, name)
@@ -114,12 +106,6 @@ class Ldap(Mappings, kind="ldap", family="auth"):
         nothing = f'no LDAP groups found in groupDN "{config.groupdn}"; only policies from locally-defined groups available'
         said = () if person.groups else (nothing,)
         return Response(grant=grant, warnings=said)
-
-    def _configured(self) -> Config:
-        config = self.config()
-        if config is None:
-            raise InvalidRequest(NOT_CONFIGURED)
-        return config
 
     # -- guessing ---------------------------------------------------------------------------------------------------
 

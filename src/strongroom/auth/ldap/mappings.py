@@ -15,13 +15,11 @@ from typing import Annotated, Final
 import msgspec
 
 from strongroom.auth.ldap.config import Config
-from strongroom.core.engine import Engine, ListBody, delete, list_, listed, read, write
-from strongroom.core.fields import Names
+from strongroom.core.engine import Engine, write
+from strongroom.core.entries import Entries
+from strongroom.core.forms import POLICIES, NameList, body_of, merged
 from strongroom.core.lockout import canonical_name
-from strongroom.core.logins import end_logins
-from strongroom.core.policy.rules import assignable_policies
-from strongroom.core.request import Response
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 MAX_GROUP: Final = 256
 """Characters of a group's name."""
@@ -32,27 +30,14 @@ _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrs
 class Group(msgspec.Struct, frozen=True):
     """What members of a group of the directory get."""
 
-    policies: tuple[str, ...] = ()
+    policies: Annotated[NameList, "The policies of its members."] = ()
 
 
 class User(msgspec.Struct, frozen=True):
     """What one person gets, and groups that he is in besides those of the directory."""
 
-    policies: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-
-
-class GroupBody(msgspec.Struct, frozen=True):
-    """What a group is written with."""
-
-    policies: Annotated[Names, "The policies of its members."] = Names()
-
-
-class UserBody(msgspec.Struct, frozen=True):
-    """What a user is written with."""
-
-    policies: Annotated[Names, "The user's policies."] = Names()
-    groups: Annotated[Names, "Groups the user is in besides those of the directory."] = Names()
+    policies: Annotated[NameList, "The user's policies."] = ()
+    groups: Annotated[NameList, "Groups the user is in besides those of the directory."] = ()
 
 
 def folded(text: str, *, exact: bool) -> str:
@@ -67,100 +52,68 @@ def group_name(text: str, *, exact: bool) -> str:
     return folded(text, exact=exact)
 
 
+def exact(engine: Engine) -> bool:
+    """Whether groups count with case at a mount."""
+    config = engine.store.get("config", Config)
+    return config is not None and config.case_sensitive_names
+
+
+class Groups(Entries[Group], frozen=True, eq=False, kw_only=True):
+    """Groups: whether their names count with case is the mount's to say."""
+
+    def canonical(self, engine: Engine, text: str) -> str:
+        """A group's name as it is stored. Raises InvalidRequest."""
+        return group_name(text, exact=exact(engine))
+
+
 class Mappings(Engine):
     """Local users and groups."""
 
-    def config(self) -> Config | None:
-        """The mount's configuration; it holds a password, so it is decrypted each time."""
-        return self.store.get("config", Config)
+    groups = Groups(
+        Group,
+        pattern="groups/{name}",
+        noun="group",
+        changed=lambda _before, body: merged(Group(), body, POLICIES),
+        ends="group",
+        says={
+            "list": "List the groups that have policies here.",
+            "read": "Show a group's policies.",
+            "write": "Say which policies the members of a group of the directory get.",
+            "delete": "Forget a group; tokens that had its policies end with it.",
+        },
+    )
+    users = Entries(
+        User,
+        pattern="users/{name}",
+        noun="user",
+        name=canonical_name,
+        told=lambda user: {"policies": user.policies, "groups": ",".join(user.groups)},
+        ends="user",
+        says={
+            "list": "List the users that have policies or groups here.",
+            "read": "Show a user's policies and groups.",
+            "delete": "Forget what a user has here, and end the tokens that had it; in the directory he stays, and can log in.",
+        },
+    )
 
-    # -- groups -----------------------------------------------------------------------------------------------------
-
-    @list_("groups/", body=ListBody)
-    def list_groups(self, body: ListBody) -> Response:
-        """List the groups that have policies here."""
-        return listed(self.store, "groups", body)
-
-    @read("groups/{name}")
-    def read_group(self, name: str) -> Response:
-        """Show a group's policies."""
-        group = self.store.settings(self._group_row(name), Group)
-        if group is None:
-            raise NotFound
-        return Response(data={"policies": group.policies})
-
-    def group_exists(self, name: str) -> bool:
-        """Whether a write to the group changes it rather than makes it."""
-        return self.store.exists(self._group_row(name))
-
-    @write("groups/{name}", body=GroupBody, exists="group_exists")
-    def write_group(self, name: str, body: GroupBody) -> None:
-        """Say which policies the members of a group of the directory get."""
-        self.store.put(self._group_row(name), Group(assignable_policies(body.policies)))
-
-    @delete("groups/{name}")
-    def delete_group(self, name: str) -> None:
-        """Forget a group; tokens that had its policies end with it."""
-        row = self._group_row(name)
-        if self.store.exists(row):
-            self.store.delete(row)
-            end_logins(self.call.transaction, self.mount, f"group/{row.removeprefix('groups/')}")
-
-    # -- users ------------------------------------------------------------------------------------------------------
-
-    @list_("users/", body=ListBody)
-    def list_users(self, body: ListBody) -> Response:
-        """List the users that have policies or groups here."""
-        return listed(self.store, "users", body)
-
-    @read("users/{name}")
-    def read_user(self, name: str) -> Response:
-        """Show a user's policies and groups."""
-        user = self.user(canonical_name(name))
-        if user is None:
-            raise NotFound
-        return Response(data={"policies": user.policies, "groups": ",".join(user.groups)})
-
-    def user_exists(self, name: str) -> bool:
-        """Whether a write to the user changes it rather than makes it."""
-        return self.user(canonical_name(name)) is not None
-
-    @write("users/{name}", body=UserBody, exists="user_exists")
-    def write_user(self, name: str, body: UserBody) -> None:
+    @write("users/{name}", body=body_of(User), exists="user_exists")
+    def write_user(self, name: str, body: msgspec.Struct) -> None:
         """Give a user of the directory policies and groups of his own."""
-        exact = self._exact()
-        groups = sorted({group_name(group.strip(), exact=exact) for group in body.groups})
-        if any("," in group for group in groups):
-            raise InvalidRequest("a group whose name has a comma cannot be given to a user here: lists are shown with commas")
-        self.store.put(f"users/{canonical_name(name)}", User(assignable_policies(body.policies), tuple(groups)))
-
-    @delete("users/{name}")
-    def delete_user(self, name: str) -> None:
-        """Forget what a user has here, and end the tokens that had it; in the directory he stays, and can log in."""
-        name = canonical_name(name)
-        if self.user(name) is not None:
-            self.store.delete(f"users/{name}")
-            end_logins(self.call.transaction, self.mount, f"user/{name}")
-
-    # -- rows -------------------------------------------------------------------------------------------------------
-
-    def user(self, name: str) -> User | None:
-        """A user by his canonical name."""
-        return self.store.settings(f"users/{name}", User)
+        with_case = exact(self)
+        user = merged(User(), body, {**POLICIES, "groups": lambda names: _group_names(names, exact=with_case)})
+        self.users.put(canonical_name(name), user)
 
     def mapped(self, names: tuple[str, ...], found: tuple[str, ...], *, exact: bool) -> dict[str, tuple[str, ...]]:
         """What a person of these names is here whom the directory says is in these groups: "user/alice" and "group/dev" → policies."""
-        users = {name: user for name in names if (user := self.user(name)) is not None}
+        users = {name: user for name in names if (user := self.users.get(name)) is not None}
         groups = {folded(group, exact=exact) for group in found}.union(*(user.groups for user in users.values()))
-        mapped = {f"group/{group}": self._group(group).policies for group in self.store.list("groups") if group in groups}
+        mapped = {f"group/{name}": (self.groups.get(name) or Group()).policies for name in self.groups.names() if name in groups}
         return mapped | {f"user/{name}": user.policies for name, user in users.items()}
 
-    def _group(self, name: str) -> Group:
-        return self.store.settings(f"groups/{name}", Group) or Group()
 
-    def _exact(self) -> bool:
-        config = self.config()
-        return config is not None and config.case_sensitive_names
-
-    def _group_row(self, name: str) -> str:
-        return f"groups/{group_name(name, exact=self._exact())}"
+def _group_names(names: tuple[str, ...], *, exact: bool) -> tuple[str, ...]:
+    """The groups of a user. Raises InvalidRequest."""
+    groups = {group_name(name.strip(), exact=exact) for name in names}
+    if any("," in group for group in groups):
+        raise InvalidRequest("a group whose name has a comma cannot be given to a user here: lists are shown with commas")
+    return tuple(sorted(groups))
