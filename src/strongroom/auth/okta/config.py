@@ -11,7 +11,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.destinations import check_destination
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.fields import given
+from strongroom.core.forms import HiddenText, body_of, members, merged
+from strongroom.core.token.parameters import TokenBody, TokenParameters
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.url import parse_url
 
@@ -28,12 +30,12 @@ NO_TOKEN: Final = (
 
 
 class Config(msgspec.Struct, frozen=True):
-    """The stored form. `api_token` "" = none."""
+    """The configuration. `api_token` "" = none."""
 
-    org_name: str = ""
-    api_token: str = ""
-    base_url: str = ""
-    bypass_okta_mfa: bool = False
+    org_name: Annotated[str, "The organization's name at Okta, the first part of its address."] = ""
+    api_token: Annotated[HiddenText, "An API token that may read users and groups."] = ""
+    base_url: Annotated[str, "The rest of the address: okta.com, oktapreview.com, okta-emea.com."] = ""
+    bypass_okta_mfa: Annotated[bool, "Let people in without the second factor that Okta asks for."] = False
     token: TokenParameters = TokenParameters()
 
     @property
@@ -45,51 +47,40 @@ class Config(msgspec.Struct, frozen=True):
         return f"Config({self.url})"
 
 
-class ConfigBody(TokenBody, frozen=True, kw_only=True):
-    """What the method is configured with."""
+class OldNames(TokenBody, frozen=True, kw_only=True):
+    """What clients send for a configuration's fields, too."""
 
-    org_name: Annotated[str | UnsetType, "The organization's name at Okta, the first part of its address."] = UNSET
     organization: Annotated[str | UnsetType, "Old name of org_name."] = UNSET
-    api_token: Annotated[str | UnsetType, "An API token that may read users and groups."] = UNSET
     token: Annotated[str | UnsetType, "Old name of api_token."] = UNSET
-    base_url: Annotated[str | UnsetType, "The rest of the address: okta.com, oktapreview.com, okta-emea.com."] = UNSET
     production: Annotated[bool | UnsetType, "Old form of base_url: false means oktapreview.com."] = UNSET
-    bypass_okta_mfa: Annotated[bool | UnsetType, "Let people in without the second factor that Okta asks for."] = UNSET
 
 
-def changed_config(before: Config, body: ConfigBody) -> Config:
+ConfigBody: Final = body_of(Config, OldNames)
+
+
+def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     """The configuration after a write. Raises InvalidRequest."""
-    base_url = before.base_url if body.base_url is UNSET else body.base_url
-    if not base_url and body.production is not UNSET:
-        base_url = "" if body.production else PREVIEW
-    after = Config(
-        org_name=_given(body.org_name, body.organization, before.org_name),
-        api_token=_given(body.api_token, body.token, before.api_token),
-        base_url=base_url,
-        bypass_okta_mfa=before.bypass_okta_mfa if body.bypass_okta_mfa is UNSET else body.bypass_okta_mfa,
-        token=changed(before.token, body),
-    )
+    start, sent = before or Config(), given(body)
+    after = merged(start, body, old={"organization": "org_name", "token": "api_token"})
+    if not after.base_url and not sent.get("production", True):
+        after = msgspec.structs.replace(after, base_url=PREVIEW)
     if not after.org_name:
         raise InvalidRequest("org_name is missing")
     if parse_url(after.url).target != "/":
         raise InvalidRequest("org_name and base_url together are the name of a host, such as example and okta.com")
     if not after.api_token.isascii() or not after.api_token.isprintable():
         raise InvalidRequest("api_token is not an Okta API token")
-    sent = body.token if body.api_token is UNSET else body.api_token
-    check_destination("api_token", before=before.api_token, sent=sent, moved=after.url != before.url, by="org_name or base_url")
+    token = sent.get("api_token", sent.get("token", UNSET))
+    check_destination("api_token", before=start.api_token, sent=token, moved=after.url != start.url, by="org_name or base_url")
     return after
-
-
-def _given(new: str | UnsetType, old: str | UnsetType, before: str) -> str:
-    found = old if new is UNSET else new
-    return before if found is UNSET else found
 
 
 def shown_config(config: Config) -> dict[str, Any]:
     """What a read answers."""
-    names = {"org_name": config.org_name, "organization": config.org_name, "bypass_okta_mfa": config.bypass_okta_mfa}
-    address = {"base_url": config.base_url} if config.base_url else {}
-    return names | address | shown(config.token, ("ttl", "max_ttl"))
+    told = members(config, ("ttl", "max_ttl")) | {"organization": config.org_name}
+    if not config.base_url:
+        del told["base_url"]
+    return told
 
 
 def warnings(config: Config) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ import msgspec
 from strongroom.auth.okta.api import PROVIDERS, Credentials, Person, Questions, Refused
 from strongroom.auth.okta.config import Config, ConfigBody, changed_config, shown_config, warnings
 from strongroom.auth.okta.mappings import Mappings
-from strongroom.core.engine import login, read, write
+from strongroom.core.configuration import Configuration
+from strongroom.core.engine import login
 from strongroom.core.lockout import canonical_name
 from strongroom.core.names import subject_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed, with_policies
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 MAX_PASSWORD: Final = 1_024
 """Characters; Okta takes 72 bytes."""
@@ -39,35 +40,16 @@ class LoginBody(msgspec.Struct, frozen=True):
 class Okta(Mappings, kind="okta", family="auth"):
     """Log in with a name and password that Okta knows."""
 
-    # -- configuration ------------------------------------------------------------------------------------------
-
-    @read("config")
-    def read_config(self) -> Response:
-        """Show the configuration; never the API token."""
-        config = self._stored()
-        if config is None:
-            raise NotFound
-        return Response(data=shown_config(config), warnings=warnings(config))
-
-    def is_configured(self) -> bool:
-        """Whether a write to the configuration changes it."""
-        return self._stored() is not None
-
-    @write("config", body=ConfigBody, exists="is_configured")
-    def write_config(self, body: ConfigBody) -> Response:
-        """Configure the organization, or change what is given."""
-        config = changed_config(self._stored() or Config(), body)
-        self.store.put("config", config)
-        return Response(warnings=warnings(config))
-
-    def _stored(self) -> Config | None:
-        return self.store.get("config", Config)
-
-    def _configured(self) -> Config:
-        config = self._stored()
-        if config is None:
-            raise InvalidRequest("Okta auth method not configured")
-        return config
+    config = Configuration(
+        Config,
+        body=ConfigBody,
+        changed=changed_config,
+        told=shown_config,
+        missing="Okta auth method not configured",
+        warnings=warnings,
+        read_warnings=warnings,
+        says={"read": "Show the configuration; never the API token.", "write": "Configure the organization, or change what is given."},
+    )
 
     # -- login --------------------------------------------------------------------------------------------------
 
@@ -75,10 +57,10 @@ class Okta(Mappings, kind="okta", family="auth"):
     def login(self, username: str, body: LoginBody) -> Response:
         """Log in."""
         name = canonical_name(username)
-        config = self._configured()
+        config = self.config.known()
         credentials = _checked(name, body)
         check_peer(config.token, self.call.request.peer)
-        lock = self.lockout(name, known=self.user(name) is not None)
+        lock = self.lockout(name, known=self.users.get(name) is not None)
         lock.check()
         try:
             person = self._asked(config, credentials)
@@ -88,7 +70,7 @@ class Okta(Mappings, kind="okta", family="auth"):
             raise InvalidRequest(str(refusal)) from None
         alias = _alias_name(person, name)
         if alias != name:
-            self.lockout(alias, known=self.user(alias) is not None).check()
+            self.lockout(alias, known=self.users.get(alias) is not None).check()
         lock.succeeded()
         return self._welcome(config, name, alias, person)
 
@@ -107,7 +89,7 @@ class Okta(Mappings, kind="okta", family="auth"):
 
     def renew_login(self, grant: Grant) -> Grant:
         """Okta must still know the person as active, in groups that come to the same policies."""
-        config = self._configured()
+        config = self.config.known()
         if not config.api_token:
             raise InvalidRequest("without an api_token Okta cannot be asked whether the user still may, not renewing; log in again")
         number, name, alias = (grant.internal.get(field, "") for field in ("id", "username", "alias"))
