@@ -9,20 +9,22 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
+from strongroom.core.configuration import Configuration
 from strongroom.core.destinations import check_destination
-from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
-from strongroom.core.fields import Names, Seconds, given
+from strongroom.core.engine import Engine, delete, login
+from strongroom.core.entries import Entries
+from strongroom.core.fields import given
+from strongroom.core.forms import POLICIES, Duration, HiddenText, NameList, body_of, merged
 from strongroom.core.lockout import canonical_name, unlock
-from strongroom.core.logins import end_logins
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.request import Alias, Response
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, check_peer, granted, shown, with_policies
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.core.token.parameters import TokenParameters, check_peer, granted, with_policies
+from strongroom.errors import InvalidRequest
 from strongroom.outbound.radius import ACCEPT, MAX_VALUE, Server, ask
 from strongroom.outbound.url import checked_host
 
@@ -33,21 +35,22 @@ MAX_TIMEOUT: Final = 60
 """Seconds; somebody waits for a login."""
 SHORT_SECRET: Final = 16
 """Characters. One recorded exchange lets a shorter secret be guessed at leisure (RFC 2865, 3)."""
+GUESSED: Final = f"a secret of fewer than {SHORT_SECRET} characters can be guessed from one recorded login; use a long random one"
 IDENTIFIER: Final = "strongroom"
 """What is sent as NAS-Identifier where none is configured: a request must have one, or an address (RFC 2865, 4.1)."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The server, and what its users' tokens are made by. Timeouts in seconds."""
+    """The server, and what its users' tokens are made by."""
 
-    host: str = ""
-    port: int = 1812
-    secret: str = ""
-    unregistered_user_policies: tuple[str, ...] = ()
-    dial_timeout: int = 10
-    read_timeout: int = 10
-    nas_port: int = 10
-    nas_identifier: str = ""
+    host: Annotated[str, "The RADIUS server."] = ""
+    port: Annotated[int, "Its port for authentication (UDP)."] = 1812
+    secret: Annotated[HiddenText, "The secret shared with it; never shown."] = ""
+    unregistered_user_policies: Annotated[NameList, "Policies of those who are not among the users here."] = ()
+    dial_timeout: Annotated[Duration, "How long its name may take to be looked up."] = 10
+    read_timeout: Annotated[Duration, "How long its answer may take, repeated questions included."] = 10
+    nas_port: Annotated[int, "The NAS-Port of requests."] = 10
+    nas_identifier: Annotated[str, "The NAS-Identifier of requests."] = ""
     token: TokenParameters = TokenParameters()
 
     def __repr__(self) -> str:
@@ -67,32 +70,35 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-class ConfigBody(TokenBody, frozen=True, kw_only=True):
-    """What the method is configured with."""
-
-    host: Annotated[str | UnsetType, "The RADIUS server."] = UNSET
-    port: Annotated[int | UnsetType, "Its port for authentication (UDP)."] = UNSET
-    secret: Annotated[str | UnsetType, "The secret shared with it; never shown."] = UNSET
-    unregistered_user_policies: Annotated[Names | UnsetType, "Policies of those who are not among the users here."] = UNSET
-    dial_timeout: Annotated[Seconds | UnsetType, "How long its name may take to be looked up."] = UNSET
-    read_timeout: Annotated[Seconds | UnsetType, "How long its answer may take, repeated questions included."] = UNSET
-    nas_port: Annotated[int | UnsetType, "The NAS-Port of requests."] = UNSET
-    nas_identifier: Annotated[str | UnsetType, "The NAS-Identifier of requests."] = UNSET
+ConfigBody: Final = body_of(Config)
 
 
-_OWN: Final = ("host", "port", "secret", "unregistered_user_policies", "dial_timeout", "read_timeout", "nas_port", "nas_identifier")
+def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
+    """The configuration after a write. Raises InvalidRequest."""
+    start = before or Config()
+    after = merged(start, body, {"unregistered_user_policies": assignable_policies})
+    for name in ("host", "secret"):
+        if not getattr(after, name):
+            raise InvalidRequest(f"config parameter `{name}` cannot be empty")
+    checked_host(f"[{after.host}]" if ":" in after.host else after.host)
+    if not 0 < after.port < 65_536:
+        raise InvalidRequest("port is a number from 1 to 65535")
+    if not 0 <= after.nas_port < 1 << 32:
+        raise InvalidRequest("nas_port is a number from 0 to 4294967295")
+    if len(after.nas_identifier.encode()) > MAX_VALUE:
+        raise InvalidRequest(f"nas_identifier has at most {MAX_VALUE} bytes")
+    moved = (after.host, after.port) != (start.host, start.port)
+    check_destination("secret", before=start.secret, sent=given(body).get("secret", UNSET), moved=moved, by="host or port")
+    for name in ("dial_timeout", "read_timeout"):
+        if not 0 < getattr(after, name) <= MAX_TIMEOUT:
+            raise InvalidRequest(f"{name} is a duration from 1s to {MAX_TIMEOUT}s")
+    return after
 
 
 class User(msgspec.Struct, frozen=True):
     """A registered user."""
 
-    policies: tuple[str, ...] = ()
-
-
-class UserBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user is written with."""
-
-    policies: Annotated[Names | UnsetType, "Policies of the user, beside those of the mount."] = UNSET
+    policies: Annotated[NameList, "Policies of the user, beside those of the mount."] = ()
 
 
 class LoginBody(msgspec.Struct, frozen=True):
@@ -105,70 +111,34 @@ class LoginBody(msgspec.Struct, frozen=True):
 class Radius(Engine, kind="radius", family="auth"):
     """Log in with a name and password that a RADIUS server knows."""
 
-    # -- configuration ------------------------------------------------------------------------------------------
-
-    @read("config")
-    def read_config(self) -> Response:
-        """Show the configuration; never the secret."""
-        config = self._config()
-        if config is None:
-            raise NotFound
-        members: dict[str, Any] = {name: getattr(config, name) for name in _OWN if name != "secret"}
-        return Response(data=members | shown(config.token))
-
-    def config_exists(self) -> bool:
-        """Whether a write changes a configuration rather than makes one."""
-        return self.store.exists("config")
-
-    @write("config", body=ConfigBody, exists="config_exists")
-    def write_config(self, body: ConfigBody) -> Response | None:
-        """Configure the server, or change what is given."""
-        config = changed_config(self._config() or Config(), body)
-        self.store.put("config", config)
-        if len(config.secret) < SHORT_SECRET:
-            said = f"a secret of fewer than {SHORT_SECRET} characters can be guessed from one recorded login; use a long random one"
-            return Response(warnings=(said,))
-        return None
-
-    def _config(self) -> Config | None:
-        return self.store.get("config", Config)
-
-    # -- users --------------------------------------------------------------------------------------------------
-
-    @list_("users/", body=ListBody)
-    def list_users(self, body: ListBody) -> Response:
-        """List the registered users."""
-        return listed(self.store, "users", body)
-
-    @read("users/{name}")
-    def read_user(self, name: str) -> Response:
-        """Show a registered user's policies."""
-        user = self._user(canonical_name(name))
-        if user is None:
-            raise NotFound
-        return Response(data={"policies": user.policies})
-
-    def user_exists(self, name: str) -> bool:
-        """Whether a write to the user changes it rather than makes it."""
-        return self._user(canonical_name(name)) is not None
-
-    @write("users/{name}", body=UserBody, exists="user_exists")
-    def write_user(self, name: str, body: UserBody) -> None:
-        """Register a user, or change the policies of one."""
-        name = canonical_name(name)
-        before = self._user(name) or User()
-        self.store.put(f"users/{name}", before if body.policies is UNSET else User(assignable_policies(body.policies)))
+    config = Configuration(
+        Config,
+        changed=changed_config,
+        missing=NOT_CONFIGURED,
+        warnings=lambda config: (GUESSED,) if len(config.secret) < SHORT_SECRET else (),
+        says={"read": "Show the configuration; never the secret.", "write": "Configure the server, or change what is given."},
+    )
+    users = Entries(
+        User,
+        pattern="users/{name}",
+        noun="user",
+        name=canonical_name,
+        changed=lambda before, body: merged(before or User(), body, POLICIES),
+        ends="user",
+        deletes=False,
+        says={
+            "list": "List the registered users.",
+            "read": "Show a registered user's policies.",
+            "write": "Register a user, or change the policies of one.",
+        },
+    )
 
     @delete("users/{name}")
     def delete_user(self, name: str) -> None:
         """Forget a registered user, and end the tokens of that name; it may log in again as an unregistered one."""
         name = canonical_name(name)
-        self.store.delete(f"users/{name}")
+        self.users.remove(name)
         unlock(self.call.transaction, self.mount, name)
-        end_logins(self.call.transaction, self.mount, f"user/{name}")
-
-    def _user(self, name: str) -> User | None:
-        return self.store.settings(f"users/{name}", User)
 
     # -- login --------------------------------------------------------------------------------------------------
 
@@ -187,13 +157,11 @@ class Radius(Engine, kind="radius", family="auth"):
         return self._logged_in(canonical_name(body.username), body.password)
 
     def _logged_in(self, name: str, password: str) -> Response:
-        config = self._config()
-        if config is None:
-            raise InvalidRequest(NOT_CONFIGURED)
+        config = self.config.known()
         if not password:
             raise InvalidRequest("password cannot be empty")
         check_peer(config.token, self.call.request.peer)
-        user = self._user(name)
+        user = self.users.get(name)
         lockout = self.lockout(name, known=user is not None)
         lockout.check()
         outbound, server = self.outbound, config.server
@@ -209,27 +177,3 @@ class Radius(Engine, kind="radius", family="auth"):
         path, rests_on = f"login/{name}", (f"user/{name}",)
         grant = granted(parameters, self.call, alias, name, {"username": name}, rests_on=rests_on, path=path)
         return Response(grant=msgspec.structs.replace(grant, renewable=False))
-
-
-def changed_config(before: Config, body: ConfigBody) -> Config:
-    """The configuration after a write. Raises InvalidRequest."""
-    fields = given(body, _OWN)
-    if "unregistered_user_policies" in fields:
-        fields["unregistered_user_policies"] = assignable_policies(fields["unregistered_user_policies"])
-    after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))
-    for name in ("host", "secret"):
-        if not getattr(after, name):
-            raise InvalidRequest(f"config parameter `{name}` cannot be empty")
-    checked_host(f"[{after.host}]" if ":" in after.host else after.host)
-    if not 0 < after.port < 65_536:
-        raise InvalidRequest("port is a number from 1 to 65535")
-    if not 0 <= after.nas_port < 1 << 32:
-        raise InvalidRequest("nas_port is a number from 0 to 4294967295")
-    if len(after.nas_identifier.encode()) > MAX_VALUE:
-        raise InvalidRequest(f"nas_identifier has at most {MAX_VALUE} bytes")
-    moved = (after.host, after.port) != (before.host, before.port)
-    check_destination("secret", before=before.secret, sent=body.secret, moved=moved, by="host or port")
-    for name in ("dial_timeout", "read_timeout"):
-        if not 0 < getattr(after, name) <= MAX_TIMEOUT:
-            raise InvalidRequest(f"{name} is a duration from 1s to {MAX_TIMEOUT}s")
-    return after
