@@ -15,14 +15,17 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.engine import Engine, ListBody, delete, list_, listed, login, read, write
+from strongroom.core.configuration import Configuration
+from strongroom.core.engine import Engine, login, write
+from strongroom.core.entries import Entries
 from strongroom.core.fields import Names
-from strongroom.core.lockout import canonical_name, unlock
+from strongroom.core.forms import HiddenText, merged
+from strongroom.core.lockout import canonical_name
 from strongroom.core.logins import end_logins
 from strongroom.core.password_policy import check_chosen
 from strongroom.core.policy.rules import policy_name
 from strongroom.core.request import Alias, Grant, Response
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, granted, is_here, renewed, shown
+from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, granted, is_here, renewed
 from strongroom.crypto.passwords import (
     DUMMY,
     UnusableHash,
@@ -33,15 +36,15 @@ from strongroom.crypto.passwords import (
     needs_rehash,
     verify_password,
 )
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest
 
 INVALID = "invalid username or password"
 
 
 class User(msgspec.Struct, frozen=True):
-    """A stored user."""
+    """A user."""
 
-    hashed: str
+    hashed: HiddenText
     token: TokenParameters = TokenParameters()
 
     def __repr__(self) -> str:
@@ -51,13 +54,12 @@ class User(msgspec.Struct, frozen=True):
 class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is set for all users of a mount."""
 
-    password_policy: str = ""
+    password_policy: Annotated[str, "Name of the policy that new passwords keep; blank for none."] = ""
 
 
-class ConfigBody(msgspec.Struct, frozen=True):
-    """The settings of a mount."""
-
-    password_policy: Annotated[str | UnsetType, "Name of the policy that new passwords keep; blank for none."] = UNSET
+def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
+    """The settings after a write. Raises InvalidRequest."""
+    return merged(before or Config(), body, {"password_policy": lambda name: name and policy_name(name)})
 
 
 class UserBody(TokenBody, frozen=True, kw_only=True):
@@ -90,46 +92,36 @@ class LoginBody(msgspec.Struct, frozen=True):
 class Userpass(Engine, kind="userpass", family="auth"):
     """Log in with a name and a password."""
 
-    # -- settings -----------------------------------------------------------------------------------------------
-
-    @read("config")
-    def read_config(self) -> Response:
-        """Show the settings for all users."""
-        return Response(data=msgspec.structs.asdict(self._config()))
-
-    @write("config", body=ConfigBody)
-    def write_config(self, body: ConfigBody) -> None:
-        """Change the settings for all users; passwords that are there stay."""
-        if body.password_policy is not UNSET:
-            self.store.put("config", Config(policy_name(body.password_policy) if body.password_policy else ""))
-
-    def _config(self) -> Config:
-        return self.store.settings("config", Config) or Config()
+    config = Configuration(
+        Config,
+        changed=changed_config,
+        default=Config(),
+        creates=False,
+        says={"read": "Show the settings for all users.", "write": "Change the settings for all users; passwords that are there stay."},
+    )
+    users = Entries(
+        User,
+        pattern="users/{name}",
+        noun="user",
+        name=canonical_name,
+        old=("policies", "ttl", "max_ttl", "bound_cidrs"),
+        missing="username does not exist",
+        ends="user",
+        locks=True,
+        says={
+            "list": "List the users.",
+            "read": "Show a user's token parameters; never the password.",
+            "delete": "Delete a user; tokens of earlier logins end with him.",
+        },
+    )
 
     # -- users --------------------------------------------------------------------------------------------------
-
-    @list_("users/", body=ListBody)
-    def list_users(self, body: ListBody) -> Response:
-        """List the users."""
-        return listed(self.store, "users", body)
-
-    @read("users/{name}")
-    def read_user(self, name: str) -> Response:
-        """Show a user's token parameters; never the password."""
-        user = self._user(canonical_name(name))
-        if user is None:
-            raise NotFound
-        return Response(data=shown(user.token, ("policies", "ttl", "max_ttl", "bound_cidrs")))
-
-    def user_exists(self, name: str) -> bool:
-        """Whether a write to the user changes it rather than makes it."""
-        return self._user(canonical_name(name)) is not None
 
     @write("users/{name}", body=UserBody, exists="user_exists")
     def write_user(self, name: str, body: UserBody) -> None:
         """Create a user, or change what is given of one."""
         name = canonical_name(name)
-        before = self._user(name)
+        before = self.users.get(name)
         token = changed(before.token if before is not None else TokenParameters(), body)
         if body.password or body.password_hash:
             hashed = self._hashed(name, before, body.password, body.password_hash)
@@ -137,42 +129,24 @@ class Userpass(Engine, kind="userpass", family="auth"):
             hashed = before.hashed
         else:
             raise InvalidRequest("missing password")
-        self.store.put(f"users/{name}", User(hashed, token))
-
-    @delete("users/{name}")
-    def delete_user(self, name: str) -> None:
-        """Delete a user; tokens of earlier logins end with him."""
-        name = canonical_name(name)
-        if self._user(name) is not None:
-            self.store.delete(f"users/{name}")
-            end_logins(self.call.transaction, self.mount, f"user/{name}")
-        unlock(self.call.transaction, self.mount, name)
+        self.users.put(name, User(hashed, token))
 
     @write("users/{name}/password", body=PasswordBody)
     def write_password(self, name: str, body: PasswordBody) -> None:
         """Change a user's password; tokens of earlier logins end, unless it is the one he has."""
         name = canonical_name(name)
-        user = self._known(name)
+        user = self.users.known(name)
         if not body.password and not body.password_hash:
             raise InvalidRequest("missing password")
         hashed = self._hashed(name, user, body.password, body.password_hash)
-        self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=hashed))
+        self.users.put(name, msgspec.structs.replace(user, hashed=hashed))
 
     @write("users/{name}/policies", body=PoliciesBody)
     def write_policies(self, name: str, body: PoliciesBody) -> None:
         """Change a user's policies."""
         name = canonical_name(name)
-        user = self._known(name)
-        self.store.put(f"users/{name}", msgspec.structs.replace(user, token=changed(user.token, body)))
-
-    def _user(self, name: str) -> User | None:
-        return self.store.get(f"users/{name}", User)
-
-    def _known(self, name: str) -> User:
-        user = self._user(name)
-        if user is None:
-            raise InvalidRequest("username does not exist")
-        return user
+        user = self.users.known(name)
+        self.users.put(name, msgspec.structs.replace(user, token=changed(user.token, body)))
 
     def _hashed(self, name: str, before: User | None, password: str, given: str) -> str:
         """The hash to store; where it is a new one, tokens of earlier logins end. Raises InvalidRequest."""
@@ -180,7 +154,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
             raise InvalidRequest("give either 'password' or 'password_hash'")
         if before is not None and self._is_same(before.hashed, password, given):
             return before.hashed  # scripts write the same user again and again, which is no reason to log him out
-        policy = self._config().password_policy
+        policy = self.config.known().password_policy
         if policy and given:
             raise InvalidRequest("this mount has a password policy, which a hash cannot be held against; give the password itself")
         if policy:
@@ -214,7 +188,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         name = canonical_name(name)
         if not body.password:
             raise InvalidRequest("missing password")
-        user = self._user(name)
+        user = self.users.get(name)
         right = self._matches(user.hashed if user is not None else DUMMY, body.password)
         lockout = self.lockout(name, known=user is not None)
         lockout.check()
@@ -224,7 +198,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         lockout.succeeded()
         if needs_rehash(user.hashed):
             fresh = self.call.once("hash", body.password, fn=lambda: hash_password(body.password))
-            self.store.put(f"users/{name}", msgspec.structs.replace(user, hashed=fresh))
+            self.users.put(name, msgspec.structs.replace(user, hashed=fresh))
         alias = Alias(name, {"username": name})
         path, rests_on = f"login/{name}", (f"user/{name}",)
         return Response(grant=granted(user.token, self.call, alias, name, {"username": name}, rests_on=rests_on, path=path))
@@ -239,10 +213,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
 
     def renew_login(self, grant: Grant) -> Grant:
         """The user must still exist, with the same policies."""
-        user = self._user(grant.internal.get("username", ""))
-        if user is None:
-            raise InvalidRequest("the user does not exist any more, not renewing")
-        return renewed(user.token, grant)
+        return renewed(self.users.renewed(grant.internal.get("username", "")).token, grant)
 
 
 def _why(user: User | None, *, right: bool) -> str:
