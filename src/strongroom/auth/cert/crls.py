@@ -127,7 +127,7 @@ class Lists(Roles):
 
     def _check_signer(self, fetched: List) -> None:
         """Raises InvalidRequest where a role knows the issuer and the list is not signed by it."""
-        roles = (self.role(name) for name in self.store.list("certs"))
+        roles = (self.roles.get(name) for name in self.roles.names())
         known = [each for role in roles if role is not None for each in trusted(role.certificate).authorities]
         issuers = [each for each in known if spelled(each.subject) == fetched.issuer]
         if issuers and not any(_signed(fetched, each) for each in issuers):

@@ -60,7 +60,7 @@ class Cert(Responders, kind="cert", family="auth"):
         if not subject.common_name:
             raise InvalidRequest("the certificate has no common name, which would be the alias; issue one that has")
         metadata = {"cert_name": name} | metadata_of(subject) | extension_metadata(subject, role)
-        alias = Alias(subject.common_name, metadata if self.settings().enable_identity_alias_metadata else {})
+        alias = Alias(subject.common_name, metadata if self.settings.known().enable_identity_alias_metadata else {})
         internal = {"cert_name": name, "fingerprint": sha256(self._leaf()).hexdigest()}
         grant = granted(role.token, self.call, alias, role.display_name, internal, rests_on=(f"role/{name}",))
         return Response(grant=msgspec.structs.replace(grant, metadata=metadata))
@@ -68,10 +68,8 @@ class Cert(Responders, kind="cert", family="auth"):
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still exist, with the same policies; and the certificate of the login be there and be good."""
         name = grant.internal.get("cert_name", "")
-        role = self.role(name) if name else None
-        if role is None:
-            raise InvalidRequest("the role does not exist any more, not renewing")
-        if not self.settings().disable_binding:
+        role = self.roles.renewed(name)
+        if not self.settings.known().disable_binding:
             if sha256(self._leaf()).hexdigest() != grant.internal.get("fingerprint"):
                 raise InvalidRequest(ANOTHER)
             self._fitting(name)
@@ -105,8 +103,8 @@ class Cert(Responders, kind="cert", family="auth"):
         raise self._refusal(found, list(problems))
 
     def _roles(self, name: str) -> Iterator[tuple[str, Role]]:
-        for each in [name] if name else self.store.list("certs"):
-            role = self.role(each)
+        for each in [name] if name else self.roles.names():
+            role = self.roles.get(each)
             if role is not None:
                 yield each, role
 
@@ -123,7 +121,7 @@ class Cert(Responders, kind="cert", family="auth"):
         said = NO_ROLE if found.chains else INVALID
         if problems:
             said = f"{said}; additionally got errors during verification: {'; '.join(problems)}"
-        data = {"metadata": metadata_of(found.subject)} if self.settings().enable_metadata_on_failures else None
+        data = {"metadata": metadata_of(found.subject)} if self.settings.known().enable_metadata_on_failures else None
         return InvalidRequest(said, data=data, reason="" if found.chains else found.why_not)
 
 

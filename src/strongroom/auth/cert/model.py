@@ -14,7 +14,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Seconds, given
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.forms import NameList, body_of, members, merged
+from strongroom.core.token.parameters import TokenBody, TokenParameters
 from strongroom.crypto.x509 import Anchors, Untrusted, anchors, check_purpose, load_pem
 from strongroom.errors import InvalidRequest
 from strongroom.memo import remember
@@ -46,35 +47,25 @@ class Ocsp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role: the certificates it trusts, and what it wants of a client's."""
+    """A role: the certificates it trusts, and what it wants of a client's. In patterns `*` stands for any text."""
 
-    certificate: str
-    display_name: str
-    allowed_names: tuple[str, ...] = ()
-    allowed_common_names: tuple[str, ...] = ()
-    allowed_dns_sans: tuple[str, ...] = ()
-    allowed_email_sans: tuple[str, ...] = ()
-    allowed_uri_sans: tuple[str, ...] = ()
-    allowed_organizational_units: tuple[str, ...] = ()
-    required_extensions: tuple[str, ...] = ()
-    allowed_metadata_extensions: tuple[str, ...] = ()
+    certificate: Annotated[str, "What is trusted, in PEM: CAs for what they signed, others for themselves."]
+    display_name: Annotated[str, "The display name of tokens; the role's name where none is given."]
+    allowed_names: Annotated[NameList, "Patterns; the common name, a DNS name or an e-mail address must match one."] = ()
+    allowed_common_names: Annotated[NameList, "Patterns; the common name must match one."] = ()
+    allowed_dns_sans: Annotated[NameList, "Patterns; one of the DNS names must match one."] = ()
+    allowed_email_sans: Annotated[NameList, "Patterns; one of the e-mail addresses must match one."] = ()
+    allowed_uri_sans: Annotated[NameList, "Patterns; one of the URIs must match one."] = ()
+    allowed_organizational_units: Annotated[NameList, "Patterns; one of the organizational units must match one."] = ()
+    required_extensions: Annotated[NameList, "`oid:pattern` of texts, `hex:oid:pattern` of others; all must match."] = ()
+    allowed_metadata_extensions: Annotated[NameList, "OIDs of text extensions that go on the token as metadata."] = ()
     ocsp: Ocsp = Ocsp()
     token: TokenParameters = TokenParameters()
 
 
-class RoleBody(TokenBody, frozen=True, kw_only=True):
-    """What a role is written with. In patterns `*` stands for any text."""
+class RoleWritten(TokenBody, frozen=True, kw_only=True):
+    """What a role is written with beside its form."""
 
-    certificate: Annotated[str | UnsetType, "What is trusted, in PEM: CAs for what they signed, others for themselves."] = UNSET
-    display_name: Annotated[str | UnsetType, "The display name of tokens; the role's name where none is given."] = UNSET
-    allowed_names: Annotated[Names | UnsetType, "Patterns; the common name, a DNS name or an e-mail address must match one."] = UNSET
-    allowed_common_names: Annotated[Names | UnsetType, "Patterns; the common name must match one."] = UNSET
-    allowed_dns_sans: Annotated[Names | UnsetType, "Patterns; one of the DNS names must match one."] = UNSET
-    allowed_email_sans: Annotated[Names | UnsetType, "Patterns; one of the e-mail addresses must match one."] = UNSET
-    allowed_uri_sans: Annotated[Names | UnsetType, "Patterns; one of the URIs must match one."] = UNSET
-    allowed_organizational_units: Annotated[Names | UnsetType, "Patterns; one of the organizational units must match one."] = UNSET
-    required_extensions: Annotated[Names | UnsetType, "`oid:pattern` of texts, `hex:oid:pattern` of others; all must match."] = UNSET
-    allowed_metadata_extensions: Annotated[Names | UnsetType, "OIDs of text extensions that go on the token as metadata."] = UNSET
     ocsp_enabled: Annotated[bool | UnsetType, "Ask by OCSP whether the certificate was revoked."] = UNSET
     ocsp_ca_certificates: Annotated[str | UnsetType, "Certificates of responders and of their TLS, in PEM."] = UNSET
     ocsp_servers_override: Annotated[Names | UnsetType, "Responders to ask in place of those that the certificate names."] = UNSET
@@ -85,30 +76,17 @@ class RoleBody(TokenBody, frozen=True, kw_only=True):
     lease: Annotated[Seconds | UnsetType, "Oldest name of token_ttl."] = UNSET
 
 
+RoleBody: Final = body_of(Role, RoleWritten)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A mount's settings."""
 
-    disable_binding: bool = False
-    enable_identity_alias_metadata: bool = False
-    enable_metadata_on_failures: bool = False
-    ocsp_cache_size: int = 100
-    role_cache_size: int = 200
-
-
-class SettingsBody(msgspec.Struct, frozen=True, kw_only=True):
-    """New settings."""
-
-    disable_binding: Annotated[bool | UnsetType, "Renew without the certificate of the login."] = UNSET
-    enable_identity_alias_metadata: Annotated[bool | UnsetType, "Keep the token's metadata with the alias too."] = UNSET
-    enable_metadata_on_failures: Annotated[bool | UnsetType, "Say what the certificate was when a login fails."] = UNSET
-    ocsp_cache_size: Annotated[int | UnsetType, "OCSP answers kept in memory, 2 to 100000."] = UNSET
-    role_cache_size: Annotated[int | UnsetType, "Taken for Vault's clients; parsed roles are kept in any case."] = UNSET
-
-
-_OWN: Final = (
-    "certificate", "display_name", "allowed_names", "allowed_common_names", "allowed_dns_sans", "allowed_email_sans", "allowed_uri_sans",
-    "allowed_organizational_units", "required_extensions", "allowed_metadata_extensions",
-)  # fmt: skip
+    disable_binding: Annotated[bool, "Renew without the certificate of the login."] = False
+    enable_identity_alias_metadata: Annotated[bool, "Keep the token's metadata with the alias too."] = False
+    enable_metadata_on_failures: Annotated[bool, "Say what the certificate was when a login fails."] = False
+    ocsp_cache_size: Annotated[int, "OCSP answers kept in memory, 2 to 100000."] = 100
+    role_cache_size: Annotated[int, "Taken for Vault's clients; parsed roles are kept in any case."] = 200
 
 
 # -- names and trust --------------------------------------------------------------------------------------------------------------
@@ -131,14 +109,13 @@ def trusted(pem: str) -> Anchors:
 # -- roles ------------------------------------------------------------------------------------------------------------------------
 
 
-def changed_role(name: str, before: Role | None, body: RoleBody) -> Role:
+def changed_role(name: str, before: Role | None, body: msgspec.Struct) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    start = before or Role(certificate="", display_name=name)
-    fields = given(body, _OWN)
-    ocsp = {each: value for each in Ocsp.__struct_fields__ if (value := getattr(body, f"ocsp_{each}")) is not UNSET}
-    if body.lease is not UNSET and body.ttl is UNSET and body.token_ttl is UNSET:
-        body = msgspec.structs.replace(body, ttl=body.lease)
-    after = msgspec.structs.replace(start, **fields, ocsp=msgspec.structs.replace(start.ocsp, **ocsp), token=changed(start.token, body))
+    start, sent = before or Role(certificate="", display_name=name), given(body)
+    ocsp = {each: sent[f"ocsp_{each}"] for each in Ocsp.__struct_fields__ if f"ocsp_{each}" in sent}
+    if "lease" in sent and not {"ttl", "token_ttl"} & sent.keys():
+        body = msgspec.structs.replace(body, ttl=sent["lease"])
+    after = merged(start, body, ocsp=msgspec.structs.replace(start.ocsp, **ocsp))
     after = msgspec.structs.replace(after, display_name=after.display_name or name)
     _check_trust(after)
     _check_patterns(after)
@@ -183,17 +160,16 @@ def _check_ocsp(ocsp: Ocsp) -> None:
 
 def shown_role(role: Role) -> dict[str, Any]:
     """The members of a read."""
-    members: dict[str, Any] = {name: getattr(role, name) for name in _OWN}
-    members |= {f"ocsp_{name}": getattr(role.ocsp, name) for name in Ocsp.__struct_fields__}
-    return members | shown(role.token, ("policies", "ttl", "max_ttl", "period", "bound_cidrs"))
+    ocsp = {f"ocsp_{name}": getattr(role.ocsp, name) for name in Ocsp.__struct_fields__}
+    return members(role, ("policies", "ttl", "max_ttl", "period", "bound_cidrs")) | ocsp
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------------------
 
 
-def changed_settings(before: Settings, body: SettingsBody) -> Settings:
+def changed_settings(before: Settings | None, body: msgspec.Struct) -> Settings:
     """A mount's settings after a write. Raises InvalidRequest."""
-    after = msgspec.structs.replace(before, **given(body))
+    after = merged(before or Settings(), body)
     if not 2 <= after.ocsp_cache_size <= MAX_CACHE:
         raise InvalidRequest(f"invalid cache size, must be >= 2 and <= {MAX_CACHE}")
     return after

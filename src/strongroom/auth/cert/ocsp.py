@@ -135,7 +135,7 @@ class Responders(Lists):
         status = self._once(place, query)
         until = min(status.until, now + KEPT)
         memo = _KEPT.get(self.mount.uuid) or remember(_KEPT, MAX_MOUNTS, self.mount.uuid, {})
-        return remember(memo, self.settings().ocsp_cache_size, place, status._replace(until=until))
+        return remember(memo, self.settings.known().ocsp_cache_size, place, status._replace(until=until))
 
     def _once(self, place: Asked, query: Query) -> ocsp.Status:
         outbound, clock = self.outbound, self.clock
