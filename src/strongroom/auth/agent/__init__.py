@@ -6,7 +6,7 @@ Rules of this package:
 - Every signature answers one challenge, for one purpose, at one mount, under one name; a challenge is answered once (challenges.py).
 - Unknown, revoked, wrong and too late look the same from outside and cost the same; the audit log says which it was.
 - Who an agent is to policies and entities is its id, new with every enrolment: nobody inherits what somebody of his name was.
-- `keys`, `challenges` and `model` are rules without rows, `store` the rows, `roles`, `enrolment`, `agents` and `login` the routes.
+- `keys`, `challenges` and `model` are rules without rows, `store` the rows and the roles, `enrolment`, `agents` and `login` the routes.
 """
 
 from strongroom.auth.agent.login import Agents

@@ -57,7 +57,7 @@ class Enrolments(Proofs):
     @write("role/{name}/enrol-token", body=EnrolTokenBody)
     def create_enrol_token(self, name: str, body: EnrolTokenBody) -> Response:
         """Make a token with which one agent can enrol."""
-        role = self.known_role(name)
+        role = self.roles.known(role_name(name))
         now = self.call.transaction.now
         ttl = role.enrol_ttl if body.ttl is UNSET else checked_ttl("ttl", body.ttl)
         token = enrolment_token()
@@ -78,17 +78,17 @@ class Enrolments(Proofs):
     @list_("role/{name}/enrol-token/", body=ListBody)
     def list_enrol_tokens(self, name: str, body: ListBody) -> Response:
         """List the ids of a role's enrolment tokens that are not used."""
-        return keys_response(paged(self.store.list(f"token/{self.known_role(name).key.hex()}"), body))
+        return keys_response(paged(self.store.list(f"token/{self.roles.known(role_name(name)).key.hex()}"), body))
 
     @read("role/{name}/enrol-token/{id}")
     def read_enrol_token(self, name: str, id: str) -> Response:  # noqa: A002  named as in the path
         """Show what an enrolment token is good for."""
-        return Response(data=shown_enrolment(self.enrolment_by_id(self.known_role(name), id)[1]))
+        return Response(data=shown_enrolment(self.enrolment_by_id(self.roles.known(role_name(name)), id)[1]))
 
     @delete("role/{name}/enrol-token/{id}")
     def delete_enrol_token(self, name: str, id: str) -> None:  # noqa: A002  named as in the path
         """Take an enrolment token back."""
-        self.drop_enrolment(*self.enrolment_by_id(self.known_role(name), id))
+        self.drop_enrolment(*self.enrolment_by_id(self.roles.known(role_name(name)), id))
 
     @write("enrol", body=EnrolBody, public=True)
     def enrol(self, body: EnrolBody) -> Response:

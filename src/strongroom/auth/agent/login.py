@@ -18,7 +18,6 @@ from strongroom.auth.agent.enrolment import Enrolments
 from strongroom.auth.agent.keys import exact, public_key
 from strongroom.auth.agent.model import Agent, Role, agent_name, shown_agent
 from strongroom.auth.agent.proofs import refuse
-from strongroom.auth.agent.roles import Roles
 from strongroom.core.engine import login, write
 from strongroom.core.logins import end_logins
 from strongroom.core.request import Alias, Grant, Response
@@ -52,7 +51,7 @@ class RotateBody(msgspec.Struct, frozen=True):
     revoke_tokens: Annotated[bool, "End the tokens that the present key led to."] = False
 
 
-class Agents(Roles, Enrolments, Administration, kind="agent", family="auth"):
+class Agents(Enrolments, Administration, kind="agent", family="auth"):
     """Log in with a key of one's own, as deployed agents do."""
 
     @write("challenge", body=ChallengeBody, public=True, writes=False)

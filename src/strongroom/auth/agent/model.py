@@ -16,26 +16,27 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.auth.agent.keys import KINDS
 from strongroom.clock import rfc3339
-from strongroom.core.fields import Names, Seconds, Texts, given
+from strongroom.core.fields import Names, Seconds, Texts
+from strongroom.core.forms import Duration, NameList, Reads, merged
 from strongroom.core.names import role_name
 from strongroom.core.token.creation import check_metadata
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.core.token.terms import bound_cidrs
 from strongroom.errors import InvalidRequest
 
-DEFAULT_ENROL_TTL: Final = 3_600
+ENROL_TTL: Final = 3_600
 MAX_ENROL_TTL: Final = 30 * 86_400
 """An enrolment token lies in images, environments and tickets until it is used: a month is long."""
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role. `key` is random: agents and enrolment tokens of a role that is made anew under its name are not its."""
+    """A role. `key` is random: agents and enrolment tokens of a role that is made anew under its name are not its."""
 
     key: bytes
-    key_types: tuple[str, ...] = tuple(KINDS)
-    max_agents: int = 0
-    enrol_ttl: int = DEFAULT_ENROL_TTL
-    enrol_bound_cidrs: tuple[str, ...] = ()
+    key_types: Annotated[NameList, "Kinds of keys that agents may have: ed25519, ml-dsa-65; both where none is named."] = tuple(KINDS)
+    max_agents: Annotated[int, "How many agents may be enrolled, revoked ones included; 0 = any number."] = 0
+    enrol_ttl: Annotated[Duration, "How long enrolment tokens live that ask for no time of their own; an hour at first."] = ENROL_TTL
+    enrol_bound_cidrs: Annotated[NameList, "Where an enrolment may come from."] = ()
     token: TokenParameters = TokenParameters()
 
 
@@ -82,15 +83,6 @@ class Uses(msgspec.Struct, frozen=True, omit_defaults=True):
     answered: tuple[Answered, ...] = ()
 
 
-class RoleBody(TokenBody, frozen=True, kw_only=True):
-    """What a role is written with."""
-
-    key_types: Annotated[Names | UnsetType, "Kinds of keys that agents may have: ed25519, ml-dsa-65; both where none is named."] = UNSET
-    max_agents: Annotated[int | UnsetType, "How many agents may be enrolled, revoked ones included; 0 = any number."] = UNSET
-    enrol_ttl: Annotated[Seconds | UnsetType, "How long enrolment tokens live that ask for no time of their own; an hour at first."] = UNSET
-    enrol_bound_cidrs: Annotated[Names | UnsetType, "Where an enrolment may come from."] = UNSET
-
-
 class EnrolTokenBody(msgspec.Struct, frozen=True, kw_only=True):
     """What an enrolment token is made with."""
 
@@ -98,9 +90,6 @@ class EnrolTokenBody(msgspec.Struct, frozen=True, kw_only=True):
     agent: Annotated[str, "The only name that may be enrolled with it."] = ""
     metadata: Annotated[Texts, "Texts that go on the agent, its tokens and into the audit log."] = Texts()
     bound_cidrs: Annotated[Names, "Where the enrolment may come from, beside what the role says."] = Names()
-
-
-_OWN: Final = ("key_types", "max_agents", "enrol_ttl", "enrol_bound_cidrs")
 
 
 def agent_name(text: str) -> str:
@@ -111,18 +100,9 @@ def agent_name(text: str) -> str:
         raise InvalidRequest("an agent's name is made of up to 128 ASCII letters, digits and _ . - and has no . or - at its ends") from None
 
 
-def changed_role(before: Role, body: RoleBody) -> Role:
+def changed_role(before: Role, body: msgspec.Struct) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields = given(body, _OWN)
-    if "key_types" in fields:
-        fields["key_types"] = _key_types(fields["key_types"])
-    if "enrol_bound_cidrs" in fields:
-        fields["enrol_bound_cidrs"] = bound_cidrs(fields["enrol_bound_cidrs"])
-    if fields.get("max_agents", 0) < 0:
-        raise InvalidRequest("max_agents cannot be negative")
-    if "enrol_ttl" in fields:
-        fields["enrol_ttl"] = checked_ttl("enrol_ttl", fields["enrol_ttl"] or DEFAULT_ENROL_TTL)
-    return msgspec.structs.replace(before, **fields, token=changed(before.token, body))
+    return merged(before, body, _READS)
 
 
 def _key_types(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,15 +119,24 @@ def checked_ttl(name: str, seconds: int) -> int:
     return seconds
 
 
+def _number(count: int) -> int:
+    if count < 0:
+        raise InvalidRequest("max_agents cannot be negative")
+    return count
+
+
+_READS: Final[Reads] = {
+    "key_types": _key_types,
+    "enrol_bound_cidrs": bound_cidrs,
+    "max_agents": _number,
+    "enrol_ttl": lambda ttl: checked_ttl("enrol_ttl", ttl or ENROL_TTL),
+}
+
+
 def checked_metadata(given: dict[str, str]) -> dict[str, str]:
     """The metadata of an enrolment. Raises InvalidRequest."""
     check_metadata("metadata", given)
     return given
-
-
-def shown_role(role: Role) -> dict[str, Any]:
-    """The members of a read."""
-    return {name: getattr(role, name) for name in _OWN} | shown(role.token)
 
 
 def shown_enrolment(found: Enrolment) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The rows of an agent mount, and what ends them.
+"""The rows of an agent mount, the routes of roles, and what ends them.
 
     role/<name>                                Role
     agent/<name>                               Agent
@@ -16,14 +16,17 @@ Rules of this file:
 
 from __future__ import annotations
 
+import secrets
+
 import msgspec
 
-from strongroom.auth.agent.model import Agent, Enrolment, Role, Uses
+from strongroom.auth.agent.model import Agent, Enrolment, Role, Uses, changed_role
 from strongroom.barrier.view import decoder
-from strongroom.core.engine import Engine
+from strongroom.core.engine import Engine, delete
+from strongroom.core.entries import Entries
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import NotFound
 
 LABEL = b"agent enrolment"
 """Names the key of the hashes."""
@@ -59,31 +62,28 @@ class Store(Engine):
 
     # -- roles --------------------------------------------------------------------------------------------------
 
-    def role(self, name: str) -> Role | None:
-        """A role by its canonical name."""
-        return self.store.settings(f"role/{name}", Role)
+    roles = Entries(
+        Role,
+        changed=lambda before, body: changed_role(before or Role(key=secrets.token_bytes(16)), body),
+        missing='role "{}" does not exist',
+        ends="role",
+        deletes=False,
+        says={"list": "List the roles."},
+    )
 
-    def role_exists(self, name: str) -> bool:
-        """Whether a write to the role changes it rather than makes it."""
-        return self.role(role_name(name)) is not None
-
-    def known_role(self, name: str) -> Role:
-        """A role that something is done with. Raises InvalidRequest."""
-        role = self.role(role_name(name))
-        if role is None:
-            raise InvalidRequest(f'role "{role_name(name)}" does not exist')
-        return role
+    @delete("role/{name}")
+    def delete_role(self, name: str) -> None:
+        """Delete a role with its agents, their tokens and its enrolment tokens."""
+        name = role_name(name)
+        role = self.roles.get(name)
+        if role is not None:
+            self.roles.remove(name)
+            self.store.at(self.call.transaction.now, "drain", Below(role.key))
 
     def role_of(self, name: str, key: bytes) -> Role | None:
         """The role that something was made under, while it stands."""
-        role = self.role(name)
+        role = self.roles.get(name)
         return role if role is not None and role.key == key else None
-
-    def remove_role(self, name: str, role: Role) -> None:
-        """Remove a role, and with it what rests on it."""
-        self.store.delete(f"role/{name}")
-        end_logins(self.call.transaction, self.mount, f"role/{name}")
-        self.store.at(self.call.transaction.now, "drain", Below(role.key))
 
     def members(self, role: Role) -> list[str]:
         """The names of a role's agents."""
