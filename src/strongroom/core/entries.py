@@ -124,6 +124,13 @@ class MountEntries(Generic[Row]):
             raise InvalidRequest(self.kept.missing.format(name))
         return row
 
+    def shown(self, text: str) -> Row:
+        """An entry that is to be read. Raises NotFound."""
+        row = self.get(self.canonical(text))
+        if row is None:
+            raise NotFound
+        return row
+
     def renewed(self, name: str) -> Row:
         """An entry that a token goes on by. Raises InvalidRequest."""
         row = self.get(name)
@@ -150,12 +157,9 @@ class MountEntries(Generic[Row]):
     def read(self, text: str) -> Response:
         """The answer to a read. Raises NotFound."""
         kept, name = self.kept, self.canonical(text)
-        row = self.get(name)
-        if row is None and kept.absent:
+        if kept.absent and self.get(name) is None:
             return Response(warnings=(kept.absent,))
-        if row is None:
-            raise NotFound
-        return Response(data={**({kept.named: name} if kept.named else {}), **kept.members(row)})
+        return Response(data={**({kept.named: name} if kept.named else {}), **kept.members(self.shown(name))})
 
     def write(self, text: str, body: msgspec.Struct) -> Response | None:
         """Make or change an entry, and the answer to that. Raises InvalidRequest."""

@@ -32,14 +32,14 @@ def single(path: str, name: str, *shown: str) -> tuple[Reading, Writing, Deletin
     body_type = msgspec.defstruct(f"{name.title()}Body", [(each, _HINTS[each], UNSET) for each in names], frozen=True, kw_only=True)
 
     def reading(self: Store, role: str) -> Response:
-        found = self.shown(role)
+        found = self.roles.shown(role)
         members = shown_role(found) | shown_old(found)
         return Response(data={each: members[each] for each in names})
 
     def writing(self: Store, role: str, body: msgspec.Struct) -> None:
         if all(getattr(body, each) is UNSET for each in names):
             raise InvalidRequest(f"missing {names[0]}")
-        before = self.known(role)
+        before = self.roles.known(role_name(role))
         self.keep(role_name(role), changed_role(before, body), before)
 
     def deleting(self: Store, role: str) -> None:
@@ -73,4 +73,4 @@ class Fields(Store):
     @read("role/{name}/local-secret-ids")
     def read_local(self, name: str) -> Response:
         """Show whether a role's secret ids stay in this cluster."""
-        return Response(data={"local_secret_ids": self.shown(name).local_secret_ids})
+        return Response(data={"local_secret_ids": self.roles.shown(name).local_secret_ids})

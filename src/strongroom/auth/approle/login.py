@@ -84,7 +84,7 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still be the one that was logged in to; its policies at login stay."""
         name = grant.internal.get("role", "")
-        role = self.role(name) if name else None
+        role = self.roles.get(name)
         if role is None or role.key.hex() != grant.internal.get("key"):
             raise InvalidRequest("the role does not exist any more, not renewing")
         return prolonged(role.token, grant)

@@ -17,9 +17,10 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.clock import rfc3339
 from strongroom.core.fields import READERS, Names, Seconds, Texts
+from strongroom.core.forms import Duration, NameList, body_of, members, merged
 from strongroom.core.lockout import canonical_name
 from strongroom.core.token.creation import check_metadata
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.token.parameters import TokenBody, TokenParameters
 from strongroom.core.token.terms import bound_cidrs
 from strongroom.errors import InvalidRequest
 
@@ -31,15 +32,15 @@ MAX_SECRET: Final = 4_096
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role. `key` is random: rows of its secret ids begin with it. Durations in seconds, 0 = not set."""
+    """A role. `key` is random: rows of its secret ids begin with it."""
 
     key: bytes
     role_id: str
-    bind_secret_id: bool = True
-    secret_id_bound_cidrs: tuple[str, ...] = ()
-    secret_id_num_uses: int = 0
-    secret_id_ttl: int = 0
-    local_secret_ids: bool = False
+    bind_secret_id: Annotated[bool, "A login needs a secret id."] = True
+    secret_id_bound_cidrs: Annotated[NameList, "Where a login may come from."] = ()
+    secret_id_num_uses: Annotated[int, "How many logins a secret id is good for, 0 = any number."] = 0
+    secret_id_ttl: Annotated[Duration, "How long a secret id lives, 0 = until it is destroyed."] = 0
+    local_secret_ids: Annotated[bool, "Secret ids stay in this cluster; set when the role is made."] = False
     token: TokenParameters = TokenParameters()
 
 
@@ -47,21 +48,17 @@ UNKNOWN: Final = Role(key=bytes(16), role_id="")
 """Stands in for a role that does not exist, so that the same is looked up; no role has this key. A role as made without any field."""
 
 
-class RoleBody(TokenBody, frozen=True, kw_only=True):
-    """What a role is written with."""
+class RoleWritten(TokenBody, frozen=True, kw_only=True):
+    """What a role is written with beside its form: its role id, and old names."""
 
     role_id: Annotated[str | UnsetType, "Names the role at login; a random UUID where none is given."] = UNSET
-    bind_secret_id: Annotated[bool | UnsetType, "A login needs a secret id."] = UNSET
-    secret_id_bound_cidrs: Annotated[Names | UnsetType, "Where a login may come from."] = UNSET
     bound_cidr_list: Annotated[Names | UnsetType, "Old name of secret_id_bound_cidrs."] = UNSET
-    secret_id_num_uses: Annotated[int | UnsetType, "How many logins a secret id is good for, 0 = any number."] = UNSET
-    secret_id_ttl: Annotated[Seconds | UnsetType, "How long a secret id lives, 0 = until it is destroyed."] = UNSET
-    local_secret_ids: Annotated[bool | UnsetType, "Secret ids stay in this cluster; set when the role is made."] = UNSET
     enable_local_secret_ids: Annotated[bool | UnsetType, "What some clients send for local_secret_ids."] = UNSET
 
 
-_OLD: Final = {"secret_id_bound_cidrs": "bound_cidr_list", "local_secret_ids": "enable_local_secret_ids"}
-_OWN: Final = ("bind_secret_id", "secret_id_bound_cidrs", "secret_id_num_uses", "secret_id_ttl", "local_secret_ids")
+RoleBody: Final = body_of(Role, RoleWritten)
+
+_OLD: Final = {"bound_cidr_list": "secret_id_bound_cidrs", "enable_local_secret_ids": "local_secret_ids"}
 
 
 class SecretId(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,33 +98,28 @@ def canonical_role_id(text: str) -> str:
 
 def changed_role(before: Role, body: msgspec.Struct) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields = {name: value for name in _OWN if (value := _sent(body, name)) is not UNSET}
+    after = merged(before, body, {"secret_id_bound_cidrs": bound_cidrs}, _OLD)
     for name in ("secret_id_num_uses", "secret_id_ttl"):
-        if fields.get(name, 0) < 0:
+        if getattr(after, name) < 0:
             raise InvalidRequest(f"{name} cannot be negative")
-    if "secret_id_bound_cidrs" in fields:
-        fields["secret_id_bound_cidrs"] = bound_cidrs(fields["secret_id_bound_cidrs"])
-    after = msgspec.structs.replace(before, **fields, token=changed(before.token, body))
     if not (after.bind_secret_id or after.secret_id_bound_cidrs or after.token.bound_cidrs):
         raise InvalidRequest("at least one constraint should be enabled on the role: bind_secret_id, or networks")
     return after
 
 
-def _sent(body: msgspec.Struct, name: str) -> Any:
-    value = getattr(body, name, UNSET)
-    return getattr(body, _OLD[name], UNSET) if value is UNSET and name in _OLD else value
-
-
 def shown_role(role: Role) -> dict[str, Any]:
-    """The members of a read."""
-    members = {name: getattr(role, name) for name in _OWN} | shown(role.token)
-    members["secret_id_bound_cidrs"] = role.secret_id_bound_cidrs or None
-    return members
+    """The members of a read, without old names."""
+    return members(role) | {"secret_id_bound_cidrs": role.secret_id_bound_cidrs or None}
 
 
 def shown_old(role: Role) -> dict[str, Any]:
     """Old names of members."""
     return {"policies": role.token.policies, "period": role.token.period, "bound_cidr_list": role.secret_id_bound_cidrs}
+
+
+def told_role(role: Role) -> dict[str, Any]:
+    """The members of a read."""
+    return shown_role(role) | {field: value for field, value in shown_old(role).items() if value}
 
 
 # -- secret ids -----------------------------------------------------------------------------------------------------------------

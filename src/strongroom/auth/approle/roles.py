@@ -10,9 +10,10 @@ from typing import Annotated
 
 import msgspec
 
-from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, shown_old, shown_role
+from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role
 from strongroom.auth.approle.store import Store
-from strongroom.core.engine import ListBody, delete, list_, listed, read, write
+from strongroom.core.engine import delete, read, write
+from strongroom.core.fields import given
 from strongroom.core.names import role_name
 from strongroom.core.request import Response
 from strongroom.crypto.ids import uuid4_text
@@ -28,28 +29,18 @@ class RoleIdBody(msgspec.Struct, frozen=True):
 class Roles(Store):
     """Roles."""
 
-    @list_("role/", body=ListBody)
-    def list_roles(self, body: ListBody) -> Response:
-        """List the roles, in lower case."""
-        return listed(self.store, "role", body)
-
-    @read("role/{name}")
-    def read_role(self, name: str) -> Response:
-        """Show a role."""
-        role = self.shown(name)
-        return Response(data=shown_role(role) | {field: value for field, value in shown_old(role).items() if value})
-
     @write("role/{name}", body=RoleBody, exists="role_exists")
-    def write_role(self, name: str, body: RoleBody) -> Response | None:
+    def write_role(self, name: str, body: msgspec.Struct) -> Response | None:
         """Create a role, or change what is given of one."""
         name = role_name(name)
-        before = self.role(name)
+        before = self.roles.get(name)
         start = before or msgspec.structs.replace(UNKNOWN, key=secrets.token_bytes(16), role_id=uuid4_text())
         role = changed_role(start, body)
         if before is not None and role.local_secret_ids is not before.local_secret_ids:
             raise InvalidRequest("local_secret_ids can only be modified during role creation")
-        if body.role_id:
-            role = msgspec.structs.replace(role, role_id=body.role_id)
+        role_id = given(body).get("role_id")
+        if role_id:
+            role = msgspec.structs.replace(role, role_id=role_id)
         self.keep(name, role, before)
         if self.max_ttl and role.token.max_ttl > self.max_ttl:
             warning = "token_max_ttl is greater than the mount's maximum TTL value; issued tokens' max TTL value will be truncated"
@@ -60,19 +51,19 @@ class Roles(Store):
     def delete_role(self, name: str) -> None:
         """Delete a role and its secret ids; tokens of earlier logins end with it."""
         name = role_name(name)
-        role = self.role(name)
+        role = self.roles.get(name)
         if role is not None:
             self.remove(name, role)
 
     @read("role/{name}/role-id")
     def read_role_id(self, name: str) -> Response:
         """Show a role's role id."""
-        return Response(data={"role_id": self.shown(name).role_id})
+        return Response(data={"role_id": self.roles.shown(name).role_id})
 
     @write("role/{name}/role-id", body=RoleIdBody)
     def write_role_id(self, name: str, body: RoleIdBody) -> None:
         """Give a role another role id; the old one leads nowhere from then on."""
         if not body.role_id:
             raise InvalidRequest("missing role_id")
-        role = self.known(name)
+        role = self.roles.known(role_name(name))
         self.keep(role_name(name), msgspec.structs.replace(role, role_id=body.role_id), role)

@@ -16,12 +16,11 @@ from typing import NoReturn
 
 import msgspec
 
-from strongroom.auth.approle.model import Role, SecretId, canonical_role_id
+from strongroom.auth.approle.model import Role, SecretId, canonical_role_id, told_role
 from strongroom.barrier.view import decoder
 from strongroom.core.engine import Engine
+from strongroom.core.entries import Entries
 from strongroom.core.lockout import unlock
-from strongroom.core.logins import end_logins
-from strongroom.core.names import role_name
 from strongroom.errors import InvalidRequest, NotFound
 
 LABEL = b"approle secret ids"
@@ -58,32 +57,12 @@ class Store(Engine):
 
     # -- roles --------------------------------------------------------------------------------------------------
 
-    def role(self, name: str) -> Role | None:
-        """A role by its canonical name."""
-        return self.store.settings(f"role/{name}", Role)
-
-    def role_exists(self, name: str) -> bool:
-        """Whether a write to the role changes it rather than makes it."""
-        return self.role(role_name(name)) is not None
-
-    def shown(self, name: str) -> Role:
-        """A role that is to be read. Raises NotFound."""
-        role = self.role(role_name(name))
-        if role is None:
-            raise NotFound
-        return role
-
-    def known(self, name: str) -> Role:
-        """A role that something is done with. Raises InvalidRequest."""
-        role = self.role(role_name(name))
-        if role is None:
-            raise InvalidRequest(f'role "{role_name(name)}" does not exist')
-        return role
+    roles = Entries(Role, told=told_role, missing='role "{}" does not exist', ends="role", deletes=False)
 
     def by_role_id(self, role_id: str) -> tuple[str, Role] | None:
         """The name and the role behind a canonical role id."""
         found = self.store.settings(self._id(role_id), RoleName)
-        role = self.role(found.name) if found is not None else None
+        role = self.roles.get(found.name) if found is not None else None
         return (found.name, role) if found is not None and role is not None else None
 
     def keep(self, name: str, role: Role, before: Role | None) -> None:
@@ -96,12 +75,11 @@ class Store(Engine):
             if before is not None:
                 self._forget_id(before)
             self.store.put(self._id(role_id), RoleName(name))
-        self.store.put(f"role/{name}", role)
+        self.roles.put(name, role)
 
     def remove(self, name: str, role: Role) -> None:
         """Remove a role; its secret ids lead nowhere from now on, nor do tokens of its logins, and jobs clear them away."""
-        self.store.delete(f"role/{name}")
-        end_logins(self.call.transaction, self.mount, f"role/{name}")
+        self.roles.remove(name)
         self._forget_id(role)
         self.store.at(self.call.transaction.now, "drain", Below(b"s" + role.key))
 
