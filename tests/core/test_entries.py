@@ -89,7 +89,7 @@ class Badge(Engine, kind="test-badge", family="auth"):
         old=("ttl",),
         warnings=long_lived,
         ends="role",
-        also=("roles/",),
+        lists=("role/", "roles/"),
     )
     guests = Entries(
         Guest,

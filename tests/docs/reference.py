@@ -80,9 +80,14 @@ def _paths(at: str, engine: type[Engine]) -> Iterator[str]:
         by_path.setdefault(route.pattern.replace("...}", "}"), []).append(route)
     for path, routes in sorted(by_path.items()):
         yield f"### `{at}{path}`\n"
-        for route in routes:
+        for route in sorted(routes, key=_order):
             yield from _route(route)
         yield ""
+
+
+def _order(route: Route) -> int:
+    """Reading stands before writing, and deleting comes last, in whatever order an engine declares them."""
+    return max(list(Operation).index(operation) for operation in route.operations)
 
 
 def _route(route: Route) -> Iterator[str]:
@@ -114,8 +119,9 @@ CLI = """# Command line reference
 {note}
 
 `strongroom COMMAND [flags] [arguments]`. Flags take one dash or two, `=` or a space, and may stand before or after the arguments. Each
-variable `VAULT_…` may also be called `STRONGROOM_…`. Exit codes: 0 done, 1 the command line is wrong, 2 the server refused or could not be
-reached. `strongroom completion bash` (or `zsh`, `fish`) prints a completion script.
+variable `VAULT_…` may also be called `STRONGROOM_…`. Exit codes are Vault's: 0 done, 1 the command line or a file or setting that it names
+is wrong, 2 the server refused, has nothing there, or could not be reached; `status` exits 2 for sealed and 1 for everything else.
+`strongroom completion bash` (or `zsh`, `fish`) prints a completion script.
 """
 
 

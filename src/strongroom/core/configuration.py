@@ -42,8 +42,6 @@ class Kept(msgspec.Struct, Generic[Row], frozen=True, eq=False):
     """What is said where something needs a row that is not there; {} is its name."""
     says: Mapping[str, str] = {}
     """Help of single routes, by list, read, write, delete."""
-    also: tuple[str, ...] = ()
-    """More patterns for the same; of entries, for listing them."""
 
     def written_with(self) -> type[msgspec.Struct]:
         """The body of a write."""
@@ -82,6 +80,8 @@ class Configuration(Kept[Row], frozen=True, eq=False, kw_only=True):
     """One row of a mount. Put into a class as an attribute, it gives the class its routes and is the row of the mount at hand."""
 
     pattern: str = "config"
+    also: tuple[str, ...] = ()
+    """More patterns for the same."""
     key: str = ""
     """Where the row lies; at the pattern's own path where none is given."""
     default: Row | None = None

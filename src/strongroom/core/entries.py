@@ -37,6 +37,8 @@ class Entries(Kept[Row], frozen=True, eq=False, kw_only=True):
 
     pattern: str = "role/{name}"
     noun: str = "role"
+    lists: tuple[str, ...] = ()
+    """Where they are listed; below the pattern where nothing is given."""
     folder: str = ""
     """Below which name the rows lie; as in the pattern where none is given."""
     name: Callable[[str], str] = role_name
@@ -61,7 +63,7 @@ class Entries(Kept[Row], frozen=True, eq=False, kw_only=True):
             "write": f"Create a {self.noun}, or change what is given of one.",
             "delete": f"Delete a {self.noun}; tokens of earlier logins end with it.",
         } | dict(self.says)
-        lists = [list_(each, body=ListBody) for each in (pattern[: pattern.rindex("{")], *self.also)]
+        lists = [list_(each, body=ListBody) for each in self.lists or (pattern[: pattern.rindex("{")],)]
         install(owner, f"list_{one}s", says["list"], lists, lambda engine, body: listed(engine.store, self.place, body))
         install(owner, f"read_{one}", says["read"], [read(pattern)], lambda engine, text: self.of(engine).read(text))
         install(owner, f"{one}_exists", "", [], lambda engine, text: self.of(engine).exists(text))

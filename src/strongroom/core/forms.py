@@ -71,16 +71,16 @@ def _form(row: type[msgspec.Struct]) -> _Form:
 
 
 def body_of(row: type[msgspec.Struct], beside: type[msgspec.Struct] | None = None) -> type[msgspec.Struct]:
-    """The body that a row is written with. `beside` has fields that are not the row's: old names, and what is not kept.
-
-    Raises TypeError where the row takes token parameters and `beside` is no TokenBody.
-    """
+    """The body that a row is written with. `beside` has fields that are not the row's: old names, and what is not kept."""
     fields = [(name, hint, UNSET) for name, hint in _form(row).fields.items()]
-    needed = TokenBody if "token" in row.__struct_fields__ else msgspec.Struct
-    base = beside or needed
-    if not issubclass(base, needed):
-        raise TypeError(f"{base.__name__} goes beside a row with token parameters: make it a TokenBody")
-    return msgspec.defstruct(f"{row.__name__}Body", fields, bases=(base,), frozen=True, kw_only=True)
+    more = (beside, TokenBody if "token" in row.__struct_fields__ else None)
+    fields += [field for struct in more if struct is not None for field in _written(struct)]
+    return msgspec.defstruct(f"{row.__name__}Body", fields, frozen=True, kw_only=True)
+
+
+def _written(struct: type[msgspec.Struct]) -> list[tuple[str, Any, UnsetType]]:
+    """The fields of a body, each of which can be left out."""
+    return [(name, hint, UNSET) for name, hint in typing.get_type_hints(struct, include_extras=True).items()]
 
 
 def own(row: type[msgspec.Struct]) -> tuple[str, ...]:

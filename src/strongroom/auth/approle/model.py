@@ -20,7 +20,7 @@ from strongroom.core.fields import READERS, Names, Seconds, Texts
 from strongroom.core.forms import Duration, NameList, body_of, members, merged
 from strongroom.core.lockout import canonical_name
 from strongroom.core.token.creation import check_metadata
-from strongroom.core.token.parameters import TokenBody, TokenParameters
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.core.token.terms import bound_cidrs
 from strongroom.errors import InvalidRequest
 
@@ -48,7 +48,7 @@ UNKNOWN: Final = Role(key=bytes(16), role_id="")
 """Stands in for a role that does not exist, so that the same is looked up; no role has this key. A role as made without any field."""
 
 
-class RoleWritten(TokenBody, frozen=True, kw_only=True):
+class RoleWritten(msgspec.Struct, frozen=True, kw_only=True):
     """What a role is written with beside its form: its role id, and old names."""
 
     role_id: Annotated[str | UnsetType, "Names the role at login; a random UUID where none is given."] = UNSET

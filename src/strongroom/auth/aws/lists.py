@@ -15,13 +15,15 @@ from typing import Annotated, Final
 
 import msgspec
 from cryptography import x509
-from msgspec import UNSET, UnsetType
 
 from strongroom.auth.aws.tags import Denied, DeniedJob, Tags
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
-from strongroom.core.engine import ListBody, delete, keys_response, list_, listed, read, write
-from strongroom.core.fields import Seconds, given
+from strongroom.core.configuration import Configuration
+from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
+from strongroom.core.entries import Entries
+from strongroom.core.fields import Seconds
+from strongroom.core.forms import Duration, merged
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
 
@@ -36,29 +38,49 @@ _NAME: Final = re.compile(r"\w(?:[\w.-]{0,126}\w)?", re.ASCII)
 class Certificate(msgspec.Struct, frozen=True):
     """A certificate that instance identity documents are verified with."""
 
-    aws_public_cert: str
-    type: str
+    aws_public_cert: Annotated[str, "The certificate in PEM, as such or in base64."]
+    type: Annotated[str, "pkcs7 or identity: which documents it verifies."] = "pkcs7"
 
 
-class CertificateBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A certificate of AWS."""
-
-    aws_public_cert: Annotated[str, "The certificate in PEM, as such or in base64."] = ""
-    type: Annotated[str | UnsetType, "pkcs7 or identity: which documents it verifies."] = UNSET
+def changed_certificate(before: Certificate | None, body: msgspec.Struct) -> Certificate:
+    """A certificate after a write, which takes the whole of it. Raises InvalidRequest."""
+    kept = Certificate("", before.type) if before is not None else Certificate("")
+    after = merged(kept, body, {"type": str.lower})
+    if after.type not in ("pkcs7", "identity"):
+        raise InvalidRequest("invalid certificate type: it is pkcs7 or identity")
+    if not after.aws_public_cert:
+        raise InvalidRequest("missing aws_public_cert")
+    return msgspec.structs.replace(after, aws_public_cert=_pem(after.aws_public_cert))
 
 
 class Tidying(msgspec.Struct, frozen=True):
     """When a list is tidied."""
 
-    safety_buffer: int
-    disable_periodic_tidy: bool = False
+    safety_buffer: Annotated[Duration, "How long entries stay after they are over."]
+    disable_periodic_tidy: Annotated[bool, "Only when asked to."] = False
 
 
-class TidyingBody(msgspec.Struct, frozen=True, kw_only=True):
-    """When a list is tidied."""
+def tidying(name: str, former: str, noun: str) -> Configuration[Tidying]:
+    """When one of the lists is tidied; it has a former name, too."""
+    return Configuration(
+        Tidying,
+        pattern=f"config/tidy/{name}",
+        also=(f"config/tidy/{former}",),
+        key=f"tidy/{name}",
+        changed=lambda before, body: merged(before or Tidying(BUFFERS[name]), body, {"safety_buffer": _not_negative}),
+        deletes=True,
+        says={
+            "read": f"Show when the {noun} is tidied.",
+            "write": f"Say when the {noun} is tidied.",
+            "delete": f"Tidy the {noun} as by default.",
+        },
+    )
 
-    safety_buffer: Annotated[Seconds | UnsetType, "How long entries stay after they are over."] = UNSET
-    disable_periodic_tidy: Annotated[bool | UnsetType, "Only when asked to."] = UNSET
+
+def _not_negative(seconds: int) -> int:
+    if seconds < 0:
+        raise InvalidRequest("'safety_buffer' cannot be negative")
+    return seconds
 
 
 class TidyBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,92 +93,46 @@ STARTED: Final = "Tidy operation successfully started. Entries that are over for
 EMPTY: Final = "The access list is filled by logins of the ec2 type, which are not supported here."
 
 
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InvalidRequest("a certificate's name is made of up to 128 ASCII letters, digits and _ . -")
+    return text
+
+
+def _pem(text: str) -> str:
+    """One certificate in PEM, given as such or in base64. Raises InvalidRequest."""
+    with suppress(binascii.Error, ValueError):  # else it is PEM
+        text = b64decode(text, validate=True).decode("ascii")
+    try:
+        if len(x509.load_pem_x509_certificates(text.encode())) != 1:
+            raise InvalidRequest("invalid certificate; should be one PEM block only")
+    except ValueError:
+        raise InvalidRequest("invalid aws_public_cert: it is not a certificate in PEM") from None
+    return text
+
+
 class Lists(Tags):
-    """The routes."""
+    """The rows, and their routes."""
 
-    # -- certificates -------------------------------------------------------------------------------------------
-
-    @list_("config/certificates/", body=ListBody)
-    def list_certificates(self, body: ListBody) -> Response:
-        """List the certificates."""
-        return listed(self.store, "certificate", body)
-
-    @read("config/certificate/{cert_name}")
-    def read_certificate(self, cert_name: str) -> Response:
-        """Show a certificate."""
-        found = self._certificate(cert_name)
-        if found is None:
-            raise NotFound
-        return Response(data=msgspec.structs.asdict(found))
-
-    def certificate_exists(self, cert_name: str) -> bool:
-        """Whether a write replaces a certificate rather than adds one."""
-        return self._certificate(cert_name) is not None
-
-    @write("config/certificate/{cert_name}", body=CertificateBody, exists="certificate_exists")
-    def write_certificate(self, cert_name: str, body: CertificateBody) -> None:
-        """Keep a certificate of AWS."""
-        before = self._certificate(cert_name)
-        kind = (before.type if before is not None else "pkcs7") if body.type is UNSET else body.type.lower()
-        if kind not in ("pkcs7", "identity"):
-            raise InvalidRequest("invalid certificate type: it is pkcs7 or identity")
-        if not body.aws_public_cert:
-            raise InvalidRequest("missing aws_public_cert")
-        self.store.put(f"certificate/{cert_name}", Certificate(_pem(body.aws_public_cert), kind))
-
-    @delete("config/certificate/{cert_name}")
-    def delete_certificate(self, cert_name: str) -> None:
-        """Forget a certificate."""
-        self.store.delete(f"certificate/{_name(cert_name)}")
-
-    def _certificate(self, name: str) -> Certificate | None:
-        return self.store.settings(f"certificate/{_name(name)}", Certificate)
+    certificates = Entries(
+        Certificate,
+        pattern="config/certificate/{cert_name}",
+        lists=("config/certificates/",),
+        folder="certificate",
+        noun="certificate",
+        name=_name,
+        changed=changed_certificate,
+        ends="",
+        says={
+            "list": "List the certificates.",
+            "write": "Keep a certificate of AWS.",
+            "delete": "Forget a certificate.",
+        },
+    )
+    access_tidying = tidying(ACCESS, "identity-whitelist", "access list")
+    deny_tidying = tidying(DENY, "roletag-blacklist", "deny list")
 
     # -- tidying ------------------------------------------------------------------------------------------------
-
-    @read("config/tidy/identity-accesslist")
-    @read("config/tidy/identity-whitelist")
-    def read_access_tidying(self) -> Response:
-        """Show when the access list is tidied."""
-        return self._show_tidying(ACCESS)
-
-    def access_tidying_exists(self) -> bool:
-        """Whether a write changes the settings rather than makes them."""
-        return self._tidying(ACCESS) is not None
-
-    @write("config/tidy/identity-accesslist", body=TidyingBody, exists="access_tidying_exists")
-    @write("config/tidy/identity-whitelist", body=TidyingBody, exists="access_tidying_exists")
-    def write_access_tidying(self, body: TidyingBody) -> None:
-        """Say when the access list is tidied."""
-        self._set_tidying(ACCESS, body)
-
-    @delete("config/tidy/identity-accesslist")
-    @delete("config/tidy/identity-whitelist")
-    def delete_access_tidying(self) -> None:
-        """Tidy the access list as by default."""
-        self.store.delete(f"tidy/{ACCESS}")
-
-    @read("config/tidy/roletag-denylist")
-    @read("config/tidy/roletag-blacklist")
-    def read_deny_tidying(self) -> Response:
-        """Show when the deny list is tidied."""
-        return self._show_tidying(DENY)
-
-    def deny_tidying_exists(self) -> bool:
-        """Whether a write changes the settings rather than makes them."""
-        return self._tidying(DENY) is not None
-
-    @write("config/tidy/roletag-denylist", body=TidyingBody, exists="deny_tidying_exists")
-    @write("config/tidy/roletag-blacklist", body=TidyingBody, exists="deny_tidying_exists")
-    def write_deny_tidying(self, body: TidyingBody) -> None:
-        """Say when the deny list is tidied."""
-        self._set_tidying(DENY, body)
-
-    @delete("config/tidy/roletag-denylist")
-    @delete("config/tidy/roletag-blacklist")
-    def delete_deny_tidying(self) -> None:
-        """Tidy the deny list as by default."""
-        self.store.delete(f"tidy/{DENY}")
 
     @write("tidy/roletag-denylist", body=TidyBody)
     @write("tidy/roletag-blacklist", body=TidyBody)
@@ -175,7 +151,7 @@ class Lists(Tags):
         """A tag on the deny list is over; it goes once the buffer is, too, unless tidying is for those who ask."""
         row = decoder(DeniedJob).decode(payload).row
         found = self.store.get(f"denied/{row}", Denied)
-        settings = self._tidying(DENY) or Tidying(BUFFERS[DENY])
+        settings = self.deny_tidying.get() or Tidying(BUFFERS[DENY])
         if found is None or settings.disable_periodic_tidy:
             return
         end = found.expires + settings.safety_buffer * SECOND
@@ -183,21 +159,6 @@ class Lists(Tags):
             self.store.delete(f"denied/{row}")
         else:
             self.store.at(end, job, DeniedJob(row))
-
-    def _tidying(self, name: str) -> Tidying | None:
-        return self.store.settings(f"tidy/{name}", Tidying)
-
-    def _show_tidying(self, name: str) -> Response:
-        found = self._tidying(name)
-        if found is None:
-            raise NotFound
-        return Response(data=msgspec.structs.asdict(found))
-
-    def _set_tidying(self, name: str, body: TidyingBody) -> None:
-        sent = given(body)
-        if sent.get("safety_buffer", 0) < 0:
-            raise InvalidRequest("'safety_buffer' cannot be negative")
-        self.store.put(f"tidy/{name}", msgspec.structs.replace(self._tidying(name) or Tidying(BUFFERS[name]), **sent))
 
     # -- the access list ----------------------------------------------------------------------------------------
 
@@ -217,21 +178,3 @@ class Lists(Tags):
     @delete("identity-whitelist/{instance_id}")
     def delete_access(self, instance_id: str) -> None:
         """Forget that an instance has logged in."""
-
-
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise InvalidRequest("a certificate's name is made of up to 128 ASCII letters, digits and _ . -")
-    return text
-
-
-def _pem(text: str) -> str:
-    """One certificate in PEM, given as such or in base64. Raises InvalidRequest."""
-    with suppress(binascii.Error, ValueError):  # else it is PEM
-        text = b64decode(text, validate=True).decode("ascii")
-    try:
-        if len(x509.load_pem_x509_certificates(text.encode())) != 1:
-            raise InvalidRequest("invalid certificate; should be one PEM block only")
-    except ValueError:
-        raise InvalidRequest("invalid aws_public_cert: it is not a certificate in PEM") from None
-    return text

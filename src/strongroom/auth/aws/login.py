@@ -17,6 +17,7 @@ from strongroom.auth.aws.lists import Lists
 from strongroom.auth.aws.proof import LoginBody, read_proof
 from strongroom.auth.aws.roles import IAM, Role
 from strongroom.auth.aws.services import Caller, caller_identity
+from strongroom.auth.aws.settings import Client
 from strongroom.core.engine import login
 from strongroom.core.names import role_name
 from strongroom.core.request import Alias, Grant, Response
@@ -39,7 +40,7 @@ class Aws(Lists, kind="aws", family="auth"):
         _check_type(body)
         name = role_name(body.role) if body.role else ""
         role = self._allowed(name) if name else None
-        proof = read_proof(body, self.client(), self.clock.now())
+        proof = read_proof(body, self.client.get() or Client(), self.clock.now())
         caller = self.call.outside("caller", proof, fn=lambda: caller_identity(self.outbound, proof))
         principal = parse_arn(caller.arn)
         if caller.account != principal.account:
@@ -50,9 +51,7 @@ class Aws(Lists, kind="aws", family="auth"):
 
     def _allowed(self, name: str) -> Role:
         """A role that this login may be for. Raises InvalidRequest and PermissionDenied."""
-        role = self.role(name)
-        if role is None:
-            raise InvalidRequest(f"entry for role {name} not found")
+        role = self.roles.known(name)
         if role.auth_type != IAM:
             raise InvalidRequest(f"auth method iam not allowed for role {name}")
         if role.inferred_entity_type:
@@ -72,7 +71,7 @@ class Aws(Lists, kind="aws", family="auth"):
         raise InvalidRequest(f'IAM Principal "{caller.arn}" does not belong to the role "{name}"')
 
     def _granted(self, name: str, role: Role, caller: Caller, principal: Principal, full: str) -> Grant:
-        identity, unique_id = self.identity(), _unique_id(caller)
+        identity, unique_id = self.identity.known(), _unique_id(caller)
         available = {
             "client_arn": caller.arn,
             "canonical_arn": principal.canonical,
@@ -92,9 +91,7 @@ class Aws(Lists, kind="aws", family="auth"):
     def renew_login(self, grant: Grant) -> Grant:
         """The role must still be bound to the principal; the policies of the login stay. A role that was deleted took the token with it."""
         kept = grant.internal
-        role = self.role(kept.get("role", "")) if kept.get("role") else None
-        if role is None:
-            raise InvalidRequest("the role does not exist any more, not renewing")
+        role = self.roles.renewed(kept.get("role", ""))
         if not role.binds(kept.get("unique_id", ""), kept.get("canonical_arn", ""), kept.get("full_arn", "")):
             raise InvalidRequest("the role is no longer bound to the principal, not renewing")
         return prolonged(role.token, grant)

@@ -12,20 +12,21 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from strongroom.auth.aws.arn import Principal, check_bound, parse_arn
 from strongroom.auth.aws.services import Iam, Known
-from strongroom.auth.aws.settings import REGION, Settings
-from strongroom.core.engine import ListBody, delete, list_, listed, read, write
-from strongroom.core.fields import Names, given
+from strongroom.auth.aws.settings import REGION, Client, Settings
+from strongroom.core.configuration import answer
+from strongroom.core.engine import write
+from strongroom.core.entries import Entries
+from strongroom.core.fields import given
+from strongroom.core.forms import NameList, body_of, members, merged
 from strongroom.core.glob import fits_any
-from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
 from strongroom.core.request import Response
-from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, shown
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.crypto.ids import uuid4_text
-from strongroom.errors import InvalidRequest, NotFound, Unavailable
+from strongroom.errors import InvalidRequest, Unavailable
 
 IAM: Final = "iam"
 EC2: Final = "ec2"
@@ -36,26 +37,26 @@ MAX_PRINCIPALS: Final = 64
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored form, by the names of the API."""
+    """A role, by the names of the API."""
 
     role_id: str
-    auth_type: str = IAM
-    bound_ami_id: tuple[str, ...] = ()
-    bound_account_id: tuple[str, ...] = ()
-    bound_ec2_instance_id: tuple[str, ...] = ()
-    bound_iam_principal_arn: tuple[str, ...] = ()
+    auth_type: Annotated[str, "iam or ec2; stays as it is first written."] = IAM
+    bound_ami_id: Annotated[NameList, "ec2 or inferred: images."] = ()
+    bound_account_id: Annotated[NameList, "ec2 or inferred: accounts."] = ()
+    bound_ec2_instance_id: Annotated[NameList, "ec2 or inferred: instances."] = ()
+    bound_iam_principal_arn: Annotated[NameList, "ARNs of users and roles, * at the end for all that begin so."] = ()
     bound_iam_principal_id: tuple[str, ...] = ()
-    bound_iam_role_arn: tuple[str, ...] = ()
-    bound_iam_instance_profile_arn: tuple[str, ...] = ()
-    bound_region: tuple[str, ...] = ()
-    bound_subnet_id: tuple[str, ...] = ()
-    bound_vpc_id: tuple[str, ...] = ()
-    inferred_entity_type: str = ""
-    inferred_aws_region: str = ""
-    resolve_aws_unique_ids: bool = True
-    role_tag: str = ""
-    allow_instance_migration: bool = False
-    disallow_reauthentication: bool = False
+    bound_iam_role_arn: Annotated[NameList, "ec2 or inferred: roles of instances."] = ()
+    bound_iam_instance_profile_arn: Annotated[NameList, "ec2 or inferred: instance profiles."] = ()
+    bound_region: Annotated[NameList, "ec2: regions."] = ()
+    bound_subnet_id: Annotated[NameList, "ec2 or inferred: subnets."] = ()
+    bound_vpc_id: Annotated[NameList, "ec2 or inferred: networks."] = ()
+    inferred_entity_type: Annotated[str, "ec2_instance: take sessions for instances; kept, such logins are refused."] = ""
+    inferred_aws_region: Annotated[str, "Where instances are looked for."] = ""
+    resolve_aws_unique_ids: Annotated[bool, "Bind to the unique ids that the ARNs have now, which needs IAM."] = True
+    role_tag: Annotated[str, "ec2: the key of the tag that narrows an instance's rights."] = ""
+    allow_instance_migration: Annotated[bool, "ec2: an instance that moved may log in again."] = False
+    disallow_reauthentication: Annotated[bool, "ec2: an instance logs in once."] = False
     token: TokenParameters = TokenParameters()
 
     def binds(self, unique_id: str, canonical: str, full: str) -> bool:
@@ -70,27 +71,6 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     def wildcards(self) -> list[str]:
         """Bound ARNs that end in `*`."""
         return [arn for arn in self.bound_iam_principal_arn if arn.endswith("*")]
-
-
-class RoleBody(TokenBody, frozen=True, kw_only=True):
-    """What a role is written with."""
-
-    auth_type: Annotated[str | UnsetType, "iam or ec2; stays as it is first written."] = UNSET
-    bound_iam_principal_arn: Annotated[Names | UnsetType, "ARNs of users and roles, * at the end for all that begin so."] = UNSET
-    resolve_aws_unique_ids: Annotated[bool | UnsetType, "Bind to the unique ids that the ARNs have now, which needs IAM."] = UNSET
-    bound_account_id: Annotated[Names | UnsetType, "ec2 or inferred: accounts."] = UNSET
-    bound_ami_id: Annotated[Names | UnsetType, "ec2 or inferred: images."] = UNSET
-    bound_ec2_instance_id: Annotated[Names | UnsetType, "ec2 or inferred: instances."] = UNSET
-    bound_iam_role_arn: Annotated[Names | UnsetType, "ec2 or inferred: roles of instances."] = UNSET
-    bound_iam_instance_profile_arn: Annotated[Names | UnsetType, "ec2 or inferred: instance profiles."] = UNSET
-    bound_vpc_id: Annotated[Names | UnsetType, "ec2 or inferred: networks."] = UNSET
-    bound_subnet_id: Annotated[Names | UnsetType, "ec2 or inferred: subnets."] = UNSET
-    bound_region: Annotated[Names | UnsetType, "ec2: regions."] = UNSET
-    inferred_entity_type: Annotated[str | UnsetType, "ec2_instance: take sessions for instances; kept, such logins are refused."] = UNSET
-    inferred_aws_region: Annotated[str | UnsetType, "Where instances are looked for."] = UNSET
-    role_tag: Annotated[str | UnsetType, "ec2: the key of the tag that narrows an instance's rights."] = UNSET
-    allow_instance_migration: Annotated[bool | UnsetType, "ec2: an instance that moved may log in again."] = UNSET
-    disallow_reauthentication: Annotated[bool | UnsetType, "ec2: an instance logs in once."] = UNSET
 
 
 _EC2_OR_INFERRED: Final = f"specified {{}} but not specifying ec2 auth_type or inferring {INSTANCE}"
@@ -115,49 +95,37 @@ _EC2_ONLY: Final = {
 MAX_TAG_KEY: Final = 127
 """Characters of a tag's key that EC2 takes."""
 
-_OLD: Final = ("policies", "ttl", "max_ttl", "period")
+RoleBody: Final = body_of(Role)
+
+
+def shown_role(role: Role) -> dict[str, Any]:
+    """The members of a read; two of them are the server's own."""
+    own = {"role_id": role.role_id, "bound_iam_principal_id": role.bound_iam_principal_id}
+    return own | members(role, ("policies", "ttl", "max_ttl", "period"))
 
 
 class Roles(Settings):
     """The routes."""
 
-    @list_("role/", body=ListBody)
-    @list_("roles/", body=ListBody)
-    def list_roles(self, body: ListBody) -> Response:
-        """List the roles, in lower case."""
-        return listed(self.store, "role", body)
-
-    @read("role/{role}")
-    def read_role(self, role: str) -> Response:
-        """Show a role."""
-        found = self.role(role_name(role))
-        if found is None:
-            raise NotFound
-        members = {name: value for name, value in msgspec.structs.asdict(found).items() if name != "token"}
-        return Response(data=members | shown(found.token, _OLD))
-
-    def role_exists(self, role: str) -> bool:
-        """Whether a write to the role changes it rather than makes it."""
-        return self.role(role_name(role)) is not None
+    roles = Entries(
+        Role, pattern="role/{role}", told=shown_role, missing="entry for role {} not found", ends="role", lists=("role/", "roles/")
+    )
 
     @write("role/{role}", body=RoleBody, exists="role_exists")
-    def write_role(self, role: str, body: RoleBody) -> Response | None:
+    def write_role(self, role: str, body: msgspec.Struct) -> Response | None:
         """Create a role, or change what is given of one."""
-        name = role_name(role)
-        before = self.role(name)
-        sent = given(body, _FIELDS)
+        name, sent = role_name(role), given(body)
+        before = self.roles.get(name)
         _check_change(before, sent)
-        start = before or Role(role_id=uuid4_text())
-        after = msgspec.structs.replace(start, **sent, token=changed(start.token, body))
+        after = merged(before or Role(role_id=uuid4_text()), body)
         _check(after, sent)
-        self.store.put(f"role/{name}", self._resolved(after, "bound_iam_principal_arn" in sent))
-        warnings = tuple(self._warnings(after.token))
-        return Response(warnings=warnings) if warnings else None
+        self.roles.put(name, self._resolved(after, "bound_iam_principal_arn" in sent))
+        return answer(self._warnings(after.token))
 
-    def _warnings(self, token: TokenParameters) -> list[str]:
+    def _warnings(self, token: TokenParameters) -> tuple[str, ...]:
         limits = (("ttl", token.ttl, self.default_ttl), ("max ttl", token.max_ttl, self.max_ttl))
         said = "Given {0} of {1} seconds greater than current mount/system default of {2} seconds; {0} will be capped at login time"
-        return [said.format(name, given, limit) for name, given, limit in limits if 0 < limit < given]
+        return tuple(said.format(name, given, limit) for name, given, limit in limits if 0 < limit < given)
 
     def _resolved(self, role: Role, anew: bool) -> Role:
         """The role bound to unique ids, where it is to be. Raises InvalidRequest and Unavailable."""
@@ -181,24 +149,9 @@ class Roles(Settings):
 
     def know(self, principal: Principal) -> Known:
         """What IAM knows of a principal. Raises InvalidRequest and Unavailable."""
-        client, assumed = self.client(), self.assumed(principal.account)
+        client, assumed = self.client.get() or Client(), self.assumed.get(principal.account)
         asking = Iam(self.outbound, self.clock, client, assumed)
         return self.call.outside("principal", principal, client, assumed, fn=lambda: asking.know(principal))
-
-    @delete("role/{role}")
-    def delete_role(self, role: str) -> None:
-        """Delete a role; tokens of earlier logins end with it."""
-        name = role_name(role)
-        if self.role(name) is not None:
-            self.store.delete(f"role/{name}")
-            end_logins(self.call.transaction, self.mount, f"role/{name}")
-
-    def role(self, name: str) -> Role | None:
-        """A role by its canonical name."""
-        return self.store.settings(f"role/{name}", Role)
-
-
-_FIELDS: Final = tuple(name for name in RoleBody.__struct_fields__ if name in Role.__struct_fields__)
 
 
 def _check_change(before: Role | None, given: dict[str, Any]) -> None:

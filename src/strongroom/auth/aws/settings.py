@@ -10,16 +10,18 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from strongroom.auth.aws.arn import check_role
-from strongroom.core.engine import Engine, ListBody, delete, list_, listed, read, write
-from strongroom.core.fields import Names, given
-from strongroom.core.request import Response
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.core.configuration import Configuration
+from strongroom.core.engine import Engine
+from strongroom.core.entries import Entries
+from strongroom.core.fields import given
+from strongroom.core.forms import HiddenText, NameList, Reads, members, merged
+from strongroom.errors import InvalidRequest
 from strongroom.outbound.url import parse_url
 
 STS: Final = "https://sts.amazonaws.com"
@@ -48,172 +50,63 @@ IAM_METADATA: Final = (
 )
 EC2_METADATA: Final = ("account_id", "ami_id", "auth_type", "instance_id", "region")
 DEFAULT_METADATA: Final = ("account_id", "auth_type")
-_ALIASES: Final[dict[str, tuple[str, ...]]] = {"iam_alias": IAM_ALIASES, "ec2_alias": EC2_ALIASES}
-_METADATA: Final[dict[str, tuple[str, ...]]] = {"iam_metadata": IAM_METADATA, "ec2_metadata": EC2_METADATA}
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored form of config/client."""
+    """How AWS is asked."""
 
-    access_key: str = ""
-    secret_key: str = ""
-    endpoint: str = ""
-    iam_endpoint: str = ""
-    sts_endpoint: str = ""
-    sts_region: str = ""
-    use_sts_region_from_client: bool = False
-    iam_server_id_header_value: str = ""
-    allowed_sts_header_values: tuple[str, ...] = ()
-    max_retries: int = -1
+    access_key: Annotated[str, "The access key that IAM is asked with."] = ""
+    secret_key: Annotated[HiddenText, "Its secret; never shown."] = ""
+    endpoint: Annotated[str, "The EC2 endpoint; kept for clients, EC2 is not asked."] = ""
+    iam_endpoint: Annotated[str, "The IAM endpoint, in place of AWS's."] = ""
+    sts_endpoint: Annotated[str, "The STS endpoint, in place of https://sts.amazonaws.com."] = ""
+    sts_region: Annotated[str, "The region of sts_endpoint."] = ""
+    use_sts_region_from_client: Annotated[bool, "Ask the STS endpoint of the region that a login was signed for."] = False
+    iam_server_id_header_value: Annotated[str, "What logins must have signed in X-Vault-AWS-IAM-Server-ID."] = ""
+    allowed_sts_header_values: Annotated[NameList, "More headers that a login may have signed."] = ()
+    max_retries: Annotated[int, "Kept for clients; what fails is for the caller to try again."] = -1
 
     def __repr__(self) -> str:
         return f"Client({self.access_key!r})"
 
 
-class ClientBody(msgspec.Struct, frozen=True, kw_only=True):
-    """How to ask AWS."""
-
-    access_key: Annotated[str | UnsetType, "The access key that IAM is asked with."] = UNSET
-    secret_key: Annotated[str | UnsetType, "Its secret; never shown."] = UNSET
-    endpoint: Annotated[str | UnsetType, "The EC2 endpoint; kept for clients, EC2 is not asked."] = UNSET
-    iam_endpoint: Annotated[str | UnsetType, "The IAM endpoint, in place of AWS's."] = UNSET
-    sts_endpoint: Annotated[str | UnsetType, "The STS endpoint, in place of https://sts.amazonaws.com."] = UNSET
-    sts_region: Annotated[str | UnsetType, "The region of sts_endpoint."] = UNSET
-    use_sts_region_from_client: Annotated[bool | UnsetType, "Ask the STS endpoint of the region that a login was signed for."] = UNSET
-    iam_server_id_header_value: Annotated[str | UnsetType, "What logins must have signed in X-Vault-AWS-IAM-Server-ID."] = UNSET
-    allowed_sts_header_values: Annotated[Names | UnsetType, "More headers that a login may have signed."] = UNSET
-    max_retries: Annotated[int | UnsetType, "Kept for clients; what fails is for the caller to try again."] = UNSET
-
-
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored form of config/identity."""
-
-    iam_alias: str = "role_id"
-    iam_metadata: tuple[str, ...] = DEFAULT_METADATA
-    ec2_alias: str = "role_id"
-    ec2_metadata: tuple[str, ...] = DEFAULT_METADATA
-
-
-class IdentityBody(msgspec.Struct, frozen=True, kw_only=True):
     """What names an entity alias, and what is known of it."""
 
-    iam_alias: Annotated[str | UnsetType, f"{', '.join(IAM_ALIASES)}."] = UNSET
-    iam_metadata: Annotated[Names | UnsetType, f"default, or of {', '.join(IAM_METADATA)}."] = UNSET
-    ec2_alias: Annotated[str | UnsetType, f"{', '.join(EC2_ALIASES)}; kept for clients."] = UNSET
-    ec2_metadata: Annotated[Names | UnsetType, f"default, or of {', '.join(EC2_METADATA)}; kept for clients."] = UNSET
+    iam_alias: Annotated[str, f"{', '.join(IAM_ALIASES)}."] = "role_id"
+    iam_metadata: Annotated[NameList, f"default, or of {', '.join(IAM_METADATA)}."] = DEFAULT_METADATA
+    ec2_alias: Annotated[str, f"{', '.join(EC2_ALIASES)}; kept for clients."] = "role_id"
+    ec2_metadata: Annotated[NameList, f"default, or of {', '.join(EC2_METADATA)}; kept for clients."] = DEFAULT_METADATA
 
 
 class Assumed(msgspec.Struct, frozen=True, kw_only=True):
     """A role that is assumed to ask about an account."""
 
-    sts_role: str
-    external_id: str = ""
+    sts_role: Annotated[str, "The role's ARN."]
+    external_id: Annotated[str, "The external id that its trust policy asks for."] = ""
 
 
-class AssumedBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Which role to assume to ask about an account."""
+def changed_client(before: Client | None, body: msgspec.Struct) -> Client:
+    """How AWS is asked after a write. Raises InvalidRequest."""
+    client = merged(before or Client(), body)
+    _check_client(client)
+    return client
 
-    sts_role: Annotated[str | UnsetType, "The role's ARN."] = UNSET
-    external_id: Annotated[str | UnsetType, "The external id that its trust policy asks for."] = UNSET
+
+def changed_identity(before: Identity | None, body: msgspec.Struct) -> Identity:
+    """What names an alias after a write. Raises InvalidRequest."""
+    return merged(before or Identity(), body, _IDENTITY_READS)
 
 
-class Settings(Engine):
-    """The routes."""
-
-    # -- config/client ------------------------------------------------------------------------------------------
-
-    @read("config/client")
-    def read_client(self) -> Response:
-        """Show how AWS is asked, without the secret key."""
-        found = self.store.get("config/client", Client)
-        if found is None:
-            raise NotFound
-        data = {name: getattr(found, name) for name in Client.__struct_fields__ if name != "secret_key"}
-        return Response(data=data, warnings=_unused(found))
-
-    def client_exists(self) -> bool:
-        """Whether a write changes the settings rather than makes them."""
-        return self.store.exists("config/client")
-
-    @write("config/client", body=ClientBody, exists="client_exists")
-    def write_client(self, body: ClientBody) -> None:
-        """Say how AWS is asked; what is not given stays."""
-        client = msgspec.structs.replace(self.client(), **given(body))
-        _check_client(client)
-        self.store.put("config/client", client)
-
-    @delete("config/client")
-    def delete_client(self) -> None:
-        """Forget how AWS is asked: its own endpoints, without credentials."""
-        self.store.delete("config/client")
-
-    def client(self) -> Client:
-        """The settings, or their defaults."""
-        return self.store.get("config/client", Client) or Client()
-
-    # -- config/identity ----------------------------------------------------------------------------------------
-
-    @read("config/identity")
-    def read_identity(self) -> Response:
-        """Show what names an alias."""
-        return Response(data=msgspec.structs.asdict(self.identity()))
-
-    @write("config/identity", body=IdentityBody)
-    def write_identity(self, body: IdentityBody) -> None:
-        """Say what names an alias; what is not given stays."""
-        sent = given(body)
-        for name, allowed in _ALIASES.items():
-            if name in sent and sent[name] not in allowed:
-                raise InvalidRequest(f"{name} is not in the set of allowed values: {', '.join(allowed)}")
-        for name, fields in _METADATA.items():
-            if name in sent:
-                sent[name] = _metadata(name, sent[name], fields)
-        self.store.put("config/identity", msgspec.structs.replace(self.identity(), **sent))
-
-    def identity(self) -> Identity:
-        """What names an alias."""
-        return self.store.settings("config/identity", Identity) or Identity()
-
-    # -- config/sts ---------------------------------------------------------------------------------------------
-
-    @list_("config/sts/", body=ListBody)
-    def list_assumed(self, body: ListBody) -> Response:
-        """List the accounts that are asked about through a role."""
-        return listed(self.store, "sts", body)
-
-    @read("config/sts/{account_id}")
-    def read_assumed(self, account_id: str) -> Response:
-        """Show the role for an account."""
-        found = self.assumed(_account(account_id))
-        if found is None:
-            raise NotFound
-        return Response(data={name: value for name, value in msgspec.structs.asdict(found).items() if value})
-
-    def assumed_exists(self, account_id: str) -> bool:
-        """Whether a write changes the account's role rather than names it."""
-        return self.assumed(_account(account_id)) is not None
-
-    @write("config/sts/{account_id}", body=AssumedBody, exists="assumed_exists")
-    def write_assumed(self, account_id: str, body: AssumedBody) -> None:
-        """Name the role for an account."""
-        account_id = _account(account_id)
-        before = self.assumed(account_id)
-        if before is None and body.sts_role is UNSET:
-            raise InvalidRequest("missing sts role")
-        found = msgspec.structs.replace(before or Assumed(sts_role=""), **given(body))
-        if not found.sts_role:
-            raise InvalidRequest("sts role cannot be empty")
-        check_role(found.sts_role)
-        self.store.put(f"sts/{account_id}", found)
-
-    @delete("config/sts/{account_id}")
-    def delete_assumed(self, account_id: str) -> None:
-        """Ask about the account with the server's own credentials again."""
-        self.store.delete(f"sts/{_account(account_id)}")
-
-    def assumed(self, account_id: str) -> Assumed | None:
-        """The role for an account."""
-        return self.store.settings(f"sts/{account_id}", Assumed)
+def changed_assumed(before: Assumed | None, body: msgspec.Struct) -> Assumed:
+    """The role for an account after a write. Raises InvalidRequest."""
+    if before is None and "sts_role" not in given(body):
+        raise InvalidRequest("missing sts role")
+    found = merged(before or Assumed(sts_role=""), body)
+    if not found.sts_role:
+        raise InvalidRequest("sts role cannot be empty")
+    check_role(found.sts_role)
+    return found
 
 
 def _account(text: str) -> str:
@@ -222,12 +115,31 @@ def _account(text: str) -> str:
     return text
 
 
-def _metadata(name: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    asked = given if isinstance(given, tuple) else ()
-    chosen = {each for part in asked for each in (DEFAULT_METADATA if part == "default" else (part,))}
-    if not chosen <= set(allowed):
-        raise InvalidRequest(f"{name} contains an unavailable field, please select from: {', '.join(('default', *allowed))}")
-    return tuple(sorted(chosen))
+def _alias(name: str, allowed: tuple[str, ...]) -> Callable[[str], str]:
+    def read(alias: str) -> str:
+        if alias not in allowed:
+            raise InvalidRequest(f"{name} is not in the set of allowed values: {', '.join(allowed)}")
+        return alias
+
+    return read
+
+
+def _metadata(name: str, allowed: tuple[str, ...]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    def read(asked: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = {each for part in asked for each in (DEFAULT_METADATA if part == "default" else (part,))}
+        if not chosen <= set(allowed):
+            raise InvalidRequest(f"{name} contains an unavailable field, please select from: {', '.join(('default', *allowed))}")
+        return tuple(sorted(chosen))
+
+    return read
+
+
+_IDENTITY_READS: Final[Reads] = {
+    "iam_alias": _alias("iam_alias", IAM_ALIASES),
+    "ec2_alias": _alias("ec2_alias", EC2_ALIASES),
+    "iam_metadata": _metadata("iam_metadata", IAM_METADATA),
+    "ec2_metadata": _metadata("ec2_metadata", EC2_METADATA),
+}
 
 
 def _check_client(client: Client) -> None:
@@ -267,3 +179,44 @@ def _unused(client: Client) -> tuple[str, ...]:
 def region_domain(region: str) -> str:
     """The domain of a region's endpoints: China's partition has its own."""
     return f"{region}.amazonaws.com.cn" if region.startswith("cn-") else f"{region}.amazonaws.com"
+
+
+class Settings(Engine):
+    """The rows, and their routes."""
+
+    client = Configuration(
+        Client,
+        pattern="config/client",
+        changed=changed_client,
+        deletes=True,
+        read_warnings=_unused,
+        says={
+            "read": "Show how AWS is asked, without the secret key.",
+            "write": "Say how AWS is asked; what is not given stays.",
+            "delete": "Forget how AWS is asked: its own endpoints, without credentials.",
+        },
+    )
+    identity = Configuration(
+        Identity,
+        pattern="config/identity",
+        changed=changed_identity,
+        default=Identity(),
+        creates=False,
+        says={"read": "Show what names an alias.", "write": "Say what names an alias; what is not given stays."},
+    )
+    assumed = Entries(
+        Assumed,
+        pattern="config/sts/{account_id}",
+        folder="sts",
+        noun="account",
+        name=_account,
+        changed=changed_assumed,
+        told=lambda assumed: {name: value for name, value in members(assumed).items() if value},
+        ends="",
+        says={
+            "list": "List the accounts that are asked about through a role.",
+            "read": "Show the role for an account.",
+            "write": "Name the role for an account.",
+            "delete": "Ask about the account with the server's own credentials again.",
+        },
+    )

@@ -77,7 +77,7 @@ class Tags(Roles):
     def write_tag(self, role: str, body: TagBody) -> Response:
         """Make a tag for an instance."""
         name = role_name(role)
-        found = self.role(name)
+        found = self.roles.get(name)
         if found is None:
             raise InvalidRequest(f"entry not found for role {name}")
         if not found.role_tag:
@@ -153,7 +153,7 @@ class Tags(Roles):
         names = [field[2:] for field in fields.split(":")[1:] if field.startswith("r=")]
         if version != "v1" or len(names) != 1:
             raise InvalidRequest("failed to verify the role tag and parse it: it is v1:<nonce>:r=<role>:…:<signature>")
-        role = self.role(role_name(names[0]))
+        role = self.roles.get(role_name(names[0]))
         if role is None or not hmac.compare_digest(self._mac(role, text).encode(), mac.encode()):
             raise InvalidRequest("failed to verify the role tag and parse it: role tag signature verification failed")
         return role

@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.forms import NameList, body_of, members, merged
-from strongroom.core.token.parameters import TokenBody, TokenParameters
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.crypto.x509 import Anchors, Untrusted, anchors, check_purpose, load_pem
 from strongroom.errors import InvalidRequest
 from strongroom.memo import remember
@@ -63,7 +63,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: TokenParameters = TokenParameters()
 
 
-class RoleWritten(TokenBody, frozen=True, kw_only=True):
+class RoleWritten(msgspec.Struct, frozen=True, kw_only=True):
     """What a role is written with beside its form."""
 
     ocsp_enabled: Annotated[bool | UnsetType, "Ask by OCSP whether the certificate was revoked."] = UNSET

@@ -63,7 +63,7 @@ class Gcp(Engine, kind="gcp", family="auth"):
         creates=False,
         says={"read": "Show the configuration; of credentials only what names them."},
     )
-    roles = Entries(Role, told=shown_role, missing='role "{}" not found', ends="role", also=("roles/",))
+    roles = Entries(Role, told=shown_role, missing='role "{}" not found', ends="role", lists=("role/", "roles/"))
 
     @write("config", body=ConfigBody)
     def write_config(self, body: msgspec.Struct) -> Response | None:

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, given
 from strongroom.core.forms import Duration, NameList, Reads, TextMap, body_of, merged
-from strongroom.core.token.parameters import TokenBody, TokenParameters, shown
+from strongroom.core.token.parameters import TokenParameters, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
 from strongroom.outbound.tls import check_authorities
@@ -131,7 +131,7 @@ def _address(text: str) -> str:
     return text if "://" in text else f"https://{text}"
 
 
-def _named(text: str) -> dict[str, str]:
+def _named(text: str) -> dict[str, Any]:
     """What credentials say of themselves. Raises InvalidRequest, which does not quote them."""
     if not text:
         return dict.fromkeys(_Credentials.__struct_fields__, "")
@@ -166,7 +166,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: TokenParameters = TokenParameters()
 
 
-class RoleWritten(TokenBody, frozen=True, kw_only=True):
+class RoleWritten(msgspec.Struct, frozen=True, kw_only=True):
     """What a role is written with beside its form: its type, and old names."""
 
     type: Annotated[str | UnsetType, "iam or gce; it cannot be changed."] = UNSET

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.core.destinations import check_destination
 from strongroom.core.fields import given
 from strongroom.core.forms import HiddenText, body_of, members, merged
-from strongroom.core.token.parameters import TokenBody, TokenParameters
+from strongroom.core.token.parameters import TokenParameters
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.url import parse_url
 
@@ -47,7 +47,7 @@ class Config(msgspec.Struct, frozen=True):
         return f"Config({self.url})"
 
 
-class OldNames(TokenBody, frozen=True, kw_only=True):
+class OldNames(msgspec.Struct, frozen=True, kw_only=True):
     """What clients send for a configuration's fields, too."""
 
     organization: Annotated[str | UnsetType, "Old name of org_name."] = UNSET
