@@ -14,12 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import hvac
+
+from tests.support.waiting import listening, until
 
 SOURCE: Final = Path(__file__).resolve().parents[2] / "src"
 START_SECONDS: Final = 30.0
@@ -64,10 +65,7 @@ class Running:
 
     def await_output(self, text: str) -> None:
         """Wait until it printed a text."""
-        end = time.monotonic() + START_SECONDS
-        while text not in self.output():
-            assert time.monotonic() < end, f"the server did not print {text!r}:\n{self.output()}"
-            time.sleep(0.02)
+        until(lambda: text in self.output(), START_SECONDS, lambda: f"the server did not print {text!r}:\n{self.output()}", every=0.02)
 
     def environment(self) -> dict[str, str]:
         """Variables for a command-line client of this server."""
@@ -120,10 +118,6 @@ def running(
 
 
 def _wait_ready(server: Running, port: int) -> None:
-    end = time.monotonic() + START_SECONDS
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert server.process.poll() is None, f"the server ended at once:\n{server.output()}"
-        assert time.monotonic() < end, f"the server does not listen:\n{server.output()}"
-        time.sleep(0.02)
+    ended = lambda: server.process.poll() is not None  # noqa: E731 — looked at twice
+    until(lambda: listening(port) or ended(), START_SECONDS, lambda: f"the server does not listen:\n{server.output()}", every=0.02)
+    assert not ended(), f"the server ended at once:\n{server.output()}"

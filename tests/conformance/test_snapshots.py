@@ -8,7 +8,6 @@ import io
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from strongroom.barrier.snapshots.reading import Snapshot
 from strongroom.server.public_key import read_key
 from tests.conformance.conftest import configured, open_up
 from tests.conformance.server import Running, clean_environment
+from tests.support.waiting import until
 
 SECRETS = 30
 
@@ -68,10 +68,7 @@ def unwrapped(content: bytes) -> io.BytesIO:
 
 def sealed(server: Running) -> hvac.Client:
     """Wait until it is: all workers seal, and the last of them puts the snapshot in place and says so."""
-    end = time.monotonic() + 20
-    while REPLACED not in (server.directory / "output").read_text() or not _is_sealed(server):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: REPLACED in (server.directory / "output").read_text() and _is_sealed(server), 20, every=0.05)
     return server.client(token="")
 
 
@@ -135,10 +132,8 @@ def test_hvac_sets_a_schedule_and_follows_it(own: Running) -> None:
     assert client.sys.create_or_update_raft_auto_snapshot_config("hourly", "1h", "local", retain=3, **settings).status_code == 204
     assert client.sys.list_raft_auto_snapshot_configs()["data"]["keys"] == ["hourly"]
     assert client.sys.read_raft_auto_snapshot_config("hourly")["data"]["interval"] == 3_600
-    end = time.monotonic() + 20
-    while not (status := client.sys.read_raft_auto_snapshot_status("hourly")["data"])["last_snapshot_end"]:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: client.sys.read_raft_auto_snapshot_status("hourly")["data"]["last_snapshot_end"], 20, every=0.05)
+    status = client.sys.read_raft_auto_snapshot_status("hourly")["data"]
     assert (status["consecutive_errors"], status["last_snapshot_error"]) == (0, "")
     (path,) = place.glob("vault-snapshot-*.snap")
     assert status["last_snapshot_url"] == path.as_uri()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from hvac import exceptions
 from tests.conformance.conftest import configured
 from tests.conformance.http import Http
 from tests.conformance.server import Running
+from tests.support.waiting import tried, until
 
 
 @pytest.fixture
@@ -96,10 +96,7 @@ def test_a_rekey_makes_new_keys_and_ends_the_old(custodians: Running, holder: hv
     result = holder.sys.rekey_multi(custodians.keys[1:], nonce=nonce)
     assert result["complete"] is True and len(result["keys"]) == len(result["keys_base64"]) == 5 and result["nonce"] == nonce
     old, custodians.keys = custodians.keys, result["keys_base64"]
-    end = time.monotonic() + 10
-    while still_opens(custodians, holder, old[0]):
-        assert time.monotonic() < end, "the old keys still open the server"
-        time.sleep(0.5)
+    until(lambda: not still_opens(custodians, holder, old[0]), 10, "the old keys still open the server", every=0.5)
 
 
 def still_opens(custodians: Running, holder: hvac.Client, key: str) -> bool:
@@ -117,13 +114,7 @@ def still_opens(custodians: Running, holder: hvac.Client, key: str) -> bool:
 
 def tried_again(ask: Callable[[], Any]) -> Any:
     """Ask until somebody answers: a seal ends the workers, and with them the connections that clients keep."""
-    end = time.monotonic() + 10
-    while True:
-        try:
-            return ask()
-        except requests.ConnectionError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+    return tried(ask, requests.ConnectionError)
 
 
 def test_a_rekey_may_have_to_be_verified(custodians: Running, holder: hvac.Client) -> None:

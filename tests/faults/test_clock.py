@@ -14,6 +14,7 @@ from tests.support.http import Client
 from tests.support.nodes import nodes
 from tests.support.postgres import fresh_database
 from tests.support.server import Server, serving
+from tests.support.waiting import until
 
 ENTRY = ("-m", "tests.support.clock_server")
 HOUR, YEARS, TTL = 3_600, 10 * 365 * 24 * 3_600, 60
@@ -39,10 +40,7 @@ class Machine:
 
     def until_it_says(self, text: str) -> None:
         """Read the server's log until a line has this in it."""
-        end = time.monotonic() + 10
-        while text not in self.server.output():
-            assert time.monotonic() < end, self.server.output()
-            time.sleep(0.05)
+        until(lambda: text in self.server.output(), 10, self.server.output, every=0.05)
 
     def takes(self, token: str) -> bool:
         return self.client.read("auth/token/lookup-self", token=token).status == 200

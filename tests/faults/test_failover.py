@@ -23,6 +23,7 @@ from tests.support.histories import Race, racing
 from tests.support.http import Client
 from tests.support.nodes import nodes
 from tests.support.server import Server
+from tests.support.waiting import until
 
 LAX = ("-m", "tests.support.lax_nodes")
 OUTAGE_SECONDS = 10.0
@@ -105,10 +106,8 @@ def test_a_former_primary_that_takes_connections_again_is_refused_and_the_presen
 
 
 def until_it_works(client: Client) -> None:
-    end = time.monotonic() + OUTAGE_SECONDS
-    while client.write("secret/data/works", {"data": {}}).status != 200:
-        assert time.monotonic() < end, "it does not write again"
-        time.sleep(0.05)
+    works = lambda: client.write("secret/data/works", {"data": {}}).status == 200  # noqa: E731 — a line of its own reads better
+    until(works, OUTAGE_SECONDS, "it does not write again", every=0.05)
 
 
 def lose_commits(databases: Pair, client: Client) -> None:
@@ -126,10 +125,9 @@ def test_a_failover_that_lost_commits_is_told_by_number_and_not_hidden(tmp_path:
     with two_nodes(tmp_path, synchronous=False) as (databases, servers), servers[0].client() as client:
         lose_commits(databases, client)
         seen = re.compile(r"the database is at commit (\d+), and (\d+) was seen here")
-        end = time.monotonic() + OUTAGE_SECONDS
-        while (found := seen.search(client.read("secret/data/lost").text)) is None:
-            assert time.monotonic() < end, client.read("secret/data/lost")
-            time.sleep(0.05)
+        said = lambda: client.read("secret/data/lost").text  # noqa: E731 — looked at twice
+        found = until(lambda: seen.search(said()), OUTAGE_SECONDS, said, every=0.05)
+        assert found is not None
         assert int(found[2]) - int(found[1]) == 3
         assert client.write("secret/data/lost", {"data": {}}).status == 503
 

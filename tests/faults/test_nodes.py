@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.support.nodes import node, nodes
 from tests.support.pgproxy import Judge, Link, proxy
 from tests.support.postgres import Postgres, fresh_database, postgres
 from tests.support.server import ROOT, Server
+from tests.support.waiting import until
 
 TURNS = 5_000 if PROFILE == "long" else 500
 STANDBYS = 'storage "postgresql" {{ connection_url = "{url}" standby_codes = true }}'
@@ -216,13 +217,6 @@ def test_with_standby_codes_one_node_is_active_and_all_serve(tmp_path: Path) -> 
         assert other.read("sys/health?standbycode=299").status == 299
         assert other.read("sys/leader").json["is_self"] is False
         assert other.write("secret/data/x", {"data": {}}).status == 200
-
-
-def until(holds: Callable[[], object], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 # -- what breaks ----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from tests.support import offline
 from tests.support.http import Client
 from tests.support.load import under_load
 from tests.support.server import ROOT, Server, free_port, serving
+from tests.support.waiting import until
 
 LONG = os.environ.get("STRONGROOM_TEST_PROFILE", "ci") == "long"
 
@@ -65,14 +66,6 @@ def certificate_of(server: Server) -> bytes:
             return made.getpeercert(binary_form=True) or b""
 
 
-def wait_for(condition: object, seconds: float = 5) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
 def test_sighup_takes_a_new_certificate_and_reopens_the_audit_file(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, client):
         standing = server.client(tls=True)
@@ -83,7 +76,7 @@ def test_sighup_takes_a_new_certificate_and_reopens_the_audit_file(tmp_path: Pat
         server.audit.rename(rotated)
         assert client.write("secret/data/one", {"data": {"n": 1}}).status == 200
         server.signal(signal.SIGHUP)
-        wait_for(lambda: server.audit.exists() and certificate_of(server) != before)
+        until(lambda: server.audit.exists() and certificate_of(server) != before)
         assert standing.read("secret/data/one", token=server.token).status == 200, "what stands goes on"
         assert client.write("secret/data/two", {"data": {"n": 2}}).status == 200
         server.terminate()
@@ -99,11 +92,11 @@ def test_a_bad_certificate_at_reload_keeps_the_old_one_and_says_so(tmp_path: Pat
         before = certificate_of(server)
         server.authority.cert.write_text("not a certificate")
         server.signal(signal.SIGHUP)
-        wait_for(lambda: "certificate not reloaded" in server.output())
+        until(lambda: "certificate not reloaded" in server.output())
         assert certificate_of(server) == before
         server.authority.cert.write_bytes(b"")
         server.signal(signal.SIGHUP)
-        wait_for(lambda: server.output().count("certificate not reloaded") == 2)
+        until(lambda: server.output().count("certificate not reloaded") == 2)
         assert certificate_of(server) == before
 
 
@@ -187,7 +180,7 @@ class Up:
         with self.output.open("wb") as log:
             command = [sys.executable, "-m", "strongroom", "up", f"-port={free_port()}"]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, umask=0o022)
-        wait_for(lambda: "serving" in self.output.read_text(), 20)
+        until(lambda: "serving" in self.output.read_text(), 20)
         return self.output.read_text()
 
     def stop(self) -> None:
@@ -259,5 +252,5 @@ def test_up_takes_the_next_port_when_its_own_is_taken(up: Up) -> None:
             up.process = subprocess.Popen(
                 [sys.executable, "-m", "strongroom", "up", f"-port={port}"], env=environment, stdout=log, stderr=log
             )
-        wait_for(lambda: "serving" in up.output.read_text(), 20)
+        until(lambda: "serving" in up.output.read_text(), 20)
         assert f"Port {port} is taken; using " in up.output.read_text()

@@ -22,6 +22,7 @@ from tests.support import offline
 from tests.support.http import Client
 from tests.support.load import under_load
 from tests.support.server import Server, serving
+from tests.support.waiting import until
 
 LAX = ("-m", "tests.support.lax_workers")
 CONNECTIONS = 12
@@ -47,13 +48,6 @@ def connected(server: Server, number: int = CONNECTIONS) -> list[Client]:
     for client in clients:
         client.read("sys/health")
     return clients
-
-
-def until(condition: Any, seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 # -- F11: nobody answers from what was -------------------------------------------------------------------------------------

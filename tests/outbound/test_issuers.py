@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -19,6 +18,7 @@ from strongroom.outbound.issuers import MAX_WAITING, PAUSE, RETRY, Issuers, Sour
 from tests.support.elsewhere import Answered
 from tests.support.oidc_provider import Provider, oidc_provider
 from tests.support.tokens import rsa_key, signed
+from tests.support.waiting import until
 
 STRANGER = signed(rsa_key(), {"sub": "x"}, header={"kid": "other"})
 
@@ -85,9 +85,7 @@ def test_who_is_served_by_kept_keys_does_not_wait_for_a_fetch_that_hangs(issuer:
         thread.start()
     try:
         assert kept.verified(good, [source], PAUSE)["sub"] == "user-1"
-        deadline = time.monotonic() + 5
-        while len(refused) < 30 - MAX_WAITING and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda: len(refused) >= 30 - MAX_WAITING, 5)
         assert 30 - MAX_WAITING <= len(refused) < 30, "most of them are refused at once, a few wait"
     finally:
         gate.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from strongroom.server.config import parse_config
 from tests.support.http import Client
 from tests.support.server import free_port, serving
+from tests.support.waiting import until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "packaging" / "examples"
 PROXIED = 'proxy_protocol_behavior = "deny_unauthorized"\n  proxy_protocol_authorized_addrs = ["127.0.0.1"]'
@@ -51,15 +51,9 @@ def test_clients_reach_an_open_node_through_the_proxy_and_a_sealed_one_gets_none
         proxy = subprocess.Popen(["haproxy", "-db", "-f", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             through = Client(port, server.token, server.tls_context())
-            until = time.monotonic() + 10
-            while reached(through) != 200:
-                assert time.monotonic() < until
-                time.sleep(0.1)
+            until(lambda: reached(through) == 200, every=0.1)
             server.client().write("sys/seal", {})
-            until = time.monotonic() + 10
-            while reached(through) is not None:  # two failed checks take it out; nobody is left
-                assert time.monotonic() < until
-                time.sleep(0.1)
+            until(lambda: reached(through) is None, every=0.1)  # two failed checks take it out; nobody is left
         finally:
             proxy.terminate()
             proxy.wait(10)

@@ -10,7 +10,6 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ import pytest
 from tests.server.test_http import SMUGGLING
 from tests.support.http import Client, raw_exchange
 from tests.support.server import Server, free_port
+from tests.support.waiting import listening, until
 
 PROBES = 3
 SEARCH = "/usr/sbin:/usr/local/sbin:/usr/bin:/bin"
@@ -88,13 +88,7 @@ def proxy(request: pytest.FixtureRequest, live: Server, tmp_path_factory: pytest
 
 def wait_for(port: int) -> None:
     """Until a proxy takes connections."""
-    end = time.monotonic() + 10
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < end, "the proxy did not start"
-        time.sleep(0.02)
+    until(lambda: listening(port), 10, "the proxy did not start")
 
 
 def hidden(name: str) -> bytes:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import uvloop
@@ -17,6 +16,7 @@ from strongroom.server.http import Exchange, Handler, HttpProtocol, ListenerInfo
 from strongroom.server.limits import DEFAULT_LIMITS, Limits
 from strongroom.server.proxy_protocol import Proxied, Trust
 from strongroom.server.tls import TlsListener
+from tests.support.waiting import until
 
 PLAIN = ListenerInfo()
 
@@ -76,10 +76,7 @@ class Served:
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait for the other thread; fails after five seconds."""
-        end = time.monotonic() + 5
-        while not condition():
-            assert time.monotonic() < end, "it did not happen"
-            time.sleep(0.001)
+        until(condition, 5, every=0.001)
 
     def connect(self) -> socket.socket:
         """A plain client."""

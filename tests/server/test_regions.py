@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from tests.support.nodes import node
 from tests.support.pgproxy import Proxy, passing, proxy
 from tests.support.postgres import Postgres, postgres
 from tests.support.server import Server
+from tests.support.waiting import until
 
 KEYS = 40
 REVOCATIONS = 25
@@ -52,8 +53,8 @@ class Region(NamedTuple):
     def ready(self) -> None:
         """Wait until the node away serves and has its standby."""
         client = self.away.client()
-        until_true(lambda: client.read("sys/mounts").status == 200)
-        until_true(lambda: client.read("sys/health").json["read_standby"] == "reachable")
+        until(lambda: client.read("sys/mounts").status == 200)
+        until(lambda: client.read("sys/health").json["read_standby"] == "reachable")
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +114,6 @@ def stale(stale_region: Region) -> Iterator[Region]:
     stale_region.ready()
     yield stale_region
     stale_region.calm()
-
-
-def until_true(condition: Callable[[], bool], seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def put(client: Client, number: int, value: str) -> dict[str, str]:
@@ -236,7 +230,7 @@ def lied_to(databases: tuple[Postgres, Postgres], tmp_path_factory: pytest.TempP
         put(client, 0, "v")
         token = str(client.write("auth/token/create", {"policies": ["reader"]}).json["auth"]["client_token"])
         home.kill()
-        until_true(lambda: primary.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'truth'") == [(0,)])
+        until(lambda: primary.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'truth'") == [(0,)])
         for name in ("liar", "behind"):
             primary.sql(f'CREATE DATABASE "{name}" TEMPLATE "truth"')
         home.start()
@@ -257,7 +251,7 @@ def read_by_a_liar(lied_to: Lied, directory: Path, **options: Any) -> tuple[int,
     try:
         away.start()
         client = away.client(home.token)
-        until_true(lambda: client.read("sys/health").json["read_standby"] == "reachable")
+        until(lambda: client.read("sys/health").json["read_standby"] == "reachable")
         status = client.read("secret/data/k0", token=token).status
         assert got(client, 0) == "v"
         return status, metric(client, "strongroom_standby_answered_total")
@@ -293,7 +287,7 @@ def test_without_the_standby_reads_go_to_the_primary_and_come_back(region: Regio
     assert away.read("sys/health").json["read_standby"] == "unreachable"
     assert metric(away, "strongroom_standby_reachable") == 0
     region.calm()
-    until_true(lambda: away.read("sys/health").json["read_standby"] == "reachable")
+    until(lambda: away.read("sys/health").json["read_standby"] == "reachable")
 
 
 @pytest.mark.parametrize("cut", ["cut", "blackhole"])
@@ -306,7 +300,7 @@ def test_without_the_primary_the_standby_answers_nothing(region: Region, cut: st
     assert away.read("secret/data/k0").status == 503
     assert away.read("sys/health").status == 474
     region.calm()
-    until_true(lambda: away.read("secret/data/k0").status == 200)
+    until(lambda: away.read("secret/data/k0").status == 200)
 
 
 # -- answers that may be old -------------------------------------------------------------------------------------------------
@@ -371,7 +365,7 @@ def test_a_state_that_is_older_than_allowed_is_not_answered_from(hardly_stale: R
     hardly_stale.to_primary.judge = lambda *_: "cut"
     hardly_stale.to_primary.cut()
     assert away.read("secret/data/k0").status == 200
-    until_true(lambda: away.read("secret/data/k0").status == 503, 4)
+    until(lambda: away.read("secret/data/k0").status == 503, 4)
 
 
 # -- the index ---------------------------------------------------------------------------------------------------------------

@@ -8,26 +8,20 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.http import Client
 from tests.support.server import Server, serving
+from tests.support.waiting import until
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Server, Client]]:
     with serving(tmp_path, extra='log_level = "warn"\npid_file = "server.pid"\naudit_directory = "more"') as pair:
         yield pair
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def status_of(server: Server) -> dict[str, str]:

@@ -24,6 +24,7 @@ from tests.core.audit.kit import KEY, Memory, call, exchange, token
 from tests.core.audit.test_verify import KEYS, checkpoint
 from tests.sinks.test_syslog import Daemon
 from tests.support.collector import Collector
+from tests.support.waiting import tried, until
 
 UUID = "00000000-0000-4000-8000-00000000000{}"
 MANY = 2_000
@@ -56,14 +57,7 @@ def unix(path: Path, number: int = 1, deadline: float = 0.4) -> Device:
 
 def patiently(action: Callable[[], object]) -> None:
     """Until a device is back: it opens behind the scenes while lines are missed."""
-    end = time.monotonic() + 5
-    while True:
-        try:
-            action()
-            return
-        except AuditFailed:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+    tried(action, AuditFailed, seconds=5)
 
 
 def judged(received: bytes, folder: Path) -> Report:
@@ -140,11 +134,8 @@ class Slow:
                 while piece := connection.recv(1 << 20):
                     self.taken.append(piece)
 
-    def received(self, until: bytes) -> bytes:
-        end = time.monotonic() + 5
-        while until not in b"".join(self.taken[-3:]):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+    def received(self, text: bytes) -> bytes:
+        until(lambda: text in b"".join(self.taken[-3:]), 5)
         return b"".join(self.taken)
 
 
@@ -244,16 +235,10 @@ def test_a_collector_that_has_said_all_it_will_and_still_reads_gets_every_line(t
     audit = broker(unix(tmp_path / "s"))
     for number in range(5):
         exchange(audit, number)
-        end = time.monotonic() + 5
-        while taken.count(b'"type":"response"') <= number:
-            assert time.monotonic() < end
-            time.sleep(0.005)
+        until(lambda number=number: taken.count(b'"type":"response"') > number, 5)
     checkpoint(audit, final=True)
     audit.close()
-    end = time.monotonic() + 5
-    while b'"final":true' not in taken:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    until(lambda: b'"final":true' in taken, 5)
     report = judged(bytes(taken), tmp_path)
     assert report.intact and not report.notes, report_text(report)
     listening.shutdown(socket.SHUT_RDWR)

@@ -20,6 +20,7 @@ from strongroom.storage.postgres.store import PostgresStorage
 from tests.conftest import PROFILE
 from tests.support.pgproxy import Link, Proxy, proxy
 from tests.support.postgres import Postgres, fresh_database, postgres
+from tests.support.waiting import tried, until
 
 A, B = bytes(16) + b"\x01\x00\x01a", bytes(16) + b"\x01\x00\x01b"
 ROUNDS = 50 if PROFILE == "long" else 2
@@ -229,31 +230,17 @@ def test_a_standby_is_refused_and_a_promoted_one_taken_and_its_former_primary_re
             standby.promote()
             with pytest.raises(StorageUnusable):
                 follow.changed(0)
-            assert _eventually(lambda: commit(follow)) == before + 1
+            assert tried(lambda: commit(follow), StorageUnusable) == before + 1
             standby.stop()
             primary.start()
             with pytest.raises(StorageUnusable, match=r"timeline 1, and 2 was seen"):
-                _eventually(lambda: follow.changed(0), tries=3)
+                tried(lambda: follow.changed(0), StorageUnusable, seconds=0.6)
         finally:
             standby.close()
 
 
 def _await_standby(standby: Postgres, gsn: int) -> None:
-    until = time.monotonic() + 10
-    while standby.sql("SELECT gsn FROM strongroom_store", "moved") != [(gsn,)]:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def _eventually(action: object, tries: int = 40) -> object:
-    for left in range(tries, 0, -1):
-        try:
-            return action()  # type: ignore[operator]
-        except StorageUnusable:
-            if left == 1:
-                raise
-            time.sleep(0.2)
-    raise AssertionError
+    until(lambda: standby.sql("SELECT gsn FROM strongroom_store", "moved") == [(gsn,)])
 
 
 # -- one instant --------------------------------------------------------------------------------------------------------
@@ -420,10 +407,10 @@ def test_a_commit_that_is_cut_anywhere_is_told_as_it_is(server: Postgres, monkey
 def _tried(made: PostgresStorage, truth: PostgresStorage) -> str:
     """Commit a value and hold what was said of it against what is there."""
     value = os.urandom(8)
-    group = _eventually(lambda: made.begin(0, []))
-    group.apply({A: value, INDEX_KEY: b"i"}, [])  # type: ignore[attr-defined]
+    group = tried(lambda: made.begin(0, []), StorageUnusable)
+    group.apply({A: value, INDEX_KEY: b"i"}, [])
     try:
-        group.commit()  # type: ignore[attr-defined]
+        group.commit()
         said = "stored"
     except OutcomeUnknown as error:
         there = made.outcome(error.group_id) is not None
@@ -466,7 +453,7 @@ def test_a_black_hole_ends_in_an_error_and_passes(server: Postgres) -> None:
             assert time.monotonic() - began < 10
         between.flow()
         began = time.monotonic()
-        _eventually(lambda: commit(made))
+        tried(lambda: commit(made), StorageUnusable)
         assert time.monotonic() - began < 5
 
 

@@ -17,6 +17,7 @@ from strongroom.storage.postgres.standby import PATIENCE, Standby, nearby
 from strongroom.storage.postgres.store import PostgresStorage
 from tests.support.pgproxy import proxy
 from tests.support.postgres import Postgres, postgres
+from tests.support.waiting import until
 
 AREA = bytes(16) + b"\x01"
 A, B, C = (AREA + b"\0\1" + name for name in (b"a", b"b", b"c"))
@@ -44,11 +45,8 @@ class Copied:
 
     def level(self) -> None:
         """Wait until the standby has what the primary has."""
-        until = time.monotonic() + 10
         wanted = self.primary.sql("SELECT gsn FROM strongroom_store", self.name)
-        while self._at() != wanted:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until(lambda: self._at() == wanted)
 
     def _at(self) -> object:
         try:
@@ -59,10 +57,7 @@ class Copied:
     def pause(self) -> None:
         self.level()
         self.standby.sql("SELECT pg_wal_replay_pause()")
-        until = time.monotonic() + 10
-        while self.standby.sql("SELECT pg_get_wal_replay_pause_state()") != [("paused",)]:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until(lambda: self.standby.sql("SELECT pg_get_wal_replay_pause_state()") == [("paused",)])
 
     def resume(self) -> None:
         self.standby.sql("SELECT pg_wal_replay_resume()")

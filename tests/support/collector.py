@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
+
+from tests.support.waiting import until
 
 
 class Collector:
@@ -31,10 +32,7 @@ class Collector:
                 self.taken += piece
 
     def wait(self, text: bytes) -> None:
-        end = time.monotonic() + 5
-        while text not in self.taken:
-            assert time.monotonic() < end, self.taken
-            time.sleep(0.005)
+        until(lambda: text in self.taken, 5, lambda: self.taken)
 
     def hang_up(self) -> None:
         for connection in self.connections:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 
 from tests.support.postgres import Postgres
+from tests.support.waiting import until
 
 FOLLOW_SECONDS = 30.0
 SETTINGS = {"wal_level": "replica", "hot_standby": "on", "wal_keep_size": "64MB", "wal_retrieve_retry_interval": "100ms"}
@@ -54,10 +55,7 @@ class Pair:
     def await_standby(self) -> None:
         """Wait until the standby has everything that was committed before now, and commits wait for it."""
         statement = FOLLOWS.format(states="'quorum', 'sync'" if self.synchronous else "'async'")
-        until = time.monotonic() + FOLLOW_SECONDS
-        while self.primary.sql(statement) == [(0,)]:
-            assert time.monotonic() < until, "the standby does not follow"
-            time.sleep(0.05)
+        until(lambda: self.primary.sql(statement) != [(0,)], FOLLOW_SECONDS, "the standby does not follow", every=0.05)
 
     def address(self, database: str, port_of: Callable[[Postgres], int] = lambda server: server.port) -> str:
         """Both servers, as nodes are told; through proxies where `port_of` says so."""

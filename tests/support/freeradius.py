@@ -6,10 +6,11 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from tests.support.waiting import until
 
 SECRET: Final = "a-long-shared-secret-of-the-tests"
 PROGRAM: Final = shutil.which("freeradius", path="/usr/sbin:/usr/bin") or shutil.which("radiusd", path="/usr/sbin:/usr/bin")
@@ -104,8 +105,6 @@ def freeradius(directory: Path, users: dict[str, str], *, signing: bool = True) 
 
 
 def _wait_ready(process: subprocess.Popen[bytes], output: Path) -> None:
-    end = time.monotonic() + 20
-    while "Ready to process requests" not in output.read_text(errors="replace"):
-        assert process.poll() is None, output.read_text(errors="replace")
-        assert time.monotonic() < end, output.read_text(errors="replace")
-        time.sleep(0.02)
+    said = lambda: output.read_text(errors="replace")  # noqa: E731 — looked at twice
+    until(lambda: "Ready to process requests" in said() or process.poll() is not None, 20, said)
+    assert process.poll() is None, said()

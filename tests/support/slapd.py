@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,6 +21,7 @@ import pytest
 
 from tests.client.certificates import Authority, make_authority, make_certificate
 from tests.conformance.server import free_port
+from tests.support.waiting import listening, until
 
 SLAPD: Final = shutil.which("slapd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SLAPADD: Final = shutil.which("slapadd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -174,10 +174,5 @@ def running_slapd(directory: Path, *, verify: str = "never") -> Iterator[Slapd]:
 
 
 def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert process.poll() is None, "slapd ended at once"
-        assert time.monotonic() < end, "slapd does not listen"
-        time.sleep(0.02)
+    until(lambda: listening(port) or process.poll() is not None, 20, "slapd does not listen")
+    assert process.poll() is None, "slapd ended at once"
