@@ -120,8 +120,8 @@ def test_a_redirect_is_an_answer_and_is_not_followed(tmp_path: Path) -> None:
         assert len(made.asked) == 1
 
 
-def test_plain_http_only_when_said(tmp_path: Path) -> None:
-    with elsewhere(tmp_path, lambda _asked: Answered(200, {"path": "/"}), tls=False) as made:
+def test_plain_http_only_when_said() -> None:
+    with elsewhere(None, lambda _asked: Answered(200, {"path": "/"})) as made:
         with pytest.raises(InvalidRequest):
             ask(made)
         assert ask(made, plaintext=True).status == 200
@@ -166,7 +166,7 @@ def test_the_server_shows_its_own_certificate(tmp_path: Path) -> None:
         chain, key = (tmp_path / "server.pem").read_text(), (tmp_path / "server-key.pem").read_text()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
-        context.load_verify_locations(made.authority.ca)
+        context.load_verify_locations(cadata=made.ca_pem)
         context.verify_mode = ssl.CERT_REQUIRED
         context.verify_flags = ssl.VerifyFlags.VERIFY_DEFAULT
         seen: list[object] = []

@@ -1,4 +1,4 @@
-"""Another host, played here: an HTTPS server on the loopback, with an authority of its own, that answers by a function.
+"""Another host, played here: an HTTP server on the loopback that answers by a function, over TLS with an authority of its own.
 
 Rules of this file:
 - Real sockets, real TLS, real HTTP/1.1; one thread a connection. Bytes instead of an `Answered` go out as they are, for answers that
@@ -50,23 +50,23 @@ Handler = Callable[[Asked], Answered | bytes]
 
 
 class Elsewhere:
-    """See above. `url` is its origin, `ca_pem` who vouches for it."""
+    """See above. `url` is its origin, `ca_pem` who vouches for it. Without a `directory` for its certificates it speaks in the clear."""
 
-    def __init__(self, directory: Path, handler: Handler, *, names: tuple[str, ...] = ("localhost",), tls: bool = True) -> None:
+    def __init__(self, directory: Path | None, handler: Handler, *, names: tuple[str, ...] = ("localhost",)) -> None:
         self.asked: list[Asked] = []
         self.handler = handler
         self.says_goodbye = True
         """Ends are announced; else a connection ends as if it had been cut."""
-        self.authority = make_authority(directory, list(names), ["127.0.0.1"], SystemClock().now())
-        self.ca_pem = self.authority.ca.read_text()
+        self.ca_pem = ""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
         self._server.daemon_threads = True
-        if tls:
+        if directory is not None:
+            self.ca_pem = make_authority(directory, list(names), ["127.0.0.1"], SystemClock().now()).ca.read_text()
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(directory / "server.pem", directory / "server-key.pem")
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_address[1]
-        self.url = f"http{'s' if tls else ''}://localhost:{self.port}"
+        self.url = f"{'http' if directory is None else 'https'}://localhost:{self.port}"
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -120,9 +120,10 @@ class Elsewhere:
 
 
 @contextlib.contextmanager
-def elsewhere(directory: Path, handler: Handler, **options: Any) -> Iterator[Elsewhere]:
+def elsewhere(directory: Path | None, handler: Handler, **options: Any) -> Iterator[Elsewhere]:
     """Another host for the time of a `with`."""
-    directory.mkdir(parents=True, exist_ok=True)
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
     made = Elsewhere(directory, handler, **options)
     try:
         yield made
