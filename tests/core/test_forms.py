@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET
 
 from strongroom.core.fields import Names, Seconds, Texts, compile_fields, read_fields
-from strongroom.core.forms import Duration, HiddenText, NameList, TextMap, body_of, holds_secrets, members, merged, own
+from strongroom.core.forms import Duration, HiddenText, NameList, TextMap, body_of, holds_secrets, members, merged, one_of, own, some_of
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.errors import InvalidRequest
 
@@ -104,3 +104,17 @@ def test_stored_rows_are_plain_values() -> None:
     raw = msgspec.msgpack.encode({"names": ["b"], "wait": 5, "texts": {"k": "v"}, "mixed": {"n": 1}})
     assert msgspec.msgpack.decode(raw, type=Row) == row
     assert msgspec.msgpack.encode(row) == raw
+
+
+def test_one_of_a_few_and_some_of_many() -> None:
+    one = one_of(("iam", "ec2"), "it is iam or ec2")
+    assert one("ec2") == "ec2"
+    with pytest.raises(InvalidRequest, match="it is iam or ec2"):
+        one("")
+    some = some_of(("a", "b", "c"), ("a", "b"), "among a, b and c")
+    assert some(("c", "a", "c")) == ("a", "c")
+    assert some(("default",)) == ("a", "b")
+    assert some(("c", "default")) == ("a", "b", "c")
+    assert some(()) == ()
+    with pytest.raises(InvalidRequest, match="among a, b and c"):
+        some(("a", "d"))

@@ -17,7 +17,7 @@ Rules of this file:
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
@@ -27,6 +27,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.core.fields import READERS, Names, Seconds, Texts, given
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.token.parameters import TokenBody, changed, shown
+from strongroom.errors import InvalidRequest
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -44,6 +45,32 @@ Reads = Mapping[str, Callable[[Any], Any]]
 
 POLICIES: Final[Reads] = {"policies": assignable_policies}
 """Of rows that lead to policies: what is mapped to a user or a group."""
+
+
+def one_of(allowed: Sequence[str], otherwise: str) -> Callable[[str], str]:
+    """Reads a text that is one of a few. Raises InvalidRequest, which says `otherwise`."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise InvalidRequest(otherwise)
+        return text
+
+    return read
+
+
+def some_of(known: Sequence[str], default: Sequence[str], otherwise: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Reads names of which some are chosen, such as the fields of an alias's metadata; `default` among them stands for several.
+
+    What is chosen is kept in the order of `known`. Raises InvalidRequest, which says `otherwise`.
+    """
+
+    def read(names: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = {each for name in names for each in (default if name == "default" else (name,))}
+        if not chosen.issubset(known):
+            raise InvalidRequest(otherwise)
+        return tuple(name for name in known if name in chosen)
+
+    return read
 
 
 class _Form(NamedTuple):

@@ -8,7 +8,9 @@ Rules of this file:
 from __future__ import annotations
 
 from strongroom.core.request import Call
+from strongroom.crypto.errors import InvalidToken
 from strongroom.crypto.jws import Claims, Token
+from strongroom.errors import InvalidRequest
 from strongroom.outbound.client import Outbound
 from strongroom.outbound.issuers import Discovery, Source, issuers, well_known
 
@@ -27,3 +29,8 @@ def signed_claims(call: Call, outbound: Outbound, token: Token, sources: tuple[S
     if claims is not None:
         return claims
     return call.outside("token", token, sources, fn=lambda: found.verified(token, sources, now))
+
+
+def refusal(error: InvalidToken) -> InvalidRequest:
+    """What is answered to a token that fails a check."""
+    return InvalidRequest(f"error validating token: {error}")

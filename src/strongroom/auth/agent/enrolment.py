@@ -32,7 +32,7 @@ from strongroom.clock import SECOND, rfc3339
 from strongroom.core.engine import ListBody, delete, keys_response, list_, paged, read, write
 from strongroom.core.names import role_name
 from strongroom.core.request import Response
-from strongroom.core.token.terms import bound_cidrs, inside
+from strongroom.core.token.terms import bound_cidrs, lets_in
 from strongroom.crypto.errors import UnusableKey
 from strongroom.crypto.ids import enrolment_token, uuid4_text
 from strongroom.errors import InvalidRequest
@@ -119,7 +119,7 @@ class Enrolments(Proofs):
 
     def _check_place(self, role: Role, found: Enrolment) -> None:
         address = self.call.request.peer.address
-        if any(networks and not inside(address, networks) for networks in (role.enrol_bound_cidrs, found.cidrs)):
+        if not all(lets_in(networks, address) for networks in (role.enrol_bound_cidrs, found.cidrs)):
             raise InvalidRequest(INVALID, reason="the networks of the role or the enrolment token do not have this address")
 
     def _key(self, role: Role, body: EnrolBody) -> bytes:

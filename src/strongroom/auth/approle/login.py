@@ -20,7 +20,7 @@ from strongroom.auth.approle.secret_ids import SecretIds
 from strongroom.core.engine import login
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
-from strongroom.core.token.terms import inside
+from strongroom.core.token.terms import lets_in
 from strongroom.errors import InvalidRequest
 
 INVALID = "invalid role or secret ID"
@@ -68,7 +68,7 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
         """Raises InvalidRequest where a login may not come from this address; that is no guess and is not counted."""
         address = self.call.request.peer.address
         for networks in (role.secret_id_bound_cidrs, found.cidr_list if found is not None else ()):
-            if networks and not inside(address, networks):
+            if not lets_in(networks, address):
                 raise InvalidRequest(INVALID, reason="the role's or the secret id's networks do not have this address")
 
     def _granted(self, name: str, role: Role, role_id: str, found: SecretId | None) -> Grant:

@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -21,7 +20,7 @@ from strongroom.core.forms import Duration, NameList, body_of, members, merged
 from strongroom.core.lockout import canonical_name
 from strongroom.core.token.creation import check_metadata
 from strongroom.core.token.parameters import TokenParameters
-from strongroom.core.token.terms import bound_cidrs
+from strongroom.core.token.terms import bound_cidrs, covers
 from strongroom.errors import InvalidRequest
 
 NEVER: Final = "0001-01-01T00:00:00Z"
@@ -132,7 +131,8 @@ def new_secret_id(role: Role, body: SecretIdBody, accessor: str, max_ttl: int) -
     networks = bound_cidrs(body.cidr_list)
     token_networks = bound_cidrs(body.token_bound_cidrs)
     for given, allowed in ((networks, role.secret_id_bound_cidrs), (token_networks, role.token.bound_cidrs)):
-        _check_subset(given, allowed)
+        if not covers(allowed, given):
+            raise InvalidRequest("failed to verify subset relationship between CIDR blocks on the role and CIDR blocks on the secret ID")
     ttl = _bounded("ttl", body.ttl, "longer than the role's secret_id_ttl", role.secret_id_ttl)
     return SecretId(
         accessor=accessor,
@@ -153,18 +153,6 @@ def _bounded(name: str, asked: int | UnsetType, excess: str, limit: int) -> int:
     if limit and (asked == 0 or asked > limit):
         raise InvalidRequest(f"{name} cannot be {excess}")
     return int(asked)
-
-
-def _check_subset(given: tuple[str, ...], allowed: tuple[str, ...]) -> None:
-    outer = [ip_network(text, strict=False) for text in allowed]
-    if outer and not all(any(_within(ip_network(text, strict=False), network) for network in outer) for text in given):
-        raise InvalidRequest("failed to verify subset relationship between CIDR blocks on the role and CIDR blocks on the secret ID")
-
-
-def _within(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
-    if isinstance(inner, IPv4Network):
-        return isinstance(outer, IPv4Network) and inner.subnet_of(outer)
-    return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
 
 
 def metadata(sent: object) -> dict[str, str]:

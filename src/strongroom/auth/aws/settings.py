@@ -20,7 +20,7 @@ from strongroom.core.configuration import Configuration
 from strongroom.core.engine import Engine
 from strongroom.core.entries import Entries
 from strongroom.core.fields import given
-from strongroom.core.forms import HiddenText, NameList, Reads, members, merged
+from strongroom.core.forms import HiddenText, NameList, Reads, members, merged, one_of, some_of
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.url import parse_url
 
@@ -116,22 +116,12 @@ def _account(text: str) -> str:
 
 
 def _alias(name: str, allowed: tuple[str, ...]) -> Callable[[str], str]:
-    def read(alias: str) -> str:
-        if alias not in allowed:
-            raise InvalidRequest(f"{name} is not in the set of allowed values: {', '.join(allowed)}")
-        return alias
-
-    return read
+    return one_of(allowed, f"{name} is not in the set of allowed values: {', '.join(allowed)}")
 
 
-def _metadata(name: str, allowed: tuple[str, ...]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    def read(asked: tuple[str, ...]) -> tuple[str, ...]:
-        chosen = {each for part in asked for each in (DEFAULT_METADATA if part == "default" else (part,))}
-        if not chosen <= set(allowed):
-            raise InvalidRequest(f"{name} contains an unavailable field, please select from: {', '.join(('default', *allowed))}")
-        return tuple(sorted(chosen))
-
-    return read
+def _metadata(name: str, known: tuple[str, ...]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    says = f"{name} contains an unavailable field, please select from: {', '.join(('default', *known))}"
+    return some_of(known, DEFAULT_METADATA, says)
 
 
 _IDENTITY_READS: Final[Reads] = {

@@ -17,7 +17,7 @@ from strongroom.core.configuration import Configuration, answer
 from strongroom.core.engine import Engine, login, write
 from strongroom.core.entries import Entries
 from strongroom.core.fields import given
-from strongroom.core.issued import description, signed_claims
+from strongroom.core.issued import description, refusal, signed_claims
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
@@ -100,7 +100,7 @@ class Azure(Engine, kind="azure", family="auth"):
             registered.check_audience(claims, {config.resource})
             registered.check_times(claims, self.call.transaction.now)
         except InvalidToken as error:
-            raise InvalidRequest(f"error validating token: {error}") from None
+            raise refusal(error) from None
         if "exp" not in claims or not isinstance(claims.get("oid"), str):
             raise InvalidRequest("error validating token: a token of Entra ID has 'exp' and 'oid'")
         return claims

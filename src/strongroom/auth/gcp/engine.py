@@ -18,7 +18,7 @@ from strongroom.core.configuration import Configuration, answer
 from strongroom.core.engine import Engine, login, write
 from strongroom.core.entries import Entries
 from strongroom.core.fields import Names, given
-from strongroom.core.issued import signed_claims
+from strongroom.core.issued import refusal, signed_claims
 from strongroom.core.names import role_name, subject_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed
@@ -117,7 +117,7 @@ class Gcp(Engine, kind="gcp", family="auth"):
             proven = self._proven(body.jwt, role, config)
             left = tokens.check_registered(proven.claims, name, self.call.transaction.now)
         except InvalidToken as error:
-            raise InvalidRequest(f"error validating token: {error}") from None
+            raise refusal(error) from None
         account, machine = self._judged(name, role, proven, left)
         return Response(grant=self._granted(name, role, config, account, machine))
 

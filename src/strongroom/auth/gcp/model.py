@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, given
-from strongroom.core.forms import Duration, NameList, Reads, TextMap, body_of, merged
+from strongroom.core.forms import Duration, NameList, Reads, TextMap, body_of, merged, one_of, some_of
 from strongroom.core.token.parameters import TokenParameters, shown
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
@@ -98,28 +98,18 @@ def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     return after
 
 
-def _alias(kind: str, *allowed: str) -> Callable[[str], str]:
-    def read(name: str) -> str:
-        if (name or allowed[0]) not in allowed:
-            raise InvalidRequest(f"invalid {kind} alias type: must be one of: {', '.join(sorted(allowed))}")
-        return name or allowed[0]
-
-    return read
+def _alias(kind: str, default: str) -> Callable[[str], str]:
+    read = one_of((default, "role_id"), f"invalid {kind} alias type: must be one of: {', '.join(sorted((default, 'role_id')))}")
+    return lambda name: read(name or default)
 
 
 def _metadata(field: str, known: tuple[str, ...]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    def read(names: tuple[str, ...]) -> tuple[str, ...]:
-        chosen = known if "default" in names else names
-        if not set(known).issuperset(chosen):
-            raise InvalidRequest(f"{field} has names that are none; it may have {', '.join(known)}")
-        return chosen
-
-    return read
+    return some_of(known, known, f"{field} has names that are none; it may have {', '.join(known)}")
 
 
 _CONFIG_READS: Final[Reads] = {
-    "iam_alias": _alias("IAM", "unique_id", "role_id"),
-    "gce_alias": _alias("GCE", "instance_id", "role_id"),
+    "iam_alias": _alias("IAM", "unique_id"),
+    "gce_alias": _alias("GCE", "instance_id"),
     "iam_metadata": _metadata("iam_metadata", IAM_METADATA),
     "gce_metadata": _metadata("gce_metadata", GCE_METADATA),
     "google_certs_endpoint": lambda url: url or GOOGLE_KEYS,

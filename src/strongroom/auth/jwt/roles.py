@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.auth.jwt import redirects
 from strongroom.auth.jwt.claims import Bound, Scalar, check_mappings
-from strongroom.core.forms import Duration, NameList, Reads, TextMap, members, merged
+from strongroom.core.forms import Duration, NameList, Reads, TextMap, members, merged, one_of
 from strongroom.core.mounts import Ttls
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.crypto.claims import Leeway
@@ -84,13 +84,9 @@ def changed_role(before: Role | None, body: msgspec.Struct) -> Role:
     return after
 
 
-def _choice(name: str, default: str, other: str, listed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in ("", default, other):
-            raise InvalidRequest(f"invalid '{name}': it is {listed}")
-        return text or default
-
-    return read
+def _choice(name: str, default: str, *allowed: str) -> Callable[[str], str]:
+    read = one_of(allowed, f"invalid '{name}': it is {' or '.join(allowed)}")
+    return lambda text: read(text or default)
 
 
 def _mappings(sent: dict[str, str]) -> dict[str, str]:
@@ -109,9 +105,9 @@ def bound_claims(sent: dict[str, Any]) -> dict[str, Bound]:
 
 
 _READS: Final[Reads] = {
-    "role_type": _choice("role_type", "oidc", "jwt", "jwt or oidc"),
-    "bound_claims_type": _choice("bound_claims_type", "string", "glob", "string or glob"),
-    "callback_mode": _choice("callback_mode", "client", "direct", "client or direct"),
+    "role_type": _choice("role_type", "oidc", "jwt", "oidc"),
+    "bound_claims_type": _choice("bound_claims_type", "string", "string", "glob"),
+    "callback_mode": _choice("callback_mode", "client", "client", "direct"),
     "claim_mappings": _mappings,
     "bound_claims": bound_claims,
 }

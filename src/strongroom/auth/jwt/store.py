@@ -17,7 +17,7 @@ from strongroom.auth.jwt.roles import Role, changed_role, shown_role, warnings
 from strongroom.core.configuration import Configuration
 from strongroom.core.engine import Engine
 from strongroom.core.entries import Entries
-from strongroom.core.issued import description, signed_claims
+from strongroom.core.issued import description, refusal, signed_claims
 from strongroom.core.names import role_name
 from strongroom.crypto import claims as registered
 from strongroom.crypto.errors import InvalidToken
@@ -61,7 +61,7 @@ class Store(Engine):
             if config.bound_issuer or issuer:
                 registered.check_issuer(claims, {config.bound_issuer or issuer})
         except InvalidToken as error:
-            raise invalid(error) from None
+            raise refusal(error) from None
         return claims
 
     def _signed(self, token: Token, config: Config) -> tuple[Claims, str]:
@@ -90,9 +90,4 @@ class Store(Engine):
             elif registered.audiences(claims):
                 raise InvalidRequest("audience claim found in JWT but no audiences bound to the role")
         except InvalidToken as error:
-            raise invalid(error) from None
-
-
-def invalid(error: InvalidToken) -> InvalidRequest:
-    """What is answered to a token that fails a check."""
-    return InvalidRequest(f"error validating token: {error}")
+            raise refusal(error) from None

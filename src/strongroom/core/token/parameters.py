@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from strongroom.core.fields import Names, Seconds
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.request import Alias, Call, Grant, Peer
-from strongroom.core.token.terms import bound_cidrs, inside
+from strongroom.core.token.terms import bound_cidrs, lets_in
 from strongroom.errors import InvalidRequest, PermissionDenied
 
 TYPES: Final = {"": "default", "default": "default", **{name: name for name in ("service", "batch", "default-service", "default-batch")}}
@@ -117,7 +117,7 @@ def with_policies(parameters: TokenParameters, *policies: Iterable[str]) -> Toke
 
 def is_here(parameters: TokenParameters, peer: Peer) -> bool:
     """Whether a login may come from this address."""
-    return not parameters.bound_cidrs or inside(peer.address, parameters.bound_cidrs)
+    return lets_in(parameters.bound_cidrs, peer.address)
 
 
 def check_peer(parameters: TokenParameters, peer: Peer) -> None:

@@ -6,7 +6,7 @@ Rules of this file: durations in seconds, instants in ns; nothing here reads a r
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 
 from strongroom.clock import SECOND
 from strongroom.core.mounts import Ttls
@@ -29,6 +29,24 @@ def inside(address: str, networks: tuple[str, ...]) -> bool:
     if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
         peer = peer.ipv4_mapped
     return any(peer in ip_network(network, strict=False) for network in networks)
+
+
+def lets_in(networks: tuple[str, ...], address: str) -> bool:
+    """Whether something bound to networks is open to an address; bound to none it is open to all."""
+    return not networks or inside(address, networks)
+
+
+def covers(outer: tuple[str, ...], inner: tuple[str, ...]) -> bool:
+    """Whether each of the inner networks lies in one of the outer ones; with no outer ones it does."""
+    around = [ip_network(text, strict=False) for text in outer]
+    within = [ip_network(text, strict=False) for text in inner]
+    return not around or all(any(_lies_in(network, each) for each in around) for network in within)
+
+
+def _lies_in(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    if isinstance(inner, IPv4Network):
+        return isinstance(outer, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
 
 
 def bound_cidrs(texts: tuple[str, ...]) -> tuple[str, ...]:
