@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from strongroom.core.request import Operation, Peer
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
 from strongroom.testing import Strongroom
+from tests.auth.parameters import PARAMETERS
 from tests.support.tokens import ec_key, pem, rsa_key, signed
 
 KEY = rsa_key()
@@ -153,16 +154,7 @@ FIELDS: dict[str, Any] = {
     "clock_skew_leeway": -1,
     "expiration_leeway": 10,
     "not_before_leeway": 20,
-    "token_ttl": 600,
-    "token_max_ttl": 1_200,
-    "token_explicit_max_ttl": 9_000,
-    "token_period": 0,
-    "token_num_uses": 7,
-    "token_policies": ["a", "b"],
-    "token_bound_cidrs": ["10.0.0.0/8", "127.0.0.1"],
-    "token_no_default_policy": True,
-    "token_strictly_bind_ip": False,
-    "token_type": "service",
+    **PARAMETERS,
 }
 
 

@@ -19,6 +19,7 @@ from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, Strong
 from strongroom.testing import Strongroom
 from tests.auth.audited import audit_to, reasons
 from tests.auth.failpoints import lines_until
+from tests.auth.parameters import PARAMETERS
 
 LOGIN = "auth/userpass/login/"
 USERS = "auth/userpass/users/"
@@ -64,19 +65,6 @@ LOCKED = (403, "permission denied")
 
 
 # -- users ----------------------------------------------------------------------------------------------------------
-
-PARAMETERS: dict[str, Any] = {
-    "token_ttl": 600,
-    "token_max_ttl": 1_200,
-    "token_explicit_max_ttl": 9_000,
-    "token_period": 0,
-    "token_num_uses": 7,
-    "token_policies": ["a", "b"],
-    "token_bound_cidrs": ["10.0.0.0/8", "127.0.0.1"],
-    "token_no_default_policy": True,
-    "token_strictly_bind_ip": False,
-    "token_type": "service",
-}
 
 
 def test_every_parameter_is_read_back_and_the_password_never(room: Strongroom) -> None:

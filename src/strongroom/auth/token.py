@@ -15,7 +15,8 @@ import msgspec
 
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.core import SystemEngine
-from strongroom.core.engine import ListBody, delete, keys_response, list_, listed, paged, read, write
+from strongroom.core.engine import ListBody, keys_response, list_, paged, read, write
+from strongroom.core.entries import Entries
 from strongroom.core.fields import Seconds
 from strongroom.core.request import Alias, Grant, Response, Secret, Token, TokenEntry
 from strongroom.core.token import roles
@@ -24,7 +25,7 @@ from strongroom.core.token.removal import tidy
 from strongroom.core.token.roles import Role, RoleBody
 from strongroom.core.token.tokens import MAX_DEPTH
 from strongroom.crypto.ids import BATCH_PREFIX
-from strongroom.errors import Forbidden, InvalidRequest, NotFound, PermissionDenied
+from strongroom.errors import Forbidden, InvalidRequest, PermissionDenied
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?", re.ASCII)
 
@@ -77,9 +78,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
     @write("create/{role}", body=CreateBody)
     def create_by_role(self, role: str, body: CreateBody) -> Response:
         """Create a token as a role says."""
-        found = self.store.settings(f"roles/{role}", Role)
-        if found is None:
-            raise InvalidRequest(f"unknown role {role}")
+        found = self.token_roles.known(role)
         return self._create(body, orphan=body.no_parent, named_orphan=False, role=found, role_name=role)
 
     def _create(self, body: CreateBody, *, orphan: bool, named_orphan: bool, role: Role | None = None, role_name: str = "") -> Response:
@@ -224,7 +223,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
         grant = _regrant(entry)
         if not entry.role:
             return grant
-        role = self.store.settings(f"roles/{entry.role}", Role)
+        role = self.token_roles.get(entry.role)
         if role is None:
             raise InvalidRequest(f"original token role {entry.role} could not be found, not renewing")
         hard = min(filter(None, (entry.explicit_max_ttl, role.token_explicit_max_ttl)), default=0)
@@ -274,35 +273,24 @@ class Tokens(SystemEngine, kind="token", family="system"):
 
     # -- roles --------------------------------------------------------------------------------------------------
 
-    @list_("roles/", body=ListBody)
-    def list_roles(self, body: ListBody) -> Response:
-        """List the token roles."""
-        return listed(self.store, "roles", body)
+    token_roles = Entries(
+        Role,
+        pattern="roles/{name}",
+        noun="token role",
+        name=str,
+        told=roles.shown,
+        named="name",
+        missing="unknown role {}",
+        ends="",
+        says={"list": "List the token roles.", "delete": "Delete a token role; its tokens live on but cannot be renewed."},
+    )
 
-    @read("roles/{name}")
-    def read_role(self, name: str) -> Response:
-        """Show a token role."""
-        role = self.store.settings(f"roles/{name}", Role)
-        if role is None:
-            raise NotFound
-        return Response(data=roles.shown(name, role))
-
-    def role_exists(self, name: str) -> bool:
-        """Whether a write to the role changes it rather than makes it."""
-        return self.store.settings(f"roles/{name}", Role) is not None
-
-    @write("roles/{name}", body=RoleBody, exists="role_exists")
-    def write_role(self, name: str, body: RoleBody) -> None:
+    @write("roles/{name}", body=RoleBody, exists="token_role_exists")
+    def write_token_role(self, name: str, body: msgspec.Struct) -> None:
         """Create or change a token role."""
         if not _ROLE_NAME.fullmatch(name):
             raise InvalidRequest("a role name has letters, digits, _ . and -, and begins and ends with a letter, digit or _")
-        before = self.store.settings(f"roles/{name}", Role) or Role()
-        self.store.put(f"roles/{name}", roles.changed(before, body))
-
-    @delete("roles/{name}")
-    def delete_role(self, name: str) -> None:
-        """Delete a token role; its tokens live on but cannot be renewed."""
-        self.store.delete(f"roles/{name}")
+        self.token_roles.put(name, roles.changed(self.token_roles.get(name), body))
 
     # -- tidying ------------------------------------------------------------------------------------------------
 

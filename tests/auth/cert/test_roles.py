@@ -11,6 +11,7 @@ from strongroom.auth.cert.matching import globbed
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
 from strongroom.testing import Strongroom
 from tests.auth.cert.kit import CERTS, answer, fresh, log_in, pem, trust
+from tests.auth.parameters import PARAMETERS
 from tests.support.chains import ANY, CLIENT, DNS, MAIL, OTHER, ROOT, SERVER, URI, Made, alternatives, issue, name, purpose
 
 CONFIG = "auth/cert/config"
@@ -40,16 +41,7 @@ FIELDS: dict[str, Any] = {
     "ocsp_query_all_servers": True,
     "ocsp_this_update_max_age": 3_600,
     "ocsp_max_retries": 2,
-    "token_ttl": 600,
-    "token_max_ttl": 1_200,
-    "token_explicit_max_ttl": 9_000,
-    "token_period": 0,
-    "token_num_uses": 7,
-    "token_policies": ["a", "b"],
-    "token_bound_cidrs": ["10.0.0.0/8", "127.0.0.1"],
-    "token_no_default_policy": True,
-    "token_strictly_bind_ip": False,
-    "token_type": "service",
+    **PARAMETERS,
 }
 
 

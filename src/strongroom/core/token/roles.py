@@ -9,12 +9,13 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.fields import Names, Seconds
+from strongroom.core.fields import Names, Seconds, given
+from strongroom.core.forms import Duration, NameList, Reads, body_of, members, merged
 from strongroom.core.glob import fits_any
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.token.parameters import token_type
@@ -27,72 +28,50 @@ _DURATIONS = ("token_period", "token_explicit_max_ttl")
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored role."""
+    """A role."""
 
-    allowed_policies: tuple[str, ...] = ()
-    allowed_policies_glob: tuple[str, ...] = ()
-    disallowed_policies: tuple[str, ...] = ()
-    disallowed_policies_glob: tuple[str, ...] = ()
-    orphan: bool = False
-    renewable: bool = True
-    path_suffix: str = ""
-    allowed_entity_aliases: tuple[str, ...] = ()
-    token_bound_cidrs: tuple[str, ...] = ()
-    token_explicit_max_ttl: int = 0
-    token_period: int = 0
-    token_type: str = "default-service"
-    token_no_default_policy: bool = False
-    token_num_uses: int = 0
+    allowed_policies: Annotated[NameList, "Policies that tokens of this role may have, and have where none are asked for."] = ()
+    allowed_policies_glob: Annotated[NameList, "Patterns of policies that may be asked for."] = ()
+    disallowed_policies: Annotated[NameList, "Policies that no token of this role has."] = ()
+    disallowed_policies_glob: Annotated[NameList, "Patterns of policies that no token of this role has."] = ()
+    orphan: Annotated[bool, "Tokens have no parent and outlive their maker's."] = False
+    renewable: Annotated[bool, "Tokens can be renewed."] = True
+    path_suffix: Annotated[str, "Goes behind the creation path, so that these tokens can be revoked by prefix."] = ""
+    allowed_entity_aliases: Annotated[NameList, "Entity aliases a token may be made for; `*` matches any text."] = ()
+    token_bound_cidrs: Annotated[NameList, "Where tokens may be used from."] = ()
+    token_explicit_max_ttl: Annotated[Duration, "A hard end that no renewal and no period moves."] = 0
+    token_period: Annotated[Duration, "Each renewal gives this long, without an end."] = 0
+    token_type: Annotated[str, "service, batch, default-service or default-batch."] = "default-service"
+    token_no_default_policy: Annotated[bool, "Leave the default policy out."] = False
+    token_num_uses: Annotated[int, "How many requests a token is good for, 0 = any number."] = 0
 
 
-class RoleBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a role is written with; the last three are old names."""
+class OldNames(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients send for a role's fields, too."""
 
-    allowed_policies: Annotated[Names | UnsetType, "Policies that tokens of this role may have, and have where none are asked for."] = UNSET
-    allowed_policies_glob: Annotated[Names | UnsetType, "Patterns of policies that may be asked for."] = UNSET
-    disallowed_policies: Annotated[Names | UnsetType, "Policies that no token of this role has."] = UNSET
-    disallowed_policies_glob: Annotated[Names | UnsetType, "Patterns of policies that no token of this role has."] = UNSET
-    orphan: Annotated[bool | UnsetType, "Tokens have no parent and outlive their maker's."] = UNSET
-    renewable: Annotated[bool | UnsetType, "Tokens can be renewed."] = UNSET
-    path_suffix: Annotated[str | UnsetType, "Goes behind the creation path, so that these tokens can be revoked by prefix."] = UNSET
-    allowed_entity_aliases: Annotated[Names | UnsetType, "Entity aliases a token may be made for; `*` matches any text."] = UNSET
-    token_bound_cidrs: Annotated[Names | UnsetType, "Where tokens may be used from."] = UNSET
-    token_explicit_max_ttl: Annotated[Seconds | UnsetType, "A hard end that no renewal and no period moves."] = UNSET
-    token_period: Annotated[Seconds | UnsetType, "Each renewal gives this long, without an end."] = UNSET
-    token_type: Annotated[str | UnsetType, "service, batch, default-service or default-batch."] = UNSET
-    token_no_default_policy: Annotated[bool | UnsetType, "Leave the default policy out."] = UNSET
-    token_num_uses: Annotated[int | UnsetType, "How many requests a token is good for, 0 = any number."] = UNSET
     period: Annotated[Seconds | UnsetType, "Old name of token_period."] = UNSET
     explicit_max_ttl: Annotated[Seconds | UnsetType, "Old name of token_explicit_max_ttl."] = UNSET
     bound_cidrs: Annotated[Names | UnsetType, "Old name of token_bound_cidrs."] = UNSET
 
 
-OLD_NAMES = {"token_period": "period", "token_explicit_max_ttl": "explicit_max_ttl", "token_bound_cidrs": "bound_cidrs"}
+RoleBody: Final = body_of(Role, OldNames)
 
 
-def changed(before: Role, body: RoleBody) -> Role:
+def changed(before: Role | None, body: msgspec.Struct) -> Role:
     """A role after a write. Raises InvalidRequest."""
-    fields: dict[str, Any] = {}
-    for name in Role.__struct_fields__:
-        value = getattr(body, name)
-        if value is UNSET and name in OLD_NAMES:
-            value = getattr(body, OLD_NAMES[name])
-        if value is not UNSET:
-            fields[name] = _READ[name](value) if name in _READ else value
-    after = msgspec.structs.replace(before, **fields)
+    after = merged(before or Role(), body, _READ, {name: f"token_{name}" for name in OldNames.__struct_fields__})
     if any(getattr(after, name) < 0 for name in (*_DURATIONS, "token_num_uses")):
         raise InvalidRequest("periods, TTLs and numbers of uses cannot be negative")
     if after.token_type == "batch" and (after.token_period or after.token_num_uses or after.token_explicit_max_ttl):
         raise InvalidRequest("a role whose tokens are batch tokens has no period, number of uses or explicit max TTL")
-    if after.token_type == "batch" and not after.orphan and after.renewable and "renewable" in fields:
+    if after.token_type == "batch" and not after.orphan and after.renewable and "renewable" in given(body):
         raise InvalidRequest("batch tokens cannot be renewed: set 'renewable' to false")
     return after
 
 
-def shown(name: str, role: Role) -> dict[str, Any]:
-    """Every field as it stands."""
-    members: dict[str, Any] = {"name": name} | {field: getattr(role, field) for field in Role.__struct_fields__}
-    return members | {old: members[new] for new, old in OLD_NAMES.items()}
+def shown(role: Role) -> dict[str, Any]:
+    """Every field as it stands, but for the name."""
+    return members(role) | {name: getattr(role, f"token_{name}") for name in OldNames.__struct_fields__}
 
 
 def _globs(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,7 +98,7 @@ def _aliases(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({text.lower() for text in texts}))
 
 
-_READ: dict[str, Any] = {
+_READ: Final[Reads] = {
     "allowed_policies": assignable_policies,
     "disallowed_policies": assignable_policies,
     "allowed_policies_glob": _globs,
