@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from strongroom.auth.aws import lists
-from strongroom.auth.aws.settings import asked
+from strongroom.auth.aws.config import asked
 from strongroom.clock import SystemClock
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, NotFound

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from strongroom.auth.gcp.model import Config
+from strongroom.auth.gcp.config import Config
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
 from strongroom.testing import FakeClock, Strongroom

@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strongroom.auth.aws.arn import check_bound, parse_arn
+from strongroom.auth.aws.config import Client
 from strongroom.auth.aws.proof import BODIES, LoginBody, read_proof
 from strongroom.auth.aws.services import STS_NAMESPACE, _result
-from strongroom.auth.aws.settings import Client
 from strongroom.auth.kubernetes.account import account
 from strongroom.auth.kubernetes.selector import parse_selector
 from strongroom.crypto import jwk, jws, sigv4

@@ -7,7 +7,7 @@ Rules of this package:
 - A principal is compared by its whole ARN, account included, or by the unique id that AWS gives it. Nothing is cached by a name that
   another account could have too (CVE-2025-11621).
 - Logins of the ec2 type are refused with a sentence; their roles, certificates, tags and lists are kept for clients that write them.
-- `arn` and `proof` are pure rules, `services` asks STS and IAM; `settings`, `roles`, `tags` and `lists` are what administrators write;
+- `arn` and `proof` are pure rules, `services` asks STS and IAM; `config`, `roles`, `tags` and `lists` are what administrators write;
   `login` puts them together.
 """
 

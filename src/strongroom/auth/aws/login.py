@@ -13,11 +13,11 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.auth.aws.arn import Principal, parse_arn
+from strongroom.auth.aws.config import Client
 from strongroom.auth.aws.lists import Lists
 from strongroom.auth.aws.proof import LoginBody, read_proof
 from strongroom.auth.aws.roles import IAM, Role
 from strongroom.auth.aws.services import Caller, caller_identity
-from strongroom.auth.aws.settings import Client
 from strongroom.core.engine import login
 from strongroom.core.names import role_name
 from strongroom.core.request import Alias, Grant, Response

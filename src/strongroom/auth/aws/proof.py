@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from strongroom.auth.aws.settings import GLOBAL_REGION, REGION, STS, Client, asked, region_domain
+from strongroom.auth.aws.config import GLOBAL_REGION, REGION, STS, Client, asked, region_domain
 from strongroom.crypto import sigv4
 from strongroom.crypto.errors import InvalidSignature
 from strongroom.errors import InvalidRequest

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from strongroom.auth.aws.arn import Principal, check_bound, parse_arn
+from strongroom.auth.aws.config import REGION, Client, Settings
 from strongroom.auth.aws.services import Iam, Known
-from strongroom.auth.aws.settings import REGION, Client, Settings
 from strongroom.core.configuration import answer
 from strongroom.core.engine import write
 from strongroom.core.entries import Entries

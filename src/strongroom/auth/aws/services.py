@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
 from strongroom.auth.aws.arn import Principal
+from strongroom.auth.aws.config import GLOBAL_REGION, Assumed, Client, asked
 from strongroom.auth.aws.proof import FORM, Proof, endpoint_for
-from strongroom.auth.aws.settings import GLOBAL_REGION, Assumed, Client, asked
 from strongroom.clock import Clock
 from strongroom.crypto import sigv4
 from strongroom.crypto.sigv4 import Credentials

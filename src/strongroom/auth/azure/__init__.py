@@ -3,9 +3,9 @@
 Rules of this package:
 - Everything is judged by what the token says. Vault asks Azure's compute API about the machine that a caller names; this server does not,
   so nothing that a caller sends beside the token counts (CVE-2025-3879): it must be what the token says, or is left out.
-- `model` is what is stored and its rules, `resource` the resource ids in tokens, both pure; `engine` the routes.
+- `config` and `roles` are what is stored and its rules, `resource` the resource ids in tokens, all pure; `login` puts them together.
 """
 
-from strongroom.auth.azure.engine import Azure
+from strongroom.auth.azure.login import Azure
 
 __all__ = ["Azure"]

@@ -20,8 +20,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from strongroom.auth.cert.model import canonical, trusted
-from strongroom.auth.cert.roles import Roles
+from strongroom.auth.cert.roles import Roles, canonical, trusted
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.engine import ListBody, delete, list_, listed, read, write

@@ -18,8 +18,8 @@ import msgspec
 from cryptography import x509
 
 from strongroom.auth.cert.matching import Subject, extension_metadata, matches, metadata_of, subject_of
-from strongroom.auth.cert.model import Role, canonical, trusted
 from strongroom.auth.cert.ocsp import Responders
+from strongroom.auth.cert.roles import Role, canonical, trusted
 from strongroom.clock import Clock
 from strongroom.core.engine import login
 from strongroom.core.request import Alias, Grant, Response

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from strongroom.auth.cert.model import Role
+from strongroom.auth.cert.roles import Role
 from strongroom.crypto.x509 import Untrusted, issuer_key_id, key_id
 
 MAX_COMMON_NAME: Final = 256

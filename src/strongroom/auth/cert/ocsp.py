@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from strongroom.auth.cert.crls import Lists
-from strongroom.auth.cert.model import Ocsp, Role
+from strongroom.auth.cert.roles import Ocsp, Role
 from strongroom.clock import SECOND, Clock
 from strongroom.crypto import ocsp
 from strongroom.crypto.x509 import Untrusted, load_pem

@@ -8,9 +8,9 @@ Rules of this package:
   what labels and groups they have; this server does not, and says so where a role needs it.
 - What a token says of a machine counts only if Google signed it. An account can sign anything with a key of its own, the claims about a
   machine included (CVE-2020-16251).
-- `model` is what is stored and its rules, `tokens` what tokens must say, both pure; `engine` the routes.
+- `config` and `roles` are what is stored and its rules, `tokens` what tokens must say, all pure; `login` puts them together.
 """
 
-from strongroom.auth.gcp.engine import Gcp
+from strongroom.auth.gcp.login import Gcp
 
 __all__ = ["Gcp"]

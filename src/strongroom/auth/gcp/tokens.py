@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from strongroom.auth.gcp.model import MAX_JWT_MINUTES, Config, Role
+from strongroom.auth.gcp.config import Config
+from strongroom.auth.gcp.roles import MAX_JWT_MINUTES, Role
 from strongroom.clock import SECOND
 from strongroom.crypto import claims as registered
 from strongroom.errors import InvalidRequest

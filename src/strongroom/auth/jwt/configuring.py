@@ -15,7 +15,7 @@ from strongroom.outbound.errors import OutboundError
 from strongroom.outbound.issuers import issuers, named_by
 
 
-class Routes(Store):
+class Configuring(Store):
     """The write of the configuration."""
 
     @write("config", body=ConfigBody)

@@ -1,4 +1,4 @@
-"""Routes of the gcp method.
+"""What is kept, and the login.
 
 Rules of this file:
 - Who signed decides what a token can be: Google's issuer with Google's keys, or an account with the keys that Google publishes for exactly
@@ -12,7 +12,8 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from strongroom.auth.gcp import tokens
-from strongroom.auth.gcp.model import Config, ConfigBody, Role, RoleBody, changed_config, changed_role, labels, shown_config, shown_role
+from strongroom.auth.gcp.config import Config, ConfigBody, changed_config, shown_config
+from strongroom.auth.gcp.roles import Role, RoleBody, changed_role, labels, shown_role
 from strongroom.auth.gcp.tokens import Account, Machine
 from strongroom.core.configuration import Configuration, answer
 from strongroom.core.engine import Engine, login, write

@@ -1,4 +1,4 @@
-"""Routes of the azure method.
+"""What is kept, and the login.
 
 Rules of this file:
 - Tokens are RS256 by the tenant's keys, from the tenant's issuer, for the configured resource. Fields that a caller sends beside the token
@@ -11,8 +11,9 @@ from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.auth.azure.model import Config, ConfigBody, Role, changed_config, changed_role, check_role
+from strongroom.auth.azure.config import Config, ConfigBody, changed_config
 from strongroom.auth.azure.resource import Resource, resource_of
+from strongroom.auth.azure.roles import Role, changed_role, check_role
 from strongroom.core.configuration import Configuration, answer
 from strongroom.core.engine import Engine, login, write
 from strongroom.core.entries import Entries
