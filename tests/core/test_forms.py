@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET
 
 from strongroom.core.fields import Names, Seconds, Texts, compile_fields, read_fields
-from strongroom.core.forms import Duration, HiddenText, NameList, TextMap, body_of, holds_secrets, members, merged, one_of, own, some_of
+from strongroom.core.forms import Duration, HiddenText, NameList, TextMap, body_of, hidden, members, merged, one_of, own, some_of
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.errors import InvalidRequest
 
@@ -93,9 +93,9 @@ def test_a_read_tells_all_but_what_is_hidden() -> None:
 
 
 def test_a_row_with_a_hidden_field_is_known_as_one() -> None:
-    assert holds_secrets(Row)
-    assert holds_secrets(Plain)
-    assert not holds_secrets(OldNames)
+    assert hidden(Row) == {"secret"}
+    assert hidden(Plain) == {"hashed"}
+    assert not hidden(OldNames)
 
 
 def test_stored_rows_are_plain_values() -> None:

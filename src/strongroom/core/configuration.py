@@ -19,7 +19,7 @@ from typing import Any, Generic, overload
 import msgspec
 
 from strongroom.core.engine import Engine, delete, read, write
-from strongroom.core.forms import Row, body_of, holds_secrets, members
+from strongroom.core.forms import Row, body_of, hidden, members
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
 
@@ -49,7 +49,7 @@ class Kept(msgspec.Struct, Generic[Row], frozen=True, eq=False):
 
     def find(self, engine: Engine, key: str) -> Row | None:
         """The row at a key."""
-        return engine.store.get(key, self.row) if holds_secrets(self.row) else engine.store.settings(key, self.row)
+        return engine.store.get(key, self.row) if hidden(self.row) else engine.store.settings(key, self.row)
 
     def members(self, row: Row) -> dict[str, Any]:
         """What a read tells of a row."""

@@ -83,18 +83,18 @@ class _Form(NamedTuple):
 
 @cache
 def _form(row: type[msgspec.Struct]) -> _Form:
-    fields, hidden = {}, set()
+    fields, never_told = {}, set()
     for name, hint in typing.get_type_hints(row, include_extras=True).items():
         if typing.get_origin(hint) is not Annotated:
             continue
         kind, *notes = typing.get_args(hint)
         if _HIDDEN in notes:
-            hidden.add(name)
+            never_told.add(name)
         text = next((note for note in notes if isinstance(note, str)), "")
         if text:
             reader = next((note for note in notes if note is not _HIDDEN and note in READERS), kind)
             fields[name] = Annotated[reader | UnsetType, text]
-    return _Form(fields, frozenset(hidden))
+    return _Form(fields, frozenset(never_told))
 
 
 def body_of(row: type[msgspec.Struct], beside: type[msgspec.Struct] | None = None) -> type[msgspec.Struct]:
@@ -115,9 +115,9 @@ def own(row: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(_form(row).fields)
 
 
-def holds_secrets(row: type[msgspec.Struct]) -> bool:
-    """Whether a row has a field that is never told."""
-    return bool(_form(row).hidden)
+def hidden(row: type[msgspec.Struct]) -> frozenset[str]:
+    """The fields of a row that are never told."""
+    return _form(row).hidden
 
 
 def merged(before: Row, body: msgspec.Struct, reads: Reads | None = None, old: Mapping[str, str] | None = None, **more: Any) -> Row:
