@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from strongroom.clock import SystemClock
-from strongroom.server.certificates import make_authority
+from strongroom.server.certificates import Authority, make_authority
 
 
 class Asked(NamedTuple):
@@ -52,6 +52,9 @@ Handler = Callable[[Asked], Answered | bytes]
 class Elsewhere:
     """See above. `url` is its origin, `ca_pem` who vouches for it. Without a `directory` for its certificates it speaks in the clear."""
 
+    authority: Authority
+    """Where it speaks TLS."""
+
     def __init__(self, directory: Path | None, handler: Handler, *, names: tuple[str, ...] = ("localhost",)) -> None:
         self.asked: list[Asked] = []
         self.handler = handler
@@ -61,7 +64,8 @@ class Elsewhere:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
         self._server.daemon_threads = True
         if directory is not None:
-            self.ca_pem = make_authority(directory, list(names), ["127.0.0.1"], SystemClock().now()).ca.read_text()
+            self.authority = make_authority(directory, list(names), ["127.0.0.1"], SystemClock().now())
+            self.ca_pem = self.authority.ca.read_text()
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(directory / "server.pem", directory / "server-key.pem")
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
