@@ -12,13 +12,11 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET
 
 from strongroom.core.configuration import Configuration
 from strongroom.core.destinations import check_destination
 from strongroom.core.engine import Engine, delete, login
 from strongroom.core.entries import Entries
-from strongroom.core.fields import given
 from strongroom.core.forms import POLICIES, Duration, HiddenText, NameList, body_of, merged
 from strongroom.core.lockout import canonical_name, unlock
 from strongroom.core.policy.rules import assignable_policies
@@ -88,7 +86,7 @@ def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     if len(after.nas_identifier.encode()) > MAX_VALUE:
         raise InvalidRequest(f"nas_identifier has at most {MAX_VALUE} bytes")
     moved = (after.host, after.port) != (start.host, start.port)
-    check_destination("secret", before=start.secret, sent=given(body).get("secret", UNSET), moved=moved, by="host or port")
+    check_destination("secret", start, body, moved=moved, by="host or port")
     for name in ("dial_timeout", "read_timeout"):
         if not 0 < getattr(after, name) <= MAX_TIMEOUT:
             raise InvalidRequest(f"{name} is a duration from 1s to {MAX_TIMEOUT}s")

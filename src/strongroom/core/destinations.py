@@ -6,12 +6,14 @@ may not know what is in it: whoever changes where a secret goes sends it along, 
 
 from __future__ import annotations
 
-from msgspec import UNSET, UnsetType
+import msgspec
 
+from strongroom.core.fields import given
 from strongroom.errors import InvalidRequest
 
 
-def check_destination(secret: str, *, before: str, sent: str | UnsetType, moved: bool, by: str) -> None:
-    """`secret` is the field's name, `before` what is kept, `by` the fields that say where it goes. Raises InvalidRequest."""
-    if before and moved and sent is UNSET:
+def check_destination(secret: str, before: msgspec.Struct, body: msgspec.Struct, *, moved: bool, by: str, old: str = "") -> None:
+    """`secret` is the field of a configuration, `old` its old name; `by` are the fields that say where it goes. Raises InvalidRequest."""
+    sent = given(body)
+    if moved and getattr(before, secret) and secret not in sent and old not in sent:
         raise InvalidRequest(f"{secret} was given for another place and is not taken along: send it, too, with a new {by}")

@@ -14,10 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET
 
 from strongroom.core.destinations import check_destination
-from strongroom.core.fields import given
 from strongroom.core.forms import Duration, HiddenText, Reads, body_of, merged
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.errors import InvalidRequest
@@ -127,8 +125,7 @@ def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     start = before or Config()
     after = merged(start, body, _READS)
     _check(after)
-    sent = given(body).get("bindpass", UNSET)
-    check_destination("bindpass", before=start.bindpass, sent=sent, moved=_moved(start, after), by="url, or without starttls")
+    check_destination("bindpass", start, body, moved=_moved(start, after), by="url, or without starttls")
     return after
 
 

@@ -70,8 +70,7 @@ def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
         raise InvalidRequest("org_name and base_url together are the name of a host, such as example and okta.com")
     if not after.api_token.isascii() or not after.api_token.isprintable():
         raise InvalidRequest("api_token is not an Okta API token")
-    token = sent.get("api_token", sent.get("token", UNSET))
-    check_destination("api_token", before=start.api_token, sent=token, moved=after.url != start.url, by="org_name or base_url")
+    check_destination("api_token", start, body, moved=after.url != start.url, by="org_name or base_url", old="token")
     return after
 
 
