@@ -92,13 +92,34 @@ def test_a_configuration_that_cannot_be_right_is_said(runner: Runner, config: st
     assert result.code == 1 and said in result.err
 
 
-def test_a_helper_that_fails_is_said_and_the_token_is_not_shown(runner: Runner) -> None:
-    helper(runner, 'test "$1" = get && exit 0; cat > /dev/null; echo "no key ring" >&2; exit 4')
+FAILING = 'test "$1" = get && exit 0; cat > /dev/null; echo "no key ring" >&2; exit 4'
+
+
+def test_a_token_that_a_helper_does_not_keep_is_shown_once_as_vault_does(runner: Runner) -> None:
+    helper(runner, FAILING)
     with serve(TOKEN) as server:
         runner.set({"VAULT_ADDR": server.address})
         result = runner("login", "-method=approle", "role_id=x")
+    assert result.code == 2
+    assert "status 4" in result.err and "no key ring" in result.err and "srs_of_ada" not in result.err
+    assert "srs_of_ada" in result.out
+
+
+def test_with_no_print_a_token_that_is_not_kept_is_not_shown_either(runner: Runner) -> None:
+    helper(runner, FAILING)
+    with serve(TOKEN) as server:
+        runner.set({"VAULT_ADDR": server.address})
+        result = runner("login", "-no-print", "-method=approle", "role_id=x")
     assert result.code == 1
-    assert "status 4" in result.err and "no key ring" in result.err and "srs_of_ada" not in result.err + result.out
+    assert "no key ring" in result.err and "srs_of_ada" not in result.err + result.out
+
+
+def test_a_login_where_nothing_is_mounted_says_what_may_be_wrong(runner: Runner) -> None:
+    with serve(answer(403, {"errors": ["permission denied"]})) as server:
+        runner.set({"VAULT_ADDR": server.address})
+        result = runner("login", "-method=userpass", "-path=people", "username=ada", "password=secret-word")
+    assert result.code == 2
+    assert "auth/people/" in result.err and "-path" in result.err and "secret-word" not in result.err
 
 
 # -- aws ------------------------------------------------------------------------------------------------------------

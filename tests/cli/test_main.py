@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from strongroom.cli import verbs
 from strongroom.cli.command import GLOBAL_FLAGS, Command
 from strongroom.cli.commands import completion
 from strongroom.cli.main import main
-from tests.cli.run import Runner, fresh, runner
+from tests.cli.run import SOURCE, Runner, fresh, runner
 from tests.client.certificates import make_authority, make_certificate
 from tests.client.scripted import answer, serve
 
@@ -73,13 +74,20 @@ def test_the_import_check_finds_what_it_is_for() -> None:
     assert offenders(loaded_by("kv", "-help", environment={})) >= {"strongroom.cli.usage"}
 
 
-def test_a_refused_connection_exits_1_and_names_address_and_variable(runner: Runner) -> None:
+def test_a_refused_connection_exits_2_and_names_address_and_variable(runner: Runner) -> None:
     runner.set({"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": TOKEN})
     result = runner("kv", "get", "secret/a")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "http://127.0.0.1:1" in result.err
     assert "VAULT_ADDR" in result.err
     assert TOKEN not in result.err
+
+
+def test_status_exits_1_where_nothing_answers_because_2_means_sealed(runner: Runner) -> None:
+    runner.set({"VAULT_ADDR": "http://127.0.0.1:1"})
+    result = runner("status")
+    assert (result.code, result.out) == (1, "")
+    assert "VAULT_ADDR" in result.err
 
 
 def test_an_unknown_authority_names_the_flag_and_what_up_printed(runner: Runner, tmp_path: Path) -> None:
@@ -240,6 +248,50 @@ def test_output_cut_off_by_a_pipe_is_no_traceback() -> None:
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "Exception" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("stream", "words", "code", "said"),
+    [
+        ("0<&-", "read a", 0, ""),
+        ("0<&-", "write a b=-", 1, "standard input is closed"),
+        ("0<&-", "operator unseal", 1, "standard input is closed"),
+        ("0</dev/null", "operator unseal", 1, "no Unseal Key was given"),
+        (">&-", "read a", 0, ""),
+        ("2>&-", "read -nonsense", 1, ""),
+        (">/dev/full", "read a", 1, "cannot be written: No space left on device"),
+        (">/dev/full", "read -format=raw a", 1, "cannot be written: No space left on device"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_no_traceback(stream: str, words: str, code: int, said: str) -> None:
+    shell = shutil.which("sh")
+    assert shell is not None
+    with serve(answer(200, {"data": {"a": "b" * 100_000}})) as server:
+        variables = {"PYTHONPATH": str(SOURCE), "VAULT_ADDR": server.address, "VAULT_TOKEN": TOKEN}
+        command = f'"{sys.executable}" -m strongroom.cli {words} {stream}'
+        result = subprocess.run([shell, "-c", command], env=variables, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == code, result
+    assert "Traceback" not in result.stderr and "Exception" not in result.stderr
+    assert said in result.stderr
+    assert not (stream == "2>&-" and result.stdout), "what belongs to standard error must not appear as a result"
+
+
+def test_the_end_of_input_at_a_question_is_no_traceback(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control and D at a terminal: getpass then raises EOFError."""
+    monkeypatch.setattr("getpass.getpass", _nothing_typed)
+    monkeypatch.setattr("strongroom.cli.session._standard_input", _Terminal)
+    result = runner("login")
+    assert (result.code, result.out) == (1, "")
+    assert "no Token was given" in result.err
+
+
+class _Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _nothing_typed(prompt: str, stream: object) -> str:
+    raise EOFError
 
 
 @pytest.mark.parametrize(("name", "begins"), [("/usr/bin/strongroom", "strongroom 0."), ("/usr/bin/vault", "Vault v1.18.0 (strongroom 0.")])

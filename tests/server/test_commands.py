@@ -24,6 +24,14 @@ def listening() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
+@pytest.mark.parametrize("words", [("server",), ("up",), ("operator", "scrub"), ("operator", "snapshot", "save"), ("audit", "verify")])
+@pytest.mark.parametrize("word", ["-h", "-help", "--help"])
+def test_help_is_asked_for_as_of_every_other_command(tmp_path: Path, words: tuple[str, ...], word: str) -> None:
+    result = strongroom(tmp_path, *words, word)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"usage: strongroom {' '.join(words)}")
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

@@ -29,11 +29,11 @@ class Sources:
         if self._used:
             raise UsageError("standard input (-) can be used for one value only; use key=@file for the others")
         self._used = True
-        return _utf8(self._read_input(), "standard input")
+        return utf8(self._read_input(), "standard input")
 
     def file(self, path: str) -> str:
         """The text of a file. Raises CommandError."""
-        return _utf8(self.binary(path), f"the file {path}")
+        return utf8(self.binary(path), f"the file {path}")
 
     def binary(self, path: str) -> bytes:
         """The content of a file. Raises CommandError."""
@@ -72,7 +72,7 @@ def _pair(word: str, position: int, sources: Sources) -> tuple[str, str]:
         return key, sources.file(value[1:])
     if value.startswith("\\@"):
         value = value[1:]
-    return key, _utf8(value.encode("utf-8", "surrogateescape"), f"the value of {key}")
+    return key, utf8(value.encode("utf-8", "surrogateescape"), f"the value of {key}")
 
 
 def _add(result: Object, key: str, value: Json) -> None:
@@ -93,7 +93,8 @@ def _whole(text: str, origin: str) -> Object:
     return value
 
 
-def _utf8(content: bytes, origin: str) -> str:
+def utf8(content: bytes, origin: str) -> str:
+    """What came in as text. Raises UsageError."""
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from strongroom.cli.errors import LOCAL, CommandError
+from strongroom.cli.errors import LOCAL, CommandError, UsageError
 from strongroom.cli.flags import Flag
 from strongroom.cli.session import Session
 from strongroom.client import values
@@ -47,6 +47,14 @@ def locate(session: Session, given: str) -> Location:
     mount = values.text(answer.data.get("path")).strip("/")
     mount, version = _at(mount, path, _version(answer))
     return Location(mount, version, path[len(mount) :].strip("/"))
+
+
+def named(session: Session, given: str) -> Location:
+    """The same for one secret, which has a name. Raises UsageError too."""
+    location = locate(session, given)
+    if not location.name:
+        raise UsageError(f"{location.mount}/ is a mount: PATH must go on with the name of a secret")
+    return location
 
 
 def _at(mount: str, path: str, version: int) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """The entry point: find the command, parse its words, run it, turn what went wrong into text and an exit code.
 
 Rules of this file:
-- Exit codes: 0 done, 1 a fault on this side (usage, settings, no connection), 2 the server refused or has nothing.
+- Exit codes are Vault's: 0 done, 1 a fault on this side (usage, files, settings), 2 the server refused, has nothing, or was not reached.
+- Whatever became of the three standard streams (closed, full, cut off), the user reads a sentence and no traceback.
 - Nothing is imported before it is needed: `kv get` must not cost more than a few bare interpreter starts.
 - Errors say what, why and what next, and never show a token or a value from the command line.
 """
@@ -17,7 +18,7 @@ from strongroom.cli.command import GLOBAL_FLAGS, Command
 from strongroom.cli.errors import INTERRUPTED, LOCAL, REMOTE, SUCCESS, CommandError, Done, UsageError
 from strongroom.cli.flags import parse
 from strongroom.cli.output import clean
-from strongroom.client.errors import ClientError, Refused
+from strongroom.client.errors import BadSettings, ClientError, Refused
 
 _HELP = ("-h", "-help", "--help", "--h")
 _VERSION = ("-v", "-version", "--version")
@@ -26,18 +27,33 @@ _VERSION = ("-v", "-version", "--version")
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    _prepare_streams()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own flush at exit has somewhere to go
-        return LOCAL
+        return _give_up_output()
+    except OSError as error:  # those of files and sockets have become messages where they arose
+        _fail(f"the output cannot be written: {error.strerror}")
+        return _give_up_output()
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _prepare_streams() -> None:
+    if sys.stdout is None:  # closed by the caller: what is printed goes nowhere, and no socket gets descriptor 1
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  pathlib would cost 4 ms; it lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _give_up_output() -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own flush at exit has somewhere to go
+    return LOCAL
 
 
 def _dispatch(words: list[str]) -> int:
@@ -75,15 +91,14 @@ def _run(command: Command, words: list[str]) -> int:
     except Refused as error:
         return _fail(f"Error making API request.\n\n{clean(str(error))}{_advice(error)}", REMOTE)
     except ClientError as error:
-        return _fail(clean(" ".join(error.messages)))
+        return _fail(clean(" ".join(error.messages)), LOCAL if isinstance(error, BadSettings) else REMOTE)
 
 
 def _execute(command: Command, words: list[str]) -> int:
     from strongroom.cli.session import Session
 
     flags, arguments = parse(words, (*command.flags, *GLOBAL_FLAGS))
-    if not command.least <= len(arguments) <= command.most:
-        raise UsageError("a needed argument is missing" if len(arguments) < command.least else "there are more arguments than it takes")
+    _check_count(command, len(arguments))
     session = Session(flags, arguments)
     try:
         return command.run(session)
@@ -91,10 +106,19 @@ def _execute(command: Command, words: list[str]) -> int:
         session.close()
 
 
+def _check_count(command: Command, given: int) -> None:
+    if given < command.least:
+        raise UsageError(f"not enough arguments (expected {command.least}, got {given}): it takes {command.arguments}")
+    if given > command.most:
+        raise UsageError(f"too many arguments (expected {command.most}, got {given}): one that holds blanks wants quotes")
+
+
 def _advice(error: Refused) -> str:
     said = " ".join(error.messages).lower()
     if error.status == 403 and not error.token_sent:
         return "\n\nNo token was sent: run 'strongroom login' or set VAULT_TOKEN."
+    if error.status == 403 and "preflight" in said:
+        return "\n\nThere may be no such mount ('strongroom secrets list'), or the token may not use it ('strongroom token lookup')."
     if error.status == 403:
         return "\n\nThe token may be expired ('strongroom token lookup') or lack a policy ('strongroom token capabilities PATH')."
     if error.status == 503 and "sealed" in said:
@@ -130,12 +154,12 @@ def _print_help(words: list[str]) -> int:
 
 
 def _not_a_command(words: list[str]) -> int:
-    from strongroom.cli import usage
+    from strongroom.cli import unknown, usage
 
     verb = verbs.owner(words)
-    if not verb:
-        return _fail(f"there is no command {clean(words[0])!r}\n\n{usage.overview()}")
     rest = words[len(verb.split()) :]
-    if rest and rest[0] in _HELP:
+    if verb and not rest:
+        return _fail(usage.group(verb))
+    if rest[0] in _HELP:
         return _print_help(verb.split())
-    return _fail(usage.group(verb))
+    return _fail(clean(unknown.no_such(verb, rest[0].partition("=")[0], usage.next_words(verb))))

@@ -15,6 +15,7 @@ from strongroom.cli.errors import CommandError, UsageError
 from strongroom.cli.session import Session
 from strongroom.client import values
 from strongroom.client.client import Answer
+from strongroom.client.errors import Refused
 from strongroom.client.settings import variable
 from strongroom.client.values import Object
 
@@ -67,7 +68,17 @@ def log_in(session: Session, name: str) -> Answer:
         path = f"{path}/{values.text(fields.pop('username', None)) or _own_name(session)}"
     if method.secret is not None:
         _complete(session, fields, method.secret)
-    return session.client.request("PUT", path, body=fields, token="")
+    return _send(session, mount, path, fields)
+
+
+def _send(session: Session, mount: str, path: str, fields: Object) -> Answer:
+    try:
+        return session.client.request("PUT", path, body=fields, token="")
+    except Refused as error:
+        if error.status != 403:
+            raise
+        where = f"there may be no auth method at auth/{mount}/: -path says where it is, 'strongroom auth list' shows them all"
+        raise CommandError(f"Error making API request.\n\n{error}\n\nIf the credentials are right, {where}.") from None
 
 
 def _complete(session: Session, fields: Object, wanted: Wanted) -> None:

@@ -11,11 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from strongroom.cli import output
+from strongroom.cli.errors import CommandError
 from strongroom.cli.session import Session
 from strongroom.client import values
 from strongroom.client.client import Answer
 from strongroom.client.errors import Refused
 from strongroom.client.values import Json, Object
+
+_CLOSED = (
+    "Without a token this is closed here: set the VAULT_TOKEN of somebody allowed to it, or let the server's operator open a listener\n"
+    "for the ceremony (disable_unauthed_generate_root_endpoints, disable_unauthed_rekey_endpoints = false)."
+)
 
 
 def call(session: Session, method: str, paths: Sequence[str], body: Mapping[str, Json] | None = None) -> Answer:
@@ -27,7 +33,12 @@ def call(session: Session, method: str, paths: Sequence[str], body: Mapping[str,
         except Refused as error:
             if error.status != 404:
                 raise
-    return session.client.request(method, usable[-1], body=body)
+    try:
+        return session.client.request(method, usable[-1], body=body)
+    except Refused as error:
+        if error.status != 405 or session.client.settings.token:
+            raise
+        raise CommandError(f"Error making API request.\n\n{error}\n\n{_CLOSED}") from None
 
 
 def fields(answer: Answer) -> Object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from strongroom.cli import data, output, tokenstore
 from strongroom.cli.errors import LOCAL, SUCCESS, CommandError, Done, UsageError
@@ -40,7 +40,7 @@ class Session:
         self.flags = flags
         self.arguments = arguments
         self.environment = os.environ if environment is None else environment
-        self.sources = data.Sources(sys.stdin.buffer.read)
+        self.sources = data.Sources(lambda: _standard_input().read())
         self.format = flags.text("format") or variable("FORMAT", self.environment) or "table"
         if self.format not in output.FORMATS:
             raise UsageError(f"VAULT_FORMAT must be one of: {', '.join(output.FORMATS)}")
@@ -121,6 +121,23 @@ class Session:
         self.say(output.table(rows, heading))
         return SUCCESS
 
+    def show_list(self, path: str) -> int:
+        """List what is below an API path; nothing there is exit 2, and `{}` for a program."""
+        try:
+            answer = found(lambda: self.client.list(path), path)
+        except CommandError:
+            if not self.is_table:
+                self.show_value({})
+            raise
+        if answer.wrap_info:
+            return self.show(answer)
+        self.warn(answer)
+        if isinstance(answer.data.get("keys"), list):
+            return self.show_keys(values.texts(answer.data.get("keys")))
+        if not self.is_table:
+            self.show_value({})
+        raise CommandError(f"No entries found at {path}")
+
     def show_keys(self, keys: Iterable[str], heading: str = "Keys") -> int:
         """Print names, one a line."""
         names = list(keys)
@@ -157,8 +174,18 @@ class Session:
         """Ask for something that is not shown while typed; from a pipe, take its next line."""
         if self.flags.switch("non-interactive"):
             raise CommandError(f"{prompt} is needed, and -non-interactive forbids asking", LOCAL)
-        if not sys.stdin.isatty():
-            return sys.stdin.readline().strip("\r\n")
+        try:
+            return self._asked(prompt)
+        except EOFError:
+            raise CommandError(f"no {prompt} was given: there was nothing to read on standard input", LOCAL) from None
+
+    def _asked(self, prompt: str) -> str:
+        source = _standard_input()
+        if not source.isatty():
+            line = source.readline()
+            if not line:
+                raise EOFError
+            return data.utf8(line, prompt).strip("\r\n")
         from getpass import getpass
 
         return getpass(f"{prompt} (will be hidden): ", sys.stderr)
@@ -188,13 +215,19 @@ class Session:
         raise Done
 
 
-def found(ask: Callable[[], Answer], path: str) -> Answer:
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise CommandError("standard input is closed, and something is to be read from it", LOCAL)
+    return sys.stdin.buffer
+
+
+def found(ask: Callable[[], Answer], path: str, hint: str = "") -> Answer:
     """The answer of `ask`; a 404 without a message becomes Vault's "No value found". Raises CommandError, Refused."""
     try:
         return ask()
     except Refused as error:
         if error.status == 404 and not error.messages:
-            raise CommandError(f"No value found at {path}") from None
+            raise CommandError(f"No value found at {path}{hint}") from None
         raise
 
 

@@ -35,7 +35,7 @@ def write(environment: Mapping[str, str], token: str) -> str:
     """Store a token and return the file's path. Raises CommandError."""
     target = path(environment)
     if not target:
-        raise CommandError("there is no HOME to keep the token in; use -no-store and set VAULT_TOKEN", LOCAL)
+        raise CommandError("there is no HOME to keep the token in; set HOME, or use -no-store and set VAULT_TOKEN", LOCAL)
     temporary = f"{target}.{os.getpid()}"
     try:
         with open(temporary, "x", encoding="ascii", opener=_private) as file:

@@ -13,8 +13,7 @@ from strongroom.cli.flags import Flag
 
 def overview() -> str:
     """What `strongroom` alone prints."""
-    entries = {name: verb.summary for name, verb in verbs.VERBS.items() if " " not in name}
-    entries |= {name: summary for name, summary in verbs.SERVER_COMMANDS.items() if " " not in name}
+    entries = _first_words()
     width = max(map(len, entries))
     lines = [f"  {name.ljust(width)}  {summary}" for name, summary in sorted(entries.items())]
     return "\n".join(["Usage: strongroom COMMAND [flags] [arguments]", "", *lines, "", "More on each: strongroom COMMAND -help"])
@@ -39,6 +38,16 @@ def command(shown: Command) -> str:
         if flags:
             parts += ["", f"{title}:", *map(_flag, flags)]
     return "\n".join(parts)
+
+
+def next_words(name: str) -> list[str]:
+    """The words that can follow `strongroom <name>`."""
+    return [*(_below(name) if name else _first_words())]
+
+
+def _first_words() -> dict[str, str]:
+    entries = {name: verb.summary for name, verb in verbs.VERBS.items() if " " not in name}
+    return entries | {name: summary for name, summary in verbs.SERVER_COMMANDS.items() if " " not in name}
 
 
 def _below(name: str) -> dict[str, str]:

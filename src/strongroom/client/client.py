@@ -25,6 +25,8 @@ BACKOFF = (1.0, 1.5, 3.0, 5.0)
 
 MERGE_PATCH = "application/merge-patch+json"
 _DEFAULT_WRAP = "5m"
+_GLANCE = 200
+"""Bytes of an answer without JSON that are looked at for the one sentence that TLS servers have for clients without."""
 _ENVELOPE = ("data", "auth", "wrap_info", "request_id", "lease_id", "errors")
 
 
@@ -230,6 +232,8 @@ def _is_answer(answer: Answer) -> bool:
 
 
 def _messages(answer: Answer) -> list[str]:
+    if b"HTTP request to an HTTPS server" in answer.content[:_GLANCE]:
+        return ["this port speaks TLS: the address (-address, VAULT_ADDR) must begin with https://"]
     if answer.content and not answer.body:
         return ["the answer is not JSON: a proxy or another program may stand at this address"]
     return values.texts(answer.body.get("errors"))

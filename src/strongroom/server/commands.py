@@ -27,8 +27,9 @@ COMMANDS = {
 def run(verb: str, argv: list[str]) -> int:
     """Run a command; errors become one sentence on standard error and exit code 1."""
     module, _, function = COMMANDS[verb].partition(":")
+    words = ["--help" if word == "-help" else word for word in argv]  # as Vault's users ask; argparse would read -h with the value "elp"
     try:
-        return int(getattr(importlib.import_module(module), function or "run")(argv))
+        return int(getattr(importlib.import_module(module), function or "run")(words))
     except StrongroomError as error:
         print(f"strongroom {verb}: {'; '.join(error.messages)}", file=sys.stderr)
         return 1

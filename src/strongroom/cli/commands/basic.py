@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from strongroom.cli.command import MANY, Command
 from strongroom.cli.data import HINT, texts
-from strongroom.cli.errors import SUCCESS, CommandError, UsageError
+from strongroom.cli.errors import SUCCESS, UsageError
 from strongroom.cli.flags import Flag
 from strongroom.cli.session import Session, found
 from strongroom.client import values
@@ -51,14 +51,7 @@ def delete(session: Session) -> int:
 
 def list_names(session: Session) -> int:
     """List the names below a path."""
-    path = session.arguments[0]
-    answer = found(lambda: session.client.list(path), path)
-    if answer.wrap_info:
-        return session.show(answer)
-    if not isinstance(answer.data.get("keys"), list):
-        raise CommandError(f"No entries found at {path}")
-    session.warn(answer)
-    return session.show_keys(values.texts(answer.data.get("keys")))
+    return session.show_list(session.arguments[0])
 
 
 def path_help(session: Session) -> int:

@@ -51,7 +51,10 @@ def _init(session: Session) -> int:
     body: Object = values.without_empty({"otp": _given(session, "otp")})
     if session.flags.given("pgp-key"):
         body["pgp_key"] = pgp_keys(session, [session.flags.text("pgp-key")])[0]
-    return show_state(session, fields(call(session, "PUT", _ATTEMPT, body)), _LABELS)
+    state = fields(call(session, "PUT", _ATTEMPT, body))
+    if session.is_table and state.get("otp"):
+        session.note("Keep the OTP: the new token can be decoded with it only, and it is shown this once.\n")
+    return show_state(session, state, _LABELS)
 
 
 def _update(session: Session) -> int:

@@ -12,7 +12,7 @@ from strongroom.cli.command import MANY, Command
 from strongroom.cli.data import HINT
 from strongroom.cli.errors import LOCAL, SUCCESS, CommandError, UsageError
 from strongroom.cli.flags import Flag
-from strongroom.cli.kvpaths import MOUNT_FLAG, Location, locate
+from strongroom.cli.kvpaths import MOUNT_FLAG, Location, locate, named
 from strongroom.cli.session import Session, found
 from strongroom.client import values
 from strongroom.client.client import Answer
@@ -22,7 +22,7 @@ from strongroom.client.values import Json, Object
 
 def get(session: Session) -> int:
     """Read a secret, its newest version or the one named by -version."""
-    location = locate(session, session.arguments[0])
+    location = named(session, session.arguments[0])
     wanted = session.flags.text("version")
     if wanted and location.version != 2:
         location.need_versions("-version")
@@ -30,7 +30,9 @@ def get(session: Session) -> int:
     if session.flags.given("field") and location.version == 2 and not answer.wrap_info:
         if not isinstance(answer.data.get("data"), dict):
             raise CommandError(f"that version of {location.path()} is deleted or destroyed; 'kv metadata get' shows which are not")
-        return session.show_data(values.mapping(answer.data.get("data")))
+        content = values.mapping(answer.data.get("data"))
+        name = session.flags.text("field")
+        return session.show_field(content if name == "data" and name not in content else output.pick(content, name))
     if answer.wrap_info or not session.is_table or session.flags.given("field"):
         return session.show(answer)
     session.warn(answer)
@@ -43,7 +45,7 @@ def put(session: Session) -> int:
     content = session.data(words)
     if not content and not words:
         raise UsageError("there is nothing to write: give key=value, key=@file, key=-, @file.json or -")
-    location = locate(session, path)
+    location = named(session, path)
     body = content if location.version == 1 else {"data": content, **_cas(session)}
     return _written(session, location, session.client.write(location.path(), body))
 
@@ -54,7 +56,7 @@ def patch(session: Session) -> int:
     content = {**session.data(words), **removals(session, "remove-data")}
     if not content:
         raise UsageError("there is nothing to change: give key=value or -remove-data=key")
-    location = locate(session, path)
+    location = named(session, path)
     location.need_versions("kv patch")
     method = session.flags.text("method")
     if method != "rw":
@@ -62,6 +64,8 @@ def patch(session: Session) -> int:
             answer = session.client.patch(location.path(), {"data": content, **_cas(session)})
             return _written(session, location, answer)
         except Refused as error:
+            if error.status == 404 and not error.messages:
+                raise CommandError(f"No value found at {location.path()}; 'kv put' writes a new one") from None
             if method == "patch" or error.status not in (403, 405):
                 raise
     return _patch_by_writing(session, location, content)
@@ -80,7 +84,7 @@ def _patch_by_writing(session: Session, location: Location, content: Object) -> 
 
 def delete(session: Session) -> int:
     """Delete the newest version, or those named by -versions."""
-    location = locate(session, session.arguments[0])
+    location = named(session, session.arguments[0])
     if session.flags.given("versions"):
         location.need_versions("-versions")
         answer = session.client.write(location.path("delete"), {"versions": _versions(session)})
@@ -101,7 +105,7 @@ def destroy(session: Session) -> int:
 
 def _on_versions(session: Session, part: str) -> int:
     versions = _versions(session)
-    location = locate(session, session.arguments[0])
+    location = named(session, session.arguments[0])
     location.need_versions(f"kv {part}")
     answer = session.client.write(location.path(part), {"versions": versions})
     return session.show(answer, f"Success! Data written to: {location.path(part)}")
@@ -111,13 +115,8 @@ def list_names(session: Session) -> int:
     """List the secrets below a path."""
     given = session.arguments[0] if session.arguments else ""
     if not given and not session.flags.given("mount"):
-        raise UsageError("a needed argument is missing")
-    location = locate(session, given)
-    path = location.path("metadata")
-    answer = found(lambda: session.client.list(path), path)
-    if answer.wrap_info:
-        return session.show(answer)
-    return session.show_keys(values.texts(answer.data.get("keys")))
+        raise UsageError("not enough arguments: it takes PATH, or -mount alone")
+    return session.show_list(locate(session, given).path("metadata"))
 
 
 def rollback(session: Session) -> int:
@@ -125,7 +124,7 @@ def rollback(session: Session) -> int:
     wanted = session.flags.number("version")
     if wanted is None or wanted < 1:
         raise UsageError("-version must name the version to go back to")
-    location = locate(session, session.arguments[0])
+    location = named(session, session.arguments[0])
     location.need_versions("kv rollback")
     current = values.number(values.mapping(_read(session, location, "").data.get("metadata")).get("version"))
     content = _read(session, location, str(wanted)).data.get("data")
@@ -145,7 +144,8 @@ def enable_versioning(session: Session) -> int:
 def _read(session: Session, location: Location, version: str) -> Answer:
     query = {"version": version} if version else None
     path = location.path()
-    return found(lambda: session.client.read(path, query), path)
+    hint = "\n\nkv adds data/ itself: leave it out of PATH" if location.version == 2 and location.name.startswith("data/") else ""
+    return found(lambda: session.client.read(path, query), path, hint)
 
 
 def _written(session: Session, location: Location, answer: Answer) -> int:

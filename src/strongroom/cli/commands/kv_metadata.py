@@ -10,7 +10,7 @@ from strongroom.cli.command import Command
 from strongroom.cli.commands.kv import removals, show_path, show_section
 from strongroom.cli.errors import SUCCESS, UsageError
 from strongroom.cli.flags import Flag
-from strongroom.cli.kvpaths import MOUNT_FLAG, Location, locate
+from strongroom.cli.kvpaths import MOUNT_FLAG, Location, named
 from strongroom.cli.session import Session, found
 from strongroom.client import values
 from strongroom.client.values import Object
@@ -63,7 +63,7 @@ def delete(session: Session) -> int:
 
 
 def _located(session: Session) -> Location:
-    location = locate(session, session.arguments[0])
+    location = named(session, session.arguments[0])
     location.need_versions("kv metadata")
     return location
 

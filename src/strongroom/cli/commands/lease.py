@@ -29,6 +29,7 @@ def revoke(session: Session) -> int:
     if flags.switch("force") and not flags.switch("prefix"):
         raise CommandError("-force gives up on leases that cannot be revoked, and works on a path only: add -prefix", LOCAL)
     if flags.switch("prefix"):
+        lease = lease.rstrip("/")
         part = "revoke-force" if flags.switch("force") else "revoke-prefix"
         answer = session.client.write(f"sys/leases/{part}/{lease}", {"sync": sync})
         return session.show(answer, _said(sync, f"Success! Revoked any leases with prefix: {lease}"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from strongroom.cli import output, tokenstore
 from strongroom.cli.command import MANY, Command
 from strongroom.cli.data import HINT
-from strongroom.cli.errors import LOCAL, SUCCESS, CommandError, UsageError
+from strongroom.cli.errors import LOCAL, REMOTE, SUCCESS, CommandError, UsageError
 from strongroom.cli.flags import Flag
 from strongroom.cli.methods import METHODS, log_in
 from strongroom.cli.session import Session
@@ -31,9 +31,16 @@ def login(session: Session) -> int:
     if not token:
         raise CommandError("the server answered the login without a token; is that path an auth method's?")
     alone = session.flags.switch("token-only")
-    stored = "" if alone or session.flags.switch("no-store") else tokenstore.write(session.environment, token)
     if alone:
         return session.show_field(token)
+    try:
+        stored = "" if session.flags.switch("no-store") else tokenstore.write(session.environment, token)
+    except CommandError as error:
+        if session.flags.switch("no-print"):
+            raise
+        session.note(f"You are authenticated, but the token was not kept: {error}. It is shown here, this once.\n")
+        session.show(answer)
+        return REMOTE
     if session.flags.given("field"):
         return session.show_field(output.answer_field(answer, session.flags.text("field")))
     if session.flags.switch("no-print"):

@@ -11,7 +11,7 @@ from strongroom.cli.command import Command
 from strongroom.cli.errors import LOCAL, REMOTE, SUCCESS, CommandError
 from strongroom.cli.session import Session
 from strongroom.client import values
-from strongroom.client.errors import Refused
+from strongroom.client.errors import ClientError, Refused
 from strongroom.client.values import Object
 
 _LABELS = (
@@ -36,6 +36,8 @@ def status(session: Session) -> int:
         answer = session.client.read("sys/seal-status")
     except Refused as error:
         raise CommandError(f"the server does not tell its status\n\n{error}", LOCAL) from None
+    except ClientError as error:
+        raise CommandError(" ".join(error.messages), LOCAL) from None
     shown = dict(answer.body)
     if not shown.get("sealed") and shown.get("initialized"):
         shown |= _leader(session)
