@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.barrier.scrub import scrub
+from strongroom.core import committed
 from strongroom.core.audit.broker import Broker
 from strongroom.core.group import MAX_GROUP_BYTES, GroupRun
 from strongroom.core.request import Operation
@@ -33,6 +34,35 @@ Scene = Callable[[House], Coroutine[Any, Any, None]]
 @pytest.fixture(params=LOOPS)
 def loop(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.mark.parametrize("uses", [0, 5])
+def test_a_long_list_gives_way_to_everybody_else(loop: str, monkeypatch: pytest.MonkeyPatch, uses: int) -> None:
+    """Whether it is read outside a group, or in one because its token counts its uses."""
+    monkeypatch.setattr(committed, "PAGE", 2)
+    made = room()
+    for number in range(40):
+        made.write(f"secret/data/n{number:02}", {"data": {}})
+    made.core.committed.forget(None, None)
+    made.write("sys/policies/acl/p", {"policy": 'path "secret/*" { capabilities = ["list"] }'})
+    token = made.create_token("p", num_uses=uses)
+
+    async def scene(house: House) -> None:
+        order: list[str] = []
+
+        async def one(name: str, work: Work) -> None:
+            await house.send(work)
+            assert work.error is None
+            order.append(name)
+
+        listing = house.work(LIST, "secret/metadata/", token=token)
+        await asyncio.gather(one("list", listing), *(one("read", house.work(READ, "secret/data/n00")) for _ in range(5)))
+        assert order == ["read"] * 5 + ["list"]
+        assert listing.response is not None
+        assert made.json(listing.response) == {"keys": [f"n{number:02}" for number in range(40)]}
+        assert not house.committer.busy
+
+    on_loop(loop, made, scene)
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

@@ -233,7 +233,7 @@ def test_control_a_directory_that_claimed_to_stand_would_answer_without_a_name_t
         for _ in range(3):
             await desk.ask("LIST", "/v1/secret/metadata/")
         assert desk.repeated == 1
-        monkeypatch.setattr(Committed, "_amend", lambda _committed, _keys: None)
+        monkeypatch.setattr(Committed, "_note", lambda _committed, _keys: None)
         await desk.ask("POST", "/v1/secret/data/b", {"data": {}})
         assert (await desk.ask("LIST", "/v1/secret/metadata/"))[1]["data"] == {"keys": ["a"]}
 

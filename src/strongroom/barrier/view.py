@@ -9,7 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -48,6 +49,12 @@ def decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
     return found
 
 
+def page_of(names: list[str], after: str, limit: int) -> list[str]:
+    """Of sorted names those greater than `after`, at most `limit`; a limit of 0 or less is none."""
+    start = bisect_right(names, after) if after else 0
+    return names[start : start + limit if limit > 0 else None]
+
+
 class Rows(Protocol):
     """One call's plaintext rows: committed ones, overlaid with what the group and the call itself staged."""
 
@@ -59,6 +66,8 @@ class Rows(Protocol):
     def put(self, key: bytes, plaintext: bytes | None, *, charge: bool, fresh: bool = False) -> None: ...
     def children(self, prefix: bytes, after: bytes, limit: int) -> list[Child]: ...
     def directory(self, prefix: bytes) -> Directory: ...
+    def listing(self, prefix: bytes) -> Directory: ...
+    def want(self, keys: Collection[bytes]) -> None: ...
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]: ...
 
 
@@ -122,20 +131,25 @@ class View:
         """Stage the removal of a value; nothing happens where there is none."""
         self._rows.put(self.row(key), None, charge=self._charging)
 
+    def want(self, keys: Iterable[str | bytes]) -> None:
+        """These keys will be read, one by one: a store on another machine is asked for all of them at once."""
+        self._rows.want([self.row(key) for key in keys])
+
     def directory(self, prefix: str) -> Directory:
-        """The names directly below a path as `list` gives them, to be answered as they are."""
-        path = prefix.strip("/")
-        return self._rows.directory(self.row(path) if path else self._names)
+        """The names directly below a path as `list` gives them, to be answered as they are: where they are very many the call pauses."""
+        return self._rows.listing(self._prefix(prefix))
+
+    def _prefix(self, path: str) -> bytes:
+        path = path.strip("/")
+        return self.row(path) if path else self._names
 
     def list(self, prefix: str, after: str = "", limit: int = -1) -> list[str]:
         """Names directly below a path, sorted; those with more below them end in "/" (a name may stand twice).
 
         Only names greater than `after`, at most `limit` of them; a limit of 0 or less is none.
         """
-        names = self.directory(prefix).names
-        if after:
-            names = [name for name in names if name > after]
-        return names[:limit] if limit > 0 else names.copy()
+        names = self._rows.directory(self._prefix(prefix)).names
+        return page_of(names, after, limit)
 
     def walk(self, prefix: str = "") -> Iterator[str]:
         """Every key below a path, depth first, sorted per level."""

@@ -4,23 +4,25 @@ Rules of this file:
 - What is kept here is dropped by `forget` alone, from what the store's feed says; nothing has a time to live.
 - Other processes may commit at any time. Whoever reads outside a group calls `follow` first and asks `steady` afterwards: a state that
   was read half before and half after a commit is read again. Where this process commits alone both cost one comparison.
-- A directory is the decrypted, sorted names below one prefix. When a row below it comes or goes it is read anew, or, where it is long and
-  somebody asked for it since, amended by that name: else whoever may make names decides how often all others are decrypted.
+- A directory is the decrypted, sorted names below one prefix. When a row below it comes or goes it is read anew, or, where it is long,
+  amended by that name once somebody asks: else whoever may make names decides how often all others are decrypted. One that is very long
+  is read a page at a time (`Draft`): whoever asks for it waits, and nobody else.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from strongroom.barrier.barrier import Barrier, Keys
 from strongroom.barrier.cache import Cache, Entry
 from strongroom.barrier.directory import Directory
 from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import NAMES, decoder
-from strongroom.errors import StrongroomError
-from strongroom.storage.api import AREA, HEADER, Child, Feed, Group, Storage
+from strongroom.core.request import Pause
+from strongroom.storage.api import AREA, HEADER, Below, Child, Feed, Group, Scan, Storage
 from strongroom.storage.newest import ALONE, Newest, stamp
 
 T = TypeVar("T")
@@ -28,9 +30,26 @@ T = TypeVar("T")
 MAX_LISTED = 200_000
 """Names kept in decrypted directories, over all prefixes."""
 LONG = 16
-MOST_AMENDED = 64
+MOST_AMENDED = 32
 """Names of a directory that is worth amending, and how many changes of one commit: each takes a look at the store, as long as decrypting
 three names and masking them for audit."""
+PAGE = 500
+"""Names that are decrypted in one go where the call can pause: two milliseconds."""
+
+
+class Draft:
+    """A directory that is being read, up to the child `after`, and the children that changed meanwhile. It lives while a call waits for it.
+
+    `lost`: too much changed; the next who asks reads it at once, since it must end some time.
+    """
+
+    __slots__ = ("__weakref__", "after", "changed", "lost", "names")
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.after = b""
+        self.changed: set[bytes] = set()
+        self.lost = False
 
 
 class Committed:
@@ -44,7 +63,8 @@ class Committed:
         self.barrier = barrier
         self.cache = cache
         self._directories: dict[bytes, Directory] = {}
-        self._asked: set[bytes] = set()
+        self._outdated: dict[bytes, tuple[Directory, set[bytes]]] = {}
+        self._drafts: WeakValueDictionary[bytes, Draft] = WeakValueDictionary()
         self._listed = 0
         self.gsn = 0
         self.newest: Sequence[int] = ALONE
@@ -165,27 +185,50 @@ class Committed:
 
     def directory(self, prefix: bytes) -> Directory:
         """The directory of a prefix, kept until a name in it comes or goes."""
-        kept = self._directories.get(prefix)
-        if kept is None:
-            kept = Directory(decrypted_names(self.barrier.keys, prefix, self.store.children(prefix, b"", -1)))
-            self._keep_directory(prefix, kept)
-        if len(kept) >= LONG:
-            self._asked.add(prefix)
-        return kept
+        return self._directories.get(prefix) or self._amended(prefix) or self._kept(prefix, self._whole(prefix))
 
-    def _keep_directory(self, prefix: bytes, directory: Directory) -> None:
+    def listing(self, prefix: bytes) -> Directory:
+        """The same for a call that lists it; one that takes long is read a page in each run. Raises Pause."""
+        draft = self._drafts.get(prefix) or Draft()
+        if prefix in self._directories or prefix in self._outdated or draft.lost:
+            return self.directory(prefix)
+        page = self._page(prefix, draft.after)
+        names = decrypted_names(self.barrier.keys, prefix, page)
+        if len(page) == PAGE:
+            draft.names += names
+            draft.after = page[-1].key
+            self._drafts[prefix] = draft
+            raise Pause((DRAFT, prefix), draft)
+        directory = Directory(sorted(draft.names + names))
+        directory = self._kept(prefix, self._looked_at(prefix, directory, draft.changed) if draft.changed else directory)
+        self._drafts.pop(prefix, None)
+        return directory
+
+    def _whole(self, prefix: bytes) -> Directory:
+        return Directory(decrypted_names(self.barrier.keys, prefix, self.store.children(prefix, b"", -1)))
+
+    def _page(self, prefix: bytes, after: bytes) -> list[Child]:
+        """The next children, in the store's order. From another machine all come in one answer."""
+        if self.storage.local:
+            return self.store.children(prefix, after, PAGE)
+        found = self.store.children(prefix, b"", -1)
+        at = bisect_right(found, after, key=lambda child: child.key)
+        return found[at : at + PAGE]
+
+    def _kept(self, prefix: bytes, directory: Directory) -> Directory:
         self._listed += len(directory) + 1
         if self._listed > MAX_LISTED:
             self._let_go()
             self._listed = len(directory) + 1
         self._directories[prefix] = directory
         directory.stands = True
+        return directory
 
     def _let_go(self) -> None:
         for directory in self._directories.values():
             directory.stands = False
         self._directories.clear()
-        self._asked.clear()
+        self._outdated.clear()
         self._listed = 0
 
     def forget(self, keys: Collection[bytes] | None, came_or_went: Collection[bytes] | None) -> None:
@@ -193,39 +236,66 @@ class Committed:
         self.cache.forget(keys)
         if came_or_went is None:
             self._let_go()
-        elif self._directories:
-            self._amend([key for key in came_or_went if key[AREA] == NAMES[0]])
+            for draft in self._drafts.values():
+                draft.lost = True
+        elif self._directories or self._outdated or self._drafts:
+            self._note([key for key in came_or_went if key[AREA] == NAMES[0]])
 
-    def _amend(self, keys: list[bytes]) -> None:
+    def _note(self, keys: list[bytes]) -> None:
         """Rows of these names came or went."""
         changed: dict[bytes, set[bytes]] = {}
         for key in keys:
             above = parents(key)
             for prefix, child in zip(above, [*above[1:], key], strict=True):
-                if prefix in self._directories:
+                if prefix in self._directories or prefix in self._outdated or prefix in self._drafts:
                     changed.setdefault(prefix, set()).add(child)
         for prefix, children in changed.items():
-            directory = self._directories.pop(prefix, None)
-            if directory is None:
-                continue
-            directory.stands = False
-            self._listed -= len(directory) + 1
-            if prefix in self._asked:
-                self._asked.discard(prefix)
-                if len(children) <= MOST_AMENDED and self.storage.local:
-                    with suppress(StrongroomError):  # then it is read anew by who asks, and hears of it
-                        self._keep_directory(prefix, self._amended(prefix, directory, children))
+            self._outdate(prefix, children)
+            draft = self._drafts.get(prefix)
+            if draft is not None:
+                draft.changed |= children
+                draft.lost |= len(draft.changed) > MOST_AMENDED
 
-    def _amended(self, prefix: bytes, directory: Directory, children: set[bytes]) -> Directory:
+    def _outdate(self, prefix: bytes, children: set[bytes]) -> None:
+        directory = self._directories.pop(prefix, None)
+        if directory is not None:
+            directory.stands = False
+            self._outdated[prefix] = directory, children
+        elif prefix in self._outdated:
+            self._outdated[prefix][1].update(children)
+        else:
+            return
+        directory, noted = self._outdated[prefix]
+        if len(directory) < LONG or len(noted) > MOST_AMENDED:
+            del self._outdated[prefix]
+            self._listed -= len(directory) + 1
+
+    def _amended(self, prefix: bytes) -> Directory | None:
+        """A directory of which a few names came or went since, as it is now; None where it is not known."""
+        if prefix not in self._outdated:
+            return None
+        before, changed = self._outdated[prefix]
+        after = self._looked_at(prefix, before, changed)
+        del self._outdated[prefix]
+        self._listed -= len(before) + 1
+        return self._kept(prefix, after)
+
+    def _looked_at(self, prefix: bytes, directory: Directory, children: Collection[bytes]) -> Directory:
         """A directory in which these children are as the store has them now."""
-        store = self.store
-        rows = store.get_many(tuple(children))
+        scans = {child: (child + b"\0", child + b"\xff\xff\xff", 1) for child in children}
+        self.want(children, [Scan(*scan) for scan in scans.values()])
         changes = []
-        for child in children:
+        for child, scan in scans.items():
             name = self.barrier.keys.names.name(prefix, child[len(prefix) :])
-            below = store.scan(child + b"\0", child + b"\xff\xff\xff", 1)
-            changes += [(name, child in rows), (name + "/", bool(below))]
+            changes += [(name, self.entry(child).record is not None), (name + "/", bool(self.store.scan(*scan)))]
         return directory.amended(changes)
+
+    def want(self, keys: Collection[bytes], ranges: Collection[Scan | Below] = ()) -> None:
+        """These will be read: on another machine one question for all of them. Raises Missing there."""
+
+
+DRAFT: Final = "draft"
+"""Under this name a call holds a draft."""
 
 
 def parents(key: bytes) -> list[bytes]:

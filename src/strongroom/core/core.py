@@ -17,11 +17,13 @@ import msgspec
 
 from strongroom import VAULT_VERSION
 from strongroom.barrier.barrier import Barrier
+from strongroom.barrier.directory import Directory
 from strongroom.barrier.keyring import BOOT
 from strongroom.clock import Clock
 from strongroom.core import areas
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import AuditDevices
+from strongroom.core.audit.format import MASKED_AT_ONCE
 from strongroom.core.cluster import Cluster
 from strongroom.core.engine import Engine, Route
 from strongroom.core.envelope import envelope
@@ -36,7 +38,7 @@ from strongroom.core.policy import listing
 from strongroom.core.policy.policies import Policies
 from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
-from strongroom.core.request import NOTHING, Call, LeaseInfo, Mount, Operation, Request, Response
+from strongroom.core.request import NOTHING, Call, LeaseInfo, Listed, Mount, Operation, Pause, Request, Response
 from strongroom.core.sealing.state import Sealing
 from strongroom.core.snapshots.taking import Snapshotting, Taker
 from strongroom.core.token.terms import inside
@@ -53,6 +55,9 @@ MAX_ROUTES_KEPT = 20_000
 LONGEST_KEPT = 256
 """Paths whose mount, route and names are kept, and their length; others are found again. Strangers' paths are kept too: 20 MiB at most."""
 
+MASKING = ("masking",)
+MOST_TURNS = 1_000
+"""Pauses of a call while its answer is masked: two million names."""
 LISTINGS = (Operation.LIST, Operation.SCAN)
 OPEN_TO_ALL = "what this path answers needs no token and is not wrapped; leave X-Vault-Wrap-TTL out"
 
@@ -275,7 +280,15 @@ class Core:
             return response
         if call.operation in LISTINGS and call.token is not None:
             response = listing.shown(call.token.acl, call.operation, call.request.path, call.request.data, response)
+            if isinstance(response.data, Listed) and len(response.data.directory) > MASKED_AT_ONCE:
+                self._mask_ahead(call, response.data.directory)
         return self._finish(call, response)
+
+    def _mask_ahead(self, call: Call, directory: Directory) -> None:
+        """Have audit mask the names of a very long list bit by bit; after too many turns the rest at once: it must end some time."""
+        turns = call.remembered.get(MASKING, 0)
+        if turns < MOST_TURNS and not self.audit.ahead(call.mount, directory):
+            raise Pause(MASKING, turns + 1)
 
     def _route(self, call: Call, found: Found) -> Response:
         route = found.route

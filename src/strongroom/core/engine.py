@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from strongroom.barrier.view import View
+from strongroom.barrier.view import View, page_of
 from strongroom.clock import Clock
 from strongroom.core.fields import Fields, compile_fields
 from strongroom.core.lockout import Limits, Lockout
@@ -317,9 +317,9 @@ def keys_response(names: list[str], info: Mapping[str, Any] | None = None) -> Re
 
 def listed(store: View, path: str, body: ListBody) -> Response:
     """The answer to a LIST of the names directly below a path. Raises NotFound when there is nothing."""
-    if body.after or body.limit > 0:
-        return keys_response(store.list(path, body.after, body.limit))
     directory = store.directory(path)
+    if body.after or body.limit > 0:
+        return keys_response(page_of(directory.names, body.after, body.limit))
     if not directory.names:
         raise NotFound
     return Response(data=Listed(directory), source=directory)

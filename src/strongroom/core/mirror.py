@@ -128,6 +128,12 @@ class Mirror(Committed):
         for kept in (self._scans, self._below):
             _bound(kept)
 
+    def want(self, keys: Collection[bytes], ranges: Collection[Scan | Below] = ()) -> None:
+        """Raises Missing for all of these that are not here."""
+        unknown = self.unknown(Wanted(frozenset(keys), frozenset(ranges)))
+        if unknown and not self.empty and self.direct is None:
+            raise Missing(unknown, self.load)
+
     def unknown(self, wanted: Wanted) -> Wanted:
         """What of it is not here."""
         keys = frozenset(key for key in wanted.keys if key not in self.cache.rows)

@@ -427,6 +427,14 @@ class Rerun(Exception):
         self.outside = outside
 
 
+class Pause(Rerun):
+    """A call has done its share of a long work: it runs again, from where `state` says, after others had their turn."""
+
+    def __init__(self, key: tuple[Any, ...], state: object) -> None:
+        super().__init__(key, lambda: state)
+        self.state = state
+
+
 class Raised:
     """What `once` remembers of a function that raised."""
 

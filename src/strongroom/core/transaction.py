@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from strongroom.barrier.directory import Directory
@@ -190,6 +191,14 @@ class Transaction:
         if self._below(prefix):
             return Directory(decrypted_names(self.keys, prefix, self.children(prefix, b"", -1)))
         return self.committed.directory(prefix)
+
+    def listing(self, prefix: bytes) -> Directory:
+        """The directory of a prefix, for a call that does nothing but list it. Raises Pause."""
+        return self.directory(prefix) if self._below(prefix) else self.committed.listing(prefix)
+
+    def want(self, keys: Collection[bytes]) -> None:
+        """These rows will be read."""
+        self.committed.want([key for key in keys if not self.staged(key)[0]])
 
     def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Rows with start ≤ key < stop, decrypted, staged ones included."""

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from strongroom.core.core import Core
 from strongroom.core.group import GroupRun, record
 from strongroom.core.mirror import Missing
-from strongroom.core.request import Call, Rerun
+from strongroom.core.request import Call, Pause, Rerun
 from strongroom.core.takeback import take_back
 from strongroom.core.transaction import NeedsCommit
 from strongroom.core.work import Internal, Reported, Work
@@ -70,6 +70,7 @@ class Committer:
         self._busy = False
         self._hashing = Slow("hash", HASHING, loop, self._again)
         self._outside = Slow("outside", OUTSIDE, loop, self._again)
+        self._paused = 0
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._serve, name="commit", daemon=True)
         self._thread.start()
@@ -188,6 +189,10 @@ class Committer:
         if isinstance(rerun, Missing):
             self.fetch(work, rerun)
             return
+        if isinstance(rerun, Pause):
+            self._paused += 1
+            self._loop.call_soon(self._go_on, work, rerun)
+            return
         slow = self._outside if rerun.outside else self._hashing
         if work.audited and not slow.has_room(work):
             work.failed(Unavailable(BUSY))
@@ -195,6 +200,10 @@ class Committer:
             self.park(work)
             return
         slow.take(work, rerun)
+
+    def _go_on(self, work: Work, pause: Pause) -> None:
+        self._paused -= 1
+        self._again(work, pause, pause.state)
 
     def _again(self, work: Work, rerun: Rerun, outcome: object) -> None:
         """The result is there: run the call again."""
@@ -206,7 +215,7 @@ class Committer:
 
     @property
     def _slow(self) -> int:
-        return self._hashing.held + self._outside.held + self.fetching()
+        return self._hashing.held + self._outside.held + self._paused + self.fetching()
 
     # -- groups -------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.barrier.directory import Directory, Edit
-from strongroom.core import committed
+from strongroom.core import committed, core
+from strongroom.core.audit import format as audit_format
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.mask import Mask, Names
+from strongroom.core.group import perform
+from strongroom.core.request import Operation, Pause, Peer, Request, Secret
+from strongroom.core.work import Work
 from strongroom.crypto.mac import Mac
 from strongroom.errors import NotFound
 from strongroom.testing import Strongroom
@@ -78,7 +82,7 @@ SEQUENCE = [("write", "a"), ("write", "b"), ("list", ""), ("delete", "a"), ("lis
 def test_control_a_form_that_outlived_a_change_would_be_found(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setattr(committed, "LONG", 0)
     if broken == "the names":
-        monkeypatch.setattr(committed.Committed, "_amend", lambda _self, _keys: None)
+        monkeypatch.setattr(committed.Committed, "_note", lambda _self, _keys: None)
     if broken == "the masks":
         monkeypatch.setattr(Names, "amended", lambda names, _edits: names)
     audited = Audited()
@@ -116,11 +120,16 @@ def test_a_name_that_comes_or_goes_is_the_only_one_that_is_masked(monkeypatch: p
     assert [text for text in masked if text[:1] == b"n"] == [b"n0005x"]
 
 
-@given(st.lists(st.text(min_size=1, max_size=5), unique=True), st.lists(st.tuples(st.text(min_size=1, max_size=5), st.booleans())))
-def test_a_directory_that_is_amended_holds_what_was_said_and_nothing_else(names: list[str], changes: list[tuple[str, bool]]) -> None:
+@given(
+    st.lists(st.text(min_size=1, max_size=5), unique=True),
+    st.lists(st.tuples(st.text(min_size=1, max_size=5), st.booleans())),
+    st.integers(0, 9),
+)
+def test_a_directory_that_is_amended_holds_what_was_said(names: list[str], changes: list[tuple[str, bool]], masked: int) -> None:
     mask = Mask(KEY)
     before = Directory(sorted(names))
-    before.forms["device"] = Names(mask, before.names)
+    some = before.forms["device"] = Names(mask)
+    some.grow(before.names, masked)
     after = before.amended(changes)
     expected = set(names)
     for name, there in changes:
@@ -129,11 +138,32 @@ def test_a_directory_that_is_amended_holds_what_was_said_and_nothing_else(names:
     assert json.loads(after.text) == {"keys": sorted(expected)}
     form = after.forms["device"]
     assert isinstance(form, Names)
-    assert json.loads(form.data) == {"keys": [mask.hash(name.encode()) for name in sorted(expected)]}
+    assert json.loads(form.data(after.names)) == {"keys": [mask.hash(name.encode()) for name in sorted(expected)]}
     assert before.names == sorted(names), "whoever still holds the one before sees what it was"
 
 
 def test_edits_are_applied_in_order() -> None:
     mask = Mask(KEY)
-    form = Names(mask, ["a", "c"]).amended([Edit(1, "b", True), Edit(0, "a", False)])
-    assert json.loads(form.data) == {"keys": [mask.hash(b"b"), mask.hash(b"c")]}
+    form = Names(mask)
+    form.grow(["a", "c"], 2)
+    after = form.amended([Edit(1, "b", True), Edit(0, "a", False)])
+    assert json.loads(after.data(["b", "c"])) == {"keys": [mask.hash(b"b"), mask.hash(b"c")]}
+
+
+def test_a_very_long_list_is_masked_bit_by_bit_however_often_it_changes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "MASKED_AT_ONCE", 3)
+    monkeypatch.setattr(audit_format, "MASKED_AT_ONCE", 3)
+    monkeypatch.setattr(committed, "LONG", 0)
+    audited = Audited()
+    room = audited.room
+    for number in range(20):
+        room.write(f"secret/data/n{number:02}", {"data": {}})
+    work = Work(Request("id", Operation.LIST, "secret/metadata/", {}, b"", Secret(room.token), Peer()), lambda _work: None)
+    for turn in range(3):
+        with pytest.raises(Pause) as paused:
+            work.run(room.core, None)
+        work.remembered[paused.value.key] = paused.value.state
+        room.write(f"secret/data/a{turn}", {"data": {}})
+    masked = perform(room.core, work, lambda _error, _call: None)
+    assert masked.remembered[core.MASKING] >= 20 // 3 - 1
+    audited.compare("")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from strongroom.barrier.directory import Directory
 from strongroom.clock import Clock
 from strongroom.core.audit import checkpoint
 from strongroom.core.audit.chain import Owner
@@ -20,7 +21,7 @@ from strongroom.core.audit.checkpoint import Checkpoint, Draft, IndexState, Last
 from strongroom.core.audit.device import Device
 from strongroom.core.audit.format import Repeated, timestamp
 from strongroom.core.audit.mask import encode
-from strongroom.core.request import Call, Response
+from strongroom.core.request import Call, Mount, Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import AuditFailed, InvalidRequest
 
@@ -149,6 +150,11 @@ class Broker:
         self._uncovered += 1
         for device in self.devices:
             device.lines.append(device.format.response(call, response, error, time))
+
+    def ahead(self, mount: Mount | None, directory: Directory) -> bool:
+        """Do a part of what the response line of a very long list will take; whether that was all."""
+        done = [device.format.ahead(mount, directory) for device in self.devices]
+        return all(done)
 
     def repeated(self, call: Call, response: Response) -> Lines | None:
         """For each device what later repetitions of this read have in common; None where its lines may differ every time."""

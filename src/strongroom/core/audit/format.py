@@ -31,6 +31,8 @@ KEPT_CONTEXTS: Final = 4_096
 MOST_TEXTS: Final = 256
 """Names and texts of a body that are masked one by one for callers who have no right to be here: each empty text of two bytes becomes
 eighty in each line, so that anybody could fill the disk at fifty times the rate he sends at."""
+MASKED_AT_ONCE: Final = 2_000
+"""Names that are masked in one go where the call can pause: two milliseconds."""
 KEPT_FRAGMENTS: Final = 64
 """Forms of one token: one per device and set of granting policies."""
 
@@ -237,16 +239,23 @@ class Formatter:
         if self._options.elide_list_responses and call.operation is Operation.LIST:
             data = elide(data)
         if isinstance(data, Listed) and "keys" not in place.response_clear:
-            return self._names(data.directory, place)
+            return self._names(data.directory, place).data(data.directory.names)
         return self.mask.value(data, place.response_clear)
 
-    def _names(self, directory: Directory, place: _Place) -> bytes:
-        """A listing of a directory; its masked names are kept with it."""
+    def _names(self, directory: Directory, place: _Place) -> Names:
+        """The masked names of a directory are kept with it."""
         names = directory.forms.get(place.policy)
         if not isinstance(names, Names):
-            names = Names(self.mask, directory.names)
+            names = Names(self.mask)
             remember(directory.forms, MOST_FORMS, place.policy, names)
-        return names.data
+        return names
+
+    def ahead(self, mount: Mount | None, directory: Directory) -> bool:
+        """Mask some more names of a directory that is going to be listed; whether that was all."""
+        place = self._place(mount)
+        if self._options.elide_list_responses or "keys" in place.response_clear:
+            return True
+        return self._names(directory, place).grow(directory.names, MASKED_AT_ONCE)
 
     def _rarities(self, response: Response) -> list[bytes]:
         members: list[bytes] = []

@@ -115,26 +115,40 @@ class Mask:
 
 
 class Names:
-    """The masked names of a directory. Each takes as many bytes as any other, so one comes or goes without a look at the rest."""
+    """The masked names of a directory, from the first one on as far as they were needed (`grow`).
+
+    Each takes as many bytes as any other, so one comes or goes without a look at the rest.
+    """
 
     __slots__ = ("_block", "_mask")
 
-    def __init__(self, mask: Mask, names: Iterable[str] = (), block: bytes = b"") -> None:
+    def __init__(self, mask: Mask, block: bytearray | None = None) -> None:
         self._mask = mask
-        self._block = block or b"".join([mask.quoted(_utf8(name)) + b"," for name in names])
+        self._block = bytearray() if block is None else block
 
-    @property
-    def data(self) -> bytes:
-        """The `data` of a listing of them."""
-        return b'{"keys":[%b]}' % self._block[:-1]
+    def __len__(self) -> int:
+        return len(self._block) // _WIDTH
+
+    def grow(self, names: Sequence[str], most: int) -> bool:
+        """Mask as many more of the directory's names; whether that was all."""
+        start = len(self)
+        quoted = self._mask.quoted
+        self._block += b"".join([quoted(_utf8(name)) + b"," for name in names[start : start + most]])
+        return start + most >= len(names)
+
+    def data(self, names: Sequence[str]) -> bytes:
+        """The `data` of a listing of the directory's names."""
+        self.grow(names, len(names))
+        return b"".join((b'{"keys":[', memoryview(self._block)[:-1], b"]}"))
 
     def amended(self, edits: Sequence[Edit]) -> Names:
-        """The same with these names more or less."""
-        block = bytearray(self._block)
+        """What there is for a directory with these names more or less."""
+        block = self._block.copy()
         for at, name, came in edits:
             start = at * _WIDTH
-            block[start : start if came else start + _WIDTH] = self._mask.quoted(_utf8(name)) + b"," if came else b""
-        return Names(self._mask, block=bytes(block))
+            if start < len(block):  # what stands behind it was not masked yet
+                block[start : start if came else start + _WIDTH] = self._mask.quoted(_utf8(name)) + b"," if came else b""
+        return Names(self._mask, block)
 
 
 _WIDTH: Final = len(b'"hmac-sha256:",') + 64
