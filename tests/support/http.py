@@ -83,10 +83,18 @@ class Client:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
         status = int(lines[0].split(" ")[1])
         size = 0 if verb == "HEAD" else int(headers.get("content-length", "0"))
-        body = self._exactly(size)
+        body = self._chunks() if headers.get("transfer-encoding") == "chunked" else self._exactly(size)
         if headers.get("connection") == "close":
             self.close()
         return Reply(status, headers, body)
+
+    def _chunks(self) -> bytes:
+        pieces = []
+        while size := int(self._until(b"\r\n"), 16):
+            pieces.append(self._exactly(size))
+            self._until(b"\r\n")
+        self._until(b"\r\n")
+        return b"".join(pieces)
 
     def _until(self, end: bytes) -> bytes:
         while end not in self._buffer:

@@ -110,7 +110,7 @@ class Conversation:
         self._kept: dict[str, str] = {}
 
     def hold(self, step: Step) -> Answer:
-        """Ask, and keep what the step names. Raises KeyError when the answer has no such member."""
+        """Ask, and keep what the step names. Raises LookupError when the answer has no such member."""
         verb, _, path = self._filled(step.do).partition(" ")
         body = step.raw.encode() if step.raw is not None else None if step.body is msgspec.UNSET else self._filled_all(step.body)
         headers = {name: self._filled(value) for name, value in step.headers.items()}
@@ -118,7 +118,10 @@ class Conversation:
         reply = self._client.ask(verb, path, body, token=token, **headers)
         found = _decoded(reply)
         for name, where in step.keep.items():
-            self._kept[name] = str(_member(found, where))
+            try:
+                self._kept[name] = str(_member(found, where))
+            except (KeyError, IndexError, TypeError):
+                raise LookupError(f"{step.do}: no {where} to be kept in {reply.text}") from None
         headers = {name: value for name in HEADERS if (value := reply.headers.get(name.lower()))}
         return Answer(reply.status, headers, self._plain(found, frozenset(step.ignore)))
 
