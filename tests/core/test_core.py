@@ -173,7 +173,7 @@ def test_whoever_may_is_told_what_is_wrong(api: Api) -> None:
         (LIST, "shown/things/a", UnsupportedOperation, "unsupported operation"),
         (READ, "shown/things", UnsupportedOperation, "unsupported operation"),
         (UPDATE, "shown/bare", UnsupportedOperation, "unsupported operation"),
-        (UPDATE, "shown/things/raises", InvalidRequest, "field 'size' takes a whole number"),
+        (UPDATE, "shown/things/raises", InvalidRequest, 'for field "size": it takes a whole number'),
     ]
     for operation, path, kind, text in cases:
         error = api.error(operation, path, {"size": "no number"})

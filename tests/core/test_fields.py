@@ -126,14 +126,15 @@ def test_what_clients_send_is_read(name: str, value: object, want: object) -> No
 def test_what_cannot_be_right_is_named_and_not_shown(name: str, value: object) -> None:
     with pytest.raises(InvalidRequest) as refused:
         one(name, value)
-    assert refused.value.messages[0].startswith(f"field '{name}' takes ")
+    assert refused.value.messages[0].startswith(f'Field validation failed: error converting input for field "{name}": it takes ')
     assert "secretvalue" not in str(refused.value)
 
 
 def test_every_wrong_field_is_named() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_fields(STRICT, {"two": "x"})
-    assert refused.value.messages == ("missing field 'one'", "field 'two' takes a whole number")
+    wrong = 'Field validation failed: error converting input for field "two": it takes a whole number'
+    assert refused.value.messages == ("missing field 'one'", wrong)
     for missing in ({"two": 1}, {"one": None, "two": 1}):
         with pytest.raises(InvalidRequest, match="missing field 'one'"):
             read_fields(STRICT, missing)

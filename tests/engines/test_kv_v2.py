@@ -104,8 +104,8 @@ def test_a_path_without_data_says_what_is_wrong(api: Api, verb: str, body: objec
 BAD: list[tuple[str, str, object, str]] = [
     ("POST", "secret/data/a", {}, "no data provided"),
     ("POST", "secret/data/a", {"data": None}, "no data provided"),
-    ("POST", "secret/data/a", {"data": "text"}, "field 'data' takes an object"),
-    ("POST", "secret/data/a", {"data": [1]}, "field 'data' takes an object"),
+    ("POST", "secret/data/a", {"data": "text"}, 'for field "data": it takes an object'),
+    ("POST", "secret/data/a", {"data": [1]}, 'for field "data": it takes an object'),
     ("POST", "secret/data/a", {"data": {}, "options": {"cas": "x"}}, "error parsing check-and-set parameter"),
     ("POST", "secret/data/a", {"data": {}, "options": {"cas": 7}}, "check-and-set parameter did not match the current version"),
     ("POST", "secret/data/a", {"data": {}, "options": {"cas": 0}}, "check-and-set parameter did not match the current version"),

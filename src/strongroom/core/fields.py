@@ -6,7 +6,7 @@ Rules of this file:
 - Compiled once per Struct into a table of (name, reader, default); decoding is one loop.
 - `Seconds`, `Names`, `Lines` and `Texts` only say how a field is read: the values are plain int, tuple and dict.
 - A field of type `X | UnsetType` tells "not sent" from every value.
-- Errors name the field and what it takes, never the value.
+- Errors name the field and what it takes, in the words that Vault begins with, never the value.
 """
 
 from __future__ import annotations
@@ -271,7 +271,7 @@ def read_fields(fields: Fields, data: Mapping[str, Any]) -> Any:
         try:
             values[attribute] = field.read(value)
         except ValueError as error:
-            problems.append(f"field {name!r} takes {error}")
+            problems.append(f'Field validation failed: error converting input for field "{name}": it takes {error}')
     if problems:
         raise InvalidRequest(*problems)
     return fields.struct(**values)
