@@ -118,7 +118,7 @@ BAD: list[tuple[str, str, object, str]] = [
     ("POST", "secret/config", {"max_versions": -1}, "max_versions is a number"),
     ("POST", "secret/config", {"max_versions": 1 << 32}, "max_versions is a number"),
     ("POST", "secret/config", {"delete_version_after": "soon"}, "duration"),
-    ("POST", "secret/metadata/a", {"delete_version_after": "-1s"}, "cannot be negative"),
+    ("POST", "secret/metadata/a", {"delete_version_after": "-1s"}, "not negative"),
     ("POST", "secret/metadata/a", {"max_versions": "many"}, "takes a whole number"),
     ("POST", "secret/metadata/a", {"custom_metadata": {"k": 1}}, "custom_metadata validation failed"),
     ("POST", "secret/metadata/a", {"custom_metadata": {"k": ""}}, "custom_metadata validation failed"),

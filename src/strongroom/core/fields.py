@@ -4,7 +4,7 @@ Rules of this file:
 - A route's body is one frozen Struct; a field's type says what is accepted, `Annotated[…, "text"]` what the API docs say of it.
 - Clients send `"true"`, `"10"`, `"1h"`, `"a,b"` and `["k=v"]` for booleans, numbers, durations, lists and maps: all are read.
 - Compiled once per Struct into a table of (name, reader, default); decoding is one loop.
-- `Seconds`, `Names`, `Lines` and `Texts` only say how a field is read: the values are plain int, tuple and dict.
+- `Seconds`, `SignedSeconds`, `Names`, `Lines` and `Texts` only say how a field is read: the values are plain int, tuple and dict.
 - A field of type `X | UnsetType` tells "not sent" from every value.
 - Errors name the field and what it takes, in the words that Vault begins with, never the value.
 """
@@ -24,7 +24,11 @@ from strongroom.types import parse_duration
 
 
 class Seconds(int):
-    """A duration field: seconds inside, `3600`, `"1h"` or `"90m"` outside."""
+    """A duration field: seconds inside, `3600`, `"1h"` or `"90m"` outside; not negative."""
+
+
+class SignedSeconds(Seconds):
+    """A duration field to which a negative duration means something."""
 
 
 class Names(tuple[str, ...]):
@@ -89,6 +93,13 @@ def _integer(value: object) -> int:
 
 
 def _seconds(value: object) -> int:
+    seconds = _signed_seconds(value)
+    if seconds < 0:
+        raise ValueError("a duration that is not negative")
+    return seconds
+
+
+def _signed_seconds(value: object) -> int:
     try:
         return parse_duration(value)
     except ValueError as error:
@@ -152,6 +163,7 @@ READERS: dict[Any, Callable[[object], Any]] = {
     bool: _boolean,
     int: _integer,
     Seconds: _seconds,
+    SignedSeconds: _signed_seconds,
     Names: _names,
     Lines: _lines,
     Texts: _texts,
@@ -167,6 +179,7 @@ SCHEMAS: dict[Any, dict[str, Any]] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
     Seconds: {"type": "string", "format": "seconds"},
+    SignedSeconds: {"type": "string", "format": "seconds"},
     Names: {"type": "array", "items": {"type": "string"}},
     Lines: {"type": "array", "items": {"type": "string"}},
     Texts: {"type": "object", "additionalProperties": {"type": "string"}},

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.core.fields import READERS, Names, Seconds, Texts, given
+from strongroom.core.fields import READERS, Names, Seconds, SignedSeconds, Texts, given
 from strongroom.core.policy.rules import assignable_policies
 from strongroom.core.token.parameters import TokenBody, changed, shown
 from strongroom.errors import InvalidRequest
@@ -35,6 +35,7 @@ _HIDDEN: Final = object()
 
 NameList = Annotated[tuple[str, ...], Names]
 Duration = Annotated[int, Seconds]
+SignedDuration = Annotated[int, SignedSeconds]
 TextMap = Annotated[dict[str, str], Texts]
 HiddenText = Annotated[str, _HIDDEN]
 """Types of fields that are stored as one thing and read from a body as another (core/fields.py)."""

@@ -210,8 +210,6 @@ def _expiry(body: PolicyBody, now: int) -> int:
     if body.ttl is not UNSET and body.ttl and body.expiration is not UNSET and body.expiration:
         raise InvalidRequest("ttl and expiration say the same thing; send one of them")
     if body.ttl is not UNSET and body.ttl:
-        if body.ttl < 0:
-            raise InvalidRequest("ttl must not be negative")
         return now + body.ttl * SECOND
     if body.expiration is UNSET or not body.expiration:
         return 0

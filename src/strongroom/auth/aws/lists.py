@@ -67,7 +67,7 @@ def tidying(name: str, former: str, noun: str) -> Configuration[Tidying]:
         pattern=f"config/tidy/{name}",
         also=(f"config/tidy/{former}",),
         key=f"tidy/{name}",
-        changed=lambda before, body: merged(before or Tidying(BUFFERS[name]), body, {"safety_buffer": _not_negative}),
+        changed=lambda before, body: merged(before or Tidying(BUFFERS[name]), body),
         deletes=True,
         says={
             "read": f"Show when the {noun} is tidied.",
@@ -75,12 +75,6 @@ def tidying(name: str, former: str, noun: str) -> Configuration[Tidying]:
             "delete": f"Tidy the {noun} as by default.",
         },
     )
-
-
-def _not_negative(seconds: int) -> int:
-    if seconds < 0:
-        raise InvalidRequest("'safety_buffer' cannot be negative")
-    return seconds
 
 
 class TidyBody(msgspec.Struct, frozen=True, kw_only=True):

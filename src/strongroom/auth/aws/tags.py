@@ -84,8 +84,6 @@ class Tags(Roles):
             raise InvalidRequest("tag creation is not enabled for this role")
         if body.disallow_reauthentication and body.allow_instance_migration:
             raise InvalidRequest("cannot set both disallow_reauthentication and allow_instance_migration")
-        if body.max_ttl < 0:
-            raise InvalidRequest("max_ttl cannot be negative")
         text = _plain(name, body)
         value = f"{text}:{self._mac(found, text)}"
         if len(value) > MAX_VALUE:

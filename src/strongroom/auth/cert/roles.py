@@ -146,8 +146,6 @@ def _check_ocsp(ocsp: Ocsp) -> None:
             raise InvalidRequest("failed to parse certificate: 'ocsp_ca_certificates' takes certificates in PEM") from None
     for url in ocsp.servers_override:
         parse_url(url, plaintext=True)
-    if ocsp.this_update_max_age < 0:
-        raise InvalidRequest("ocsp_this_update_max_age cannot be negative")
     if not 0 <= ocsp.max_retries <= MAX_RETRIES:
         raise InvalidRequest(f"ocsp_max_retries is a number from 0 to {MAX_RETRIES}")
 

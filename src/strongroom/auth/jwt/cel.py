@@ -21,7 +21,7 @@ from strongroom.clock import SECOND
 from strongroom.core.engine import login, patch, write
 from strongroom.core.entries import Entries
 from strongroom.core.fields import given
-from strongroom.core.forms import Duration, NameList, body_of, members, merged
+from strongroom.core.forms import NameList, SignedDuration, body_of, members, merged
 from strongroom.core.names import role_name
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted
@@ -33,9 +33,9 @@ class CelRole(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     program: Program
     message: Annotated[str, "What is said to whom the program refuses with false."] = ""
-    clock_skew_leeway: Annotated[Duration, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = 0
-    expiration_leeway: Annotated[Duration, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = 0
-    not_before_leeway: Annotated[Duration, "How long before exp a token without nbf was good; 0 = 150 s."] = 0
+    clock_skew_leeway: Annotated[SignedDuration, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = 0
+    expiration_leeway: Annotated[SignedDuration, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = 0
+    not_before_leeway: Annotated[SignedDuration, "How long before exp a token without nbf was good; 0 = 150 s."] = 0
     bound_audiences: Annotated[NameList, "The token's aud must name one of these."] = ()
 
 

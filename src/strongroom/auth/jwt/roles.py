@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.auth.jwt import redirects
 from strongroom.auth.jwt.claims import Bound, Scalar, check_mappings
-from strongroom.core.forms import Duration, NameList, Reads, TextMap, members, merged, one_of
+from strongroom.core.forms import Duration, NameList, Reads, SignedDuration, TextMap, members, merged, one_of
 from strongroom.core.mounts import Ttls
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.crypto.claims import Leeway
@@ -46,9 +46,9 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     poll_interval: Annotated[int, "Seconds between polls in direct mode."] = 0
     verbose_oidc_logging: Annotated[bool, "Kept for clients that read it back; tokens and claims are never logged."] = False
     max_age: Annotated[Duration, "How long ago the user may have proved himself to the provider."] = 0
-    clock_skew_leeway: Annotated[Duration, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = 0
-    expiration_leeway: Annotated[Duration, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = 0
-    not_before_leeway: Annotated[Duration, "How long before exp a token without nbf was good; 0 = 150 s."] = 0
+    clock_skew_leeway: Annotated[SignedDuration, "How far clocks may differ; 0 = 60 s, -1 = not at all."] = 0
+    expiration_leeway: Annotated[SignedDuration, "How long a token without exp is good; 0 = 150 s, -1 = not at all."] = 0
+    not_before_leeway: Annotated[SignedDuration, "How long before exp a token without nbf was good; 0 = 150 s."] = 0
     token: TokenParameters = TokenParameters()
 
     @property
@@ -131,8 +131,8 @@ def _check(role: Role) -> None:
         redirects.check(uri)
     if role.role_type == "jwt" and not (role.bound_audiences or role.token.bound_cidrs or role.bound_subject or role.bound_claims):
         raise InvalidRequest("must have at least one bound constraint when creating/updating a role")
-    if role.max_age < 0 or role.poll_interval < 0:
-        raise InvalidRequest("'max_age' and 'poll_interval' cannot be negative")
+    if role.poll_interval < 0:
+        raise InvalidRequest("'poll_interval' cannot be negative")
     if max(role.clock_skew_leeway, role.expiration_leeway, role.not_before_leeway) > MAX_LEEWAY:
         raise InvalidRequest(f"a leeway has at most {MAX_LEEWAY} seconds")
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from strongroom.core.fields import Names, Seconds, Texts
+from strongroom.core.fields import Names, SignedSeconds, Texts
 from strongroom.core.policy.acl import Acl
 from strongroom.core.policy.rules import UNASSIGNABLE, policy_name
 from strongroom.core.request import Grant, Operation, Token, TokenEntry
@@ -41,12 +41,12 @@ class CreateBody(msgspec.Struct, frozen=True, kw_only=True):
     no_parent: Annotated[bool, "Make an orphan; needs sudo."] = False
     no_default_policy: Annotated[bool, "Leave the default policy out."] = False
     renewable: Annotated[bool, "It can be renewed."] = True
-    ttl: Annotated[Seconds, "How long it lives at first."] = Seconds(0)
-    lease: Annotated[Seconds, "Old name of ttl."] = Seconds(0)
-    explicit_max_ttl: Annotated[Seconds, "A hard end that no renewal and no period moves."] = Seconds(0)
+    ttl: Annotated[SignedSeconds, "How long it lives at first."] = SignedSeconds(0)
+    lease: Annotated[SignedSeconds, "Old name of ttl."] = SignedSeconds(0)
+    explicit_max_ttl: Annotated[SignedSeconds, "A hard end that no renewal and no period moves."] = SignedSeconds(0)
     display_name: Annotated[str, "Stands in the audit log behind `token-`."] = ""
     num_uses: Annotated[int, "How many requests it is good for, 0 = any number."] = 0
-    period: Annotated[Seconds, "Each renewal gives this long, without an end; needs sudo."] = Seconds(0)
+    period: Annotated[SignedSeconds, "Each renewal gives this long, without an end; needs sudo."] = SignedSeconds(0)
     type: Annotated[str, "service or batch."] = ""
     entity_alias: Annotated[str, "The entity alias it is made for; the role must allow it."] = ""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.core.engine import ListBody, delete, keys_response, list_, patch, read, scan, write
-from strongroom.core.fields import Seconds
+from strongroom.core.fields import Seconds, SignedSeconds
 from strongroom.core.request import Response
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item
@@ -48,7 +48,7 @@ class ConfigBody(msgspec.Struct, frozen=True):
 
     max_versions: Annotated[int | Unset, "Versions to keep per secret; 0 means 10."] = UNSET
     cas_required: Annotated[bool | Unset, "Every write must say which version it follows."] = UNSET
-    delete_version_after: Annotated[Seconds | Unset, "Time after which a version is deleted; negative switches this off."] = UNSET
+    delete_version_after: Annotated[SignedSeconds | Unset, "Time after which a version is deleted; negative switches this off."] = UNSET
     metadata_cas_required: Annotated[bool | Unset, "Every change of a secret's settings must say which one it follows."] = UNSET
 
 
@@ -154,10 +154,6 @@ class Metadata(KeyValue):
         config = self.config()
         _check_metadata_cas(item.metadata_cas_required or config.metadata_cas_required, body.metadata_cas, item.metadata_version)
         _check_max_versions(changes)
-        if changes.get("delete_version_after", 0) < 0:
-            raise InvalidRequest(
-                "delete_version_after of a secret cannot be negative; a negative value in the mount's config switches it off"
-            )
         now = self.call.transaction.now
         after = msgspec.structs.replace(item, **changes, updated=now, metadata_version=item.metadata_version + 1)
         self.save(row, model.head_of(after, head.data if head else b""))
