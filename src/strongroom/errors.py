@@ -12,6 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
+def several(*messages: str) -> str:
+    """Messages in one text, as Go's multierror prints them: what Vault puts around errors of its own, and clients know."""
+    count = "1 error" if len(messages) == 1 else f"{len(messages)} errors"
+    return f"{count} occurred:\n" + "".join(f"\t* {message}\n" for message in messages) + "\n"
+
+
 class StrongroomError(Exception):
     """Base of all errors that may be shown to a caller."""
 
@@ -67,7 +73,7 @@ class UnsupportedOperation(StrongroomError):
 
     status = 405
 
-    def __init__(self, message: str = "unsupported operation") -> None:
+    def __init__(self, message: str = several("unsupported operation")) -> None:
         super().__init__(message)
 
 

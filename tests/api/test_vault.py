@@ -20,6 +20,7 @@ from strongroom.errors import (
     Sealed,
     StrongroomError,
     TooManyRequests,
+    UnsupportedMediaType,
     UnsupportedOperation,
 )
 
@@ -37,7 +38,7 @@ def parsed(reply: Answer) -> Any:
 
 def request(operation: Operation) -> Request:
     verb = {Operation.UPDATE: "POST"}.get(operation, "GET" if operation is Operation.READ else operation.value.upper())
-    return read_in(verb, "a")
+    return read_in(verb, "a", content_type="application/merge-patch+json")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def request(operation: Operation) -> Request:
     ],
 )
 def test_verb_and_query_say_the_operation(verb: str, target: str, operation: Operation, path: str) -> None:
-    made = read_in(verb, target)
+    made = read_in(verb, target, content_type="application/merge-patch+json")
     assert (made.operation, made.path) == (operation, path)
     assert not {"list", "scan", "help"} & made.data.keys()
 
@@ -81,7 +82,7 @@ def test_a_flag_that_cannot_be_read_is_refused(target: str) -> None:
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
 def test_a_write_to_a_folder_is_refused(verb: str) -> None:
     with pytest.raises(InvalidRequest, match="ending in"):
-        read_in(verb, "a/")
+        read_in(verb, "a/", content_type="application/merge-patch+json")
 
 
 @pytest.mark.parametrize("verb", ["LINK", "OPTIONS", "TRACE", "get", "HELP", "CREATE", ""])
@@ -120,11 +121,19 @@ def test_bodies_are_json_or_forms_whatever_the_type_says() -> None:
             read_in("POST", "a", wrong, content_type="application/json")
 
 
-def test_merge_patch_needs_its_type() -> None:
-    assert read_in("PATCH", "a", b"{}", content_type="application/merge-patch+json").merge_patch
-    assert read_in("PATCH", "a", b"{}", content_type="Application/Merge-Patch+JSON; charset=utf-8").merge_patch
-    assert not read_in("PATCH", "a", b"{}", content_type="application/json").merge_patch
-    assert not read_in("POST", "a", b"{}", content_type="application/merge-patch+json").merge_patch
+def test_a_patch_needs_its_type_and_nothing_else_does() -> None:
+    for right in ("application/merge-patch+json", "Application/Merge-Patch+JSON; charset=utf-8"):
+        assert read_in("PATCH", "a", b"{}", content_type=right).operation is Operation.PATCH
+    with pytest.raises(UnsupportedMediaType, match=r"merge-patch\+json, provided application/json$"):
+        read_in("PATCH", "a", b"{}", content_type="application/json; charset=utf-8")
+    with pytest.raises(InvalidRequest, match="no media type"):
+        read_in("PATCH", "a", b"{}")
+    assert read_in("POST", "a", b"{}", content_type="text/plain").data == {}
+
+
+def test_the_slash_that_a_path_lost_is_remembered() -> None:
+    assert [read_in("DELETE", path).slashed for path in ("a/", "a", "a/b/")] == [True, False, True]
+    assert not read_in("LIST", "a/").slashed
 
 
 def test_the_token_comes_by_either_header_and_never_by_two() -> None:

@@ -23,7 +23,6 @@ from strongroom.errors import (
     NotFound,
     PermissionDenied,
     StrongroomError,
-    UnsupportedMediaType,
     UnsupportedOperation,
 )
 from strongroom.testing.room import FakeClock, Strongroom
@@ -192,15 +191,6 @@ def test_rights_in_one_namespace_are_none_in_another(api: Api) -> None:
     token = api.policy('path "shown/*" { capabilities = ["read"] }')
     elsewhere = Request(uuid4_text(), READ, "shown/things/a", {}, b"", Secret(token), Peer(), namespace="other")
     assert isinstance(perform(api.core, Work(elsewhere, lambda _work: None), _raise).error, PermissionDenied)
-
-
-def test_a_patch_needs_its_content_type_but_rights_first(api: Api) -> None:
-    def send(token: str) -> StrongroomError | None:
-        request = Request(uuid4_text(), PATCH, "shown/things/a", {}, b"{}", Secret(token), Peer(), merge_patch=False)
-        return perform(api.core, Work(request, lambda _work: None), _raise).error
-
-    assert isinstance(send(api.room.token), UnsupportedMediaType)
-    assert isinstance(send("nobody"), PermissionDenied)
 
 
 def test_public_routes_ask_for_no_token_and_a_bad_one_is_none(api: Api) -> None:

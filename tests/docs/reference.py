@@ -104,7 +104,7 @@ def _route(route: Route) -> Iterator[str]:
 
 def _field(field: Field) -> str:
     schema = SCHEMAS[field.kind]
-    kind = "duration" if field.kind is Seconds else schema.get("type", "any")
+    kind = "duration" if isinstance(field.kind, type) and issubclass(field.kind, Seconds) else schema.get("type", "any")
     if kind == "array":
         kind = f"list of {schema['items'].get('type', 'any')}s" if schema["items"] else "list"
     needed = ", required" if field.required else ""

@@ -26,6 +26,7 @@ from strongroom.errors import (
     StrongroomError,
     TooManyRequests,
     Unavailable,
+    UnsupportedMediaType,
     UnsupportedOperation,
 )
 from strongroom.types import parse_duration
@@ -89,7 +90,7 @@ class Asked(NamedTuple):
     namespace: str
     wrap_ttl: int
     headers: Mapping[bytes, bytes]
-    merge_patch: bool
+    slashed: bool
 
     def __repr__(self) -> str:
         return f"Asked({self.operation}, {self.path!r})"
@@ -102,7 +103,7 @@ def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: byt
 
 def with_body(head: Asked, body: bytes, peer: Peer) -> Request:
     """The request of a head and a body. Raises InvalidRequest."""
-    operation, path, data, credential, namespace, wrap_ttl, headers, merge_patch = head
+    operation, path, data, credential, namespace, wrap_ttl, headers, slashed = head
     raw = upload = b""
     if operation in _BODIES:
         if path in UPLOADS:
@@ -111,7 +112,7 @@ def with_body(head: Asked, body: bytes, peer: Peer) -> Request:
             raw, data = _body(headers, body)
     elif body and operation is Operation.DELETE and path in _CANCELLATIONS:
         data = {**data, **_body(headers, body)[1]}
-    return Request(uuid4_text(), operation, path, data, raw, credential, peer, namespace, wrap_ttl, headers, merge_patch, upload)
+    return Request(uuid4_text(), operation, path, data, raw, credential, peer, namespace, wrap_ttl, headers, slashed, upload)
 
 
 def asked(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], prefix: int = 3) -> Asked:
@@ -123,9 +124,12 @@ def asked(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], prefix: in
     parameters = parse_query(query) if query else None
     if parameters:
         operation = _asked(operation, parameters)
+    if operation is Operation.PATCH:
+        _check_patch(headers)
     path = path[prefix:]
+    slashed = False
     if path.endswith("/") != (operation is Operation.LIST or operation is Operation.SCAN):
-        path = _slash(operation, path)
+        path, slashed = _slash(operation, path)
     wrap = headers.get(b"x-vault-wrap-ttl")
     return Asked(
         operation,
@@ -135,7 +139,7 @@ def asked(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], prefix: in
         _namespace(headers),
         _wrap_ttl(wrap) if wrap else 0,
         headers,
-        operation is Operation.PATCH and _content_type(headers) == _MERGE_PATCH,
+        slashed,
     )
 
 
@@ -163,12 +167,22 @@ def _flag(name: str, parameters: dict[str, str]) -> bool:
     raise InvalidRequest(f"the query parameter {name} takes true or false")
 
 
-def _slash(operation: Operation, path: str) -> str:
+def _slash(operation: Operation, path: str) -> tuple[str, bool]:
+    """The path as its operation has it, and whether it lost a slash for that."""
     if operation in (Operation.LIST, Operation.SCAN):
-        return path + "/"
+        return path + "/", False
     if operation in _BODIES:
         raise InvalidRequest("cannot write to a path ending in '/'")
-    return path.removesuffix("/")
+    return path.removesuffix("/"), True
+
+
+def _check_patch(headers: Mapping[bytes, bytes]) -> None:
+    """Raises StrongroomError for a PATCH that does not say it is a merge."""
+    kind = _content_type(headers)
+    if not kind:
+        raise InvalidRequest("mime: no media type")
+    if kind != _MERGE_PATCH:
+        raise UnsupportedMediaType(f"PATCH requires Content-Type of {_MERGE_PATCH.decode()}, provided {kind.decode('latin-1')}")
 
 
 def _content_type(headers: Mapping[bytes, bytes]) -> bytes:

@@ -46,7 +46,7 @@ from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import NeedsCommit, Staged, Transaction
 from strongroom.core.wrapping import Wrapping
-from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedMediaType, UnsupportedOperation
+from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedOperation
 from strongroom.memo import remember
 from strongroom.outbound.client import Outbound
 from strongroom.storage.api import AREA, RemoteStorage, Storage
@@ -190,8 +190,6 @@ class Core:
 
     def _complain(self, found: Found, request: Request) -> None:
         if found.route is not None:
-            if request.operation is Operation.PATCH and not request.merge_patch:
-                raise UnsupportedMediaType("PATCH takes the content type application/merge-patch+json")
             return
         if request.namespace:
             raise NotFound("no handler for the namespace; only the root namespace exists here")
@@ -202,12 +200,15 @@ class Core:
             raise no_handler(request.path)
         if engine is None:
             engine = engine_class(mount.family, mount.kind, mount.options.get("version", ""))  # says why there is none
+        error = engine.unmatched(request.operation, found.relative)
+        if error is not None:
+            raise error
         bare = found.relative.rstrip("/")
         if any(engine.router.operations(path) for path in (bare, bare + "/")):
             raise UnsupportedOperation
         if mount.family == "system":
             raise no_handler(request.path)
-        raise NotFound(f'unsupported path "{found.relative}"', warnings=engine.unmatched(found.relative))
+        raise NotFound(f'unsupported path "{found.relative}"')
 
     def commits(self, request: Request) -> bool:
         """Whether it is already known that this request has to run in a group."""

@@ -27,7 +27,7 @@ from strongroom.clock import Clock
 from strongroom.core.fields import Fields, compile_fields
 from strongroom.core.lockout import Limits, Lockout
 from strongroom.core.request import Call, Grant, LeaseTerms, Listed, Mount, Operation, Response
-from strongroom.errors import NotFound
+from strongroom.errors import NotFound, StrongroomError
 from strongroom.outbound.client import Outbound
 
 Family = Literal["secrets", "auth", "system"]
@@ -283,9 +283,9 @@ class Engine:
         """A timer of this mount has come."""
 
     @classmethod
-    def unmatched(cls, path: str) -> tuple[str, ...]:  # noqa: ARG003 — a hook's signature is its contract
-        """Warnings to show with the 404 of a path that no route matches."""
-        return ()
+    def unmatched(cls, operation: Operation, path: str) -> StrongroomError | None:  # noqa: ARG003 — a hook's signature is its contract
+        """What to say of a path that no route matches, where the engine knows better than the core."""
+        return None
 
 
 CLASSES: dict[tuple[str, str, str], type[Engine]] = {}

@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -266,7 +266,10 @@ def _strip(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def read_fields(fields: Fields, data: Mapping[str, Any]) -> Any:
+WRONG_FIELD: Final = 'Field validation failed: error converting input for field "{}": it takes {}'
+
+
+def read_fields(fields: Fields, data: Mapping[str, Any], wrong: str = WRONG_FIELD) -> Any:
     """Make the Struct of a request's members. Raises InvalidRequest naming each field that is missing or wrong."""
     problems = [f"missing field {name!r}" for name in fields.required if data.get(name) is None and not _says_null(fields, data, name)]
     values = fields.defaults.copy()
@@ -284,7 +287,7 @@ def read_fields(fields: Fields, data: Mapping[str, Any]) -> Any:
         try:
             values[attribute] = field.read(value)
         except ValueError as error:
-            problems.append(f'Field validation failed: error converting input for field "{name}": it takes {error}')
+            problems.append(wrong.format(name, error))
     if problems:
         raise InvalidRequest(*problems)
     return fields.struct(**values)

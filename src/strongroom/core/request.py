@@ -102,8 +102,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     `path` has no leading slash; only LIST and SCAN paths end in "/". `raw` is the checked JSON text of the body (b"" when there was
     none), `data` its parsed members, or the query parameters (strings) where there is no body. `wrap_ttl` is in seconds, 0 = unwrapped.
-    `upload` is a body that is no JSON (core/snapshots/paths.py). `headers` has lower-case names, as received; `merge_patch` says that a
-    PATCH came with the right content type.
+    `upload` is a body that is no JSON (core/snapshots/paths.py). `headers` has lower-case names, as received; `slashed` says that a
+    READ's or DELETE's path came with a "/" at its end, which it has lost.
     """
 
     id: str
@@ -116,7 +116,7 @@ class Request(msgspec.Struct, frozen=True, gc=False, eq=False):
     namespace: str = ""
     wrap_ttl: int = 0
     headers: Mapping[bytes, bytes] = {}
-    merge_patch: bool = False
+    slashed: bool = False
     upload: bytes = b""
 
     def __repr__(self) -> str:

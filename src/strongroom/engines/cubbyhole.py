@@ -12,10 +12,10 @@ import msgspec
 
 from strongroom.core import areas
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, listed, paged, read, scan, write
-from strongroom.core.request import Json, Response, Token
+from strongroom.core.request import Json, Operation, Response, Token
 from strongroom.core.transaction import entry_masks
 from strongroom.core.wrapping import Wrapped
-from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
+from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
 
 RESPONSE = "response"
 
@@ -36,6 +36,11 @@ class Cubbyhole(Engine, kind="cubbyhole"):
         """There is one, and it is always there."""
         raise InvalidRequest('mount type of "cubbyhole" is not mountable')
 
+    @classmethod
+    def unmatched(cls, operation: Operation, path: str) -> StrongroomError | None:
+        """The drawer itself holds no value."""
+        return InvalidRequest("missing path") if not path and operation in (Operation.READ, Operation.UPDATE) else None
+
     def _token(self) -> Token:
         token = self.call.token
         if token is None:
@@ -51,7 +56,7 @@ class Cubbyhole(Engine, kind="cubbyhole"):
         """Whether there is something, which makes a write an update."""
         return self.store.exists(self._key(path))
 
-    @read("{path...}")
+    @read("{path...}", unchecked=True)
     def read_value(self, path: str) -> Response:
         """Read what this token keeps at a path."""
         key = self._key(path)
@@ -70,7 +75,7 @@ class Cubbyhole(Engine, kind="cubbyhole"):
             raise InvalidRequest("missing data fields")
         self.store.put(self._key(path), Value(self.call.request.raw))
 
-    @delete("{path...}")
+    @delete("{path...}", unchecked=True)
     def delete_value(self, path: str) -> None:
         """Remove what this token keeps at a path."""
         self.store.delete(self._key(path))

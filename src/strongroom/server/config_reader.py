@@ -53,7 +53,7 @@ class Reader:
 def read(where: str, fields: Fields, members: dict[str, Any]) -> Any:
     """Make the struct of a stanza's members. Raises ConfigError naming the stanza and each wrong field."""
     try:
-        return read_fields(fields, members)
+        return read_fields(fields, members, "field {!r} takes {}")
     except InvalidRequest as error:
         raise ConfigError(f"{where}: {'; '.join(error.messages)}") from None
 

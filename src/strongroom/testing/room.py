@@ -180,7 +180,6 @@ class Strongroom:
             credential=Secret(self.token if token is None else token),
             peer=peer or Peer("127.0.0.1", 40_000),
             wrap_ttl=wrap_ttl,
-            merge_patch=operation is Operation.PATCH,
         )
         work = perform(self.core, Work(request, lambda _work: None), _raise)
         self.process.answered()

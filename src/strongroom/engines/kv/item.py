@@ -80,7 +80,8 @@ class Tombstone(msgspec.Struct, frozen=True):
 class Item(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A secret with its settings and versions. `delete_version_after` in seconds, 0 = the mount's.
 
-    `oldest` is 0 until a version was pruned. `attributes` holds what dialects keep per item: description, rotation, resource policy.
+    `oldest` is 0 until there are as many versions as are kept, as in Vault. `attributes` holds what dialects keep per item: description,
+    rotation, resource policy.
     """
 
     created: int
@@ -278,7 +279,9 @@ def added(item: Item, config: Config, now: int, replaced: bytes) -> Added:
         versions[item.current] = Version(before.created, before.ends, before.destroyed, digest(replaced), before.labels, waited)
     versions[number] = Version(now, now + after * SECOND if after else 0)
     pruned = []
-    last = number - _versions_kept(item, config)
+    kept = _versions_kept(item, config)
+    last = number - kept
+    oldest = last + 1 if number - item.oldest >= kept else item.oldest
     while last > 0 and last in versions:
         del versions[last]
         pruned.append(last)
@@ -290,7 +293,7 @@ def added(item: Item, config: Config, now: int, replaced: bytes) -> Added:
         current=number,
         latest=number,
         previous=item.current,
-        oldest=pruned[0] + 1 if pruned else item.oldest,
+        oldest=oldest,
         versions=versions,
     )
     return Added(grown, pruned)

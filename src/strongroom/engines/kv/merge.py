@@ -33,7 +33,7 @@ def subkeys(data: object, depth: int) -> Any:
     """The same tree with null for every leaf; objects at `depth`, and empty ones, are leaves too. 0 = no limit."""
     if not isinstance(data, Mapping) or not data:
         return None
-    return {name: None if depth == 1 else subkeys(value, depth - 1 if depth else 0) for name, value in data.items()}
+    return {name: None if depth == 1 or depth < 0 else subkeys(value, depth - 1 if depth else 0) for name, value in data.items()}
 
 
 def check_size(data: object, text: bytes) -> None:

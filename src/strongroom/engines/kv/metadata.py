@@ -8,19 +8,20 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from strongroom.core.engine import ListBody, delete, keys_response, list_, patch, read, scan, write
-from strongroom.core.fields import Seconds, SignedSeconds
+from strongroom.core.envelope import encode as encode_json
+from strongroom.core.fields import READERS, Seconds, SignedSeconds
 from strongroom.core.request import Response
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item
 from strongroom.engines.kv.merge import merged
 from strongroom.engines.kv.store import ITEM, KeyValue
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.types import format_duration
 
 UNSET = msgspec.UNSET
@@ -223,21 +224,36 @@ def _sent(body: ConfigBody | MetadataBody) -> dict[str, Any]:
     return {name: value for name, value in fields if value is not UNSET}
 
 
-def _checked_metadata(pairs: Mapping[str, Any]) -> dict[str, str]:
-    """Texts within bounds. Raises InvalidRequest naming the rule that was broken."""
-    said = "custom_metadata validation failed"
+def _checked_metadata(pairs: Mapping[str, Any]) -> dict[str, str] | None:
+    """Texts within bounds, None for none at all. Raises InvalidRequest naming every rule that was broken."""
+    said = "custom_metadata validation failed: "
     if len(pairs) > MAX_PAIRS:
-        raise InvalidRequest(f"{said}: payload must contain at most {MAX_PAIRS} keys, provided {len(pairs)}")
-    for name, value in pairs.items():
-        if not isinstance(value, str):
-            raise InvalidRequest(f"{said}: the value of key {name!r} is not a string")
-        for what, text, most in (("key", name, MAX_NAME), ("value for key", value, MAX_VALUE)):
-            length = len(text.encode())
-            if not 0 < length <= most:
-                raise InvalidRequest(f"{said}: length of {what} {name!r} is {length} but must be 0 < len({what.split()[0]}) <= {most}")
-            if not text.isprintable():
-                raise InvalidRequest(f"{said}: {what} {name!r} contains unprintable characters")
-    return dict(pairs)
+        raise InvalidRequest(several(f"{said}payload must contain at most {MAX_PAIRS} keys, provided {len(pairs)}"))
+    texts = {name: _as_text(value, said) for name, value in pairs.items()}
+    wrong = [said + what for name, value in texts.items() for what in _wrong_pair(name, value)]
+    if wrong:
+        raise InvalidRequest(several(*wrong))
+    return texts or None
+
+
+def _as_text(value: Any, said: str) -> str:
+    """Numbers and booleans as Vault makes texts of them. Raises InvalidRequest."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    try:
+        return "" if value is None else READERS[str](value)
+    except ValueError:
+        raise InvalidRequest(f"{said}a value is neither a text nor a number") from None
+
+
+def _wrong_pair(name: str, value: str) -> Iterator[str]:
+    shown = encode_json(name).decode()
+    for what, text, most in (("key", name, MAX_NAME), ("value for key", value, MAX_VALUE)):
+        length = len(text.encode())
+        if not 0 < length <= most:
+            yield f"length of {what} {shown} is {length} but must be 0 < len({what.split()[0]}) <= {most}"
+        if not text.isprintable():
+            yield f"{what} {shown} contains unprintable characters"
 
 
 def _check_max_versions(changes: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from strongroom.core.engine import Engine, ListBody, listed, paged
 from strongroom.core.request import Response
 from strongroom.core.transaction import entry_masks
 from strongroom.engines.kv.item import Head, Item, version_key
-from strongroom.errors import InvalidRequest
+from strongroom.errors import InvalidRequest, NotFound
 
 ITEM = "item/"
 ROWS_AT_ONCE = 100
@@ -51,7 +51,10 @@ class KeyValue(Engine):
         return self.store.exists(ITEM + path)
 
     def row(self, path: str) -> bytes:
-        """The row key of a secret; a handler works it out once."""
+        """The row key of a secret; a handler works it out once. Raises NotFound: no secret's name ends in "/", and whoever reads or deletes
+        a folder does not mean the secret of that name."""
+        if self.call.request.slashed:
+            raise self.unmatched(self.call.operation, self.call.request.path + "/") or NotFound
         return self.store.row(ITEM + path)
 
     def head(self, row: bytes) -> Head | None:

@@ -12,10 +12,10 @@ from decimal import Decimal
 import msgspec
 
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, scan, write
-from strongroom.core.request import Json, LeaseInfo, Response, RowText
+from strongroom.core.request import Json, LeaseInfo, Operation, Response, RowText
 from strongroom.engines.kv.item import plain_head
 from strongroom.engines.kv.store import KeyValue, decoded_head
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest, NotFound, StrongroomError
 from strongroom.types import parse_duration
 
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
@@ -29,7 +29,14 @@ def _data(plaintext: bytes) -> bytes:
 class Plain(KeyValue, kind="kv"):
     """Key/value secrets without versions."""
 
-    @read("{path...}")
+    @classmethod
+    def unmatched(cls, operation: Operation, path: str) -> StrongroomError | None:
+        """The mount itself is no secret."""
+        if path:
+            return None
+        return {Operation.READ: NotFound(), Operation.UPDATE: InvalidRequest("missing path")}.get(operation)
+
+    @read("{path...}", unchecked=True)
     def read_secret(self, path: str) -> Response:
         """Read a secret."""
         row = self.row(path)
@@ -57,7 +64,7 @@ class Plain(KeyValue, kind="kv"):
             raise InvalidRequest("missing data fields")
         self.save(self.row(path), plain_head(self.call.request.raw, self.call.transaction.now))
 
-    @delete("{path...}")
+    @delete("{path...}", unchecked=True)
     def delete_secret(self, path: str) -> None:
         """Remove a secret."""
         self.remove(self.row(path))

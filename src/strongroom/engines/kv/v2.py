@@ -17,22 +17,32 @@ import msgspec
 from strongroom.core.engine import delete, patch, read, write
 from strongroom.core.envelope import encode as encode_json
 from strongroom.core.fields import READERS
-from strongroom.core.request import Json, Response, RowText
+from strongroom.core.request import Json, Operation, Response, RowText
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item, Kept
 from strongroom.engines.kv.merge import check_size, merged, subkeys
 from strongroom.engines.kv.metadata import Metadata
 from strongroom.engines.kv.store import decoded_head
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest, NotFound, StrongroomError
 
 UNSET = msgspec.UNSET
 
-PREFIXES = frozenset(("data", "metadata", "detailed-metadata", "delete", "undelete", "destroy", "subkeys", "config"))
+ROOTS = frozenset(("data", "metadata", "delete", "undelete", "destroy"))
+PREFIXES = ROOTS | {"detailed-metadata", "subkeys"}
 
 WRONG_PATH = (
     "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. "
-    "If using the Vault CLI, use 'vault kv get' for this operation."
+    "If using the Vault CLI, use 'vault kv {}' for this operation."
 )
+WRONG_ROOT = "Non-listing operations on the root of a K/V v2 mount are not supported."
+COMMANDS = {
+    Operation.READ: "get",
+    Operation.UPDATE: "put",
+    Operation.PATCH: "patch",
+    Operation.DELETE: "delete",
+    Operation.LIST: "list",
+}
+"""What the command line has for an operation that clients of version 1 send to the wrong path."""
 
 CAS_REQUIRED = "check-and-set parameter required for this call"
 CAS_MISMATCH = "check-and-set parameter did not match the current version"
@@ -85,9 +95,14 @@ class Versioned(Metadata, kind="kv", variant="2"):
     """Key/value secrets that keep their earlier versions."""
 
     @classmethod
-    def unmatched(cls, path: str) -> tuple[str, ...]:
-        """Clients of version 1 leave the prefix out."""
-        return () if path.partition("/")[0] in PREFIXES else (WRONG_PATH,)
+    def unmatched(cls, operation: Operation, path: str) -> StrongroomError | None:
+        """Clients of version 1 leave the prefix out, and look for names where the data is."""
+        prefix, slash, name = path.partition("/")
+        if path in ROOTS:
+            return NotFound(warnings=(WRONG_ROOT,))
+        if path == "config" or (slash and prefix in PREFIXES and (prefix != "data" or (name and not name.endswith("/")))):
+            return None
+        return NotFound(warnings=(WRONG_PATH.format(COMMANDS.get(operation, "list")),))
 
     # ---- read
 
@@ -99,7 +114,7 @@ class Versioned(Metadata, kind="kv", variant="2"):
         if head is None:
             raise NotFound
         ends = head.ends
-        if head.data and head.metadata and body.version in (0, head.number) and not 0 < ends <= self.call.transaction.now:
+        if head.data and head.metadata and (body.version <= 0 or body.version == head.number) and not 0 < ends <= self.call.transaction.now:
             text = Json(b'{"data":%b,"metadata":%b}' % (head.data, head.metadata), self.masks(row))
             return Response(data=text, source=RowText(row, _current) if not ends else None)
         item, number, data = self._version(head, body.version)
@@ -122,7 +137,7 @@ class Versioned(Metadata, kind="kv", variant="2"):
     def _version(self, head: Head, asked: int) -> tuple[Item, int, bytes]:
         """A version's item, number and data; no data when it is deleted or destroyed. Raises NotFound where there is no such version."""
         item = model.item_of(head)
-        number = asked or item.current
+        number = asked if asked > 0 else item.current
         version = item.versions.get(number)
         if version is None or (version.labels is not None and version.labels.draft):
             raise NotFound
@@ -209,16 +224,16 @@ class Versioned(Metadata, kind="kv", variant="2"):
     def destroy_versions(self, path: str, body: VersionsBody) -> None:
         """Remove the data of versions for ever."""
         row = self.row(path)
-        head = self._chosen(row, body)
+        head = self._chosen(row, body, "no version number provided")
         if head is None:
             return
         item = model.item_of(head)
         self.drop(item, [number for number in set(body.versions) if number in item.versions and item.versions[number].digest])
         self._update(row, head, item, model.destroyed(item, body.versions))
 
-    def _chosen(self, row: bytes, body: VersionsBody) -> Head | None:
+    def _chosen(self, row: bytes, body: VersionsBody, otherwise: str = "No version number provided") -> Head | None:
         if not body.versions:
-            raise InvalidRequest("no version number provided")
+            raise InvalidRequest(otherwise)
         return self.head(row)
 
     def _update(self, row: bytes, head: Head, before: Item, after: Item) -> None:
@@ -231,13 +246,13 @@ class Versioned(Metadata, kind="kv", variant="2"):
 
 def _check_cas(required: bool, options: Mapping[str, Any] | msgspec.UnsetType, current: int) -> None:
     """Raise InvalidRequest unless the caller's idea of the current version is right, or none was asked for."""
-    sent = None if options is UNSET else options.get("cas")
-    if sent is None:
+    if options is UNSET or "cas" not in options:
         if required:
             raise InvalidRequest(CAS_REQUIRED)
         return
     try:
-        expected = READERS[int](sent)
+        sent = options["cas"]
+        expected = 0 if sent is None else READERS[int](sent)
     except ValueError:
         raise InvalidRequest("error parsing check-and-set parameter") from None
     if expected != current:
