@@ -40,12 +40,16 @@ class InvalidRequest(StrongroomError):
 
 
 class PermissionDenied(StrongroomError):
-    """No token, a bad one, or no policy that allows it. Says the same whatever the reason."""
+    """No token, or no policy that allows it. Says the same whatever the reason."""
 
     status = 403
 
     def __init__(self, message: str = "permission denied", reason: str = "") -> None:
         super().__init__(message, reason=reason)
+
+
+class InvalidToken(PermissionDenied):
+    """There is no such token, or not any more: whoever holds it has to log in again, which Vault's agent does at this answer."""
 
 
 class Forbidden(StrongroomError):

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.api.vault import PERMISSION_DENIED, Answer, answer, decode, failure
-from strongroom.core.request import NOTHING, Bare, Json, LeaseInfo, Operation, Peer, Request, Response
+from strongroom.api.vault import Answer, answer, decode, failure
+from strongroom.core.request import NOTHING, Bare, Json, LeaseInfo, Operation, Peer, Request, Response, Secret
 from strongroom.errors import (
     InternalError,
     InvalidRequest,
+    InvalidToken,
     NotFound,
     OutcomeUnknown,
     PermissionDenied,
@@ -24,7 +25,7 @@ from strongroom.errors import (
     UnsupportedOperation,
 )
 
-ENVELOPE = ["request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth"]
+ENVELOPE = ["request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth", "mount_type"]
 
 
 def read_in(verb: str, target: str, body: bytes = b"", **headers: str) -> Request:
@@ -188,7 +189,7 @@ def test_any_bytes_are_a_request_or_a_refusal(verb: bytes, target: bytes, token:
 # ---- out
 
 
-def test_an_answer_has_all_eight_members() -> None:
+def test_an_answer_has_all_nine_members() -> None:
     reply = answer(request(Operation.READ), Response(data={"a": 1}), None)
     assert reply.status == 200
     assert reply.content_type == "application/json"
@@ -230,8 +231,13 @@ def test_members_of_old_routes_stand_at_the_top_too() -> None:
 
 
 def test_every_refusal_is_the_same_body() -> None:
-    assert failure(PermissionDenied()).body == failure(PermissionDenied("why"), request(Operation.READ)).body == PERMISSION_DENIED
-    assert parsed(failure(PermissionDenied())) == {"errors": ["1 error occurred:\n\t* permission denied\n\n"]}
+    """Of whom is let in; who shows no token, or none that is known, learns that and no more."""
+    known = read_in("GET", "a", x_vault_token="t")
+    stranger = msgspec.structs.replace(known, credential=Secret(""))
+    for error in (PermissionDenied(), PermissionDenied("why", "reason")):
+        assert parsed(failure(error, known)) == {"errors": ["1 error occurred:\n\t* permission denied\n\n"]}
+        assert parsed(failure(error, stranger)) == {"errors": ["permission denied"]}
+    assert parsed(failure(InvalidToken(), known)) == {"errors": ["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}
 
 
 def test_a_404_with_data_or_warnings_is_a_whole_envelope() -> None:

@@ -153,23 +153,23 @@ def test_without_rights_every_path_looks_the_same(api: Api, operation: Operation
     """T2.3: existing, missing, wrong verb, no route, no mount, missing engine, bad body, other namespace."""
     api.room.transact(lambda call: api.core.mounts.add(call.transaction, new_mount("gone/", "nosuchengine", "secrets")))
     limited = api.policy('path "cubbyhole/*" { capabilities = ["read"] }')
-    answers = set()
     for presented in (token, limited) if operation is not HELP else (token,):  # help is for everybody with a token, as in Vault
+        answers = set()
         for path in PATHS:
             answers.add(message(api.ask(operation, path, {"size": "no number"}, token=presented)))
         elsewhere = Request(uuid4_text(), operation, "shown/things/a", {}, b"", Secret(presented), Peer(), namespace="other")
         answers.add(message(perform(api.core, Work(elsewhere, lambda _work: None), _raise)))
-    assert len(answers) == 1
-    assert next(iter(answers))[0] == 403
+        assert len(answers) == 1
+        assert next(iter(answers))[0] == 403
 
 
 def test_whoever_may_is_told_what_is_wrong(api: Api) -> None:
     cases: list[tuple[Operation, str, type[StrongroomError], str]] = [
         (READ, "nowhere/x", NotFound, 'no handler for route "nowhere/x". route entry not found.'),
-        (READ, "sys/nothing", NotFound, 'no handler for route "sys/nothing". route entry not found.'),
+        (READ, "sys/nothing", NotFound, "unsupported path"),
         (READ, "shown/zzz", NotFound, "unsupported path"),
         (DELETE, "shown/things/a", UnsupportedOperation, "unsupported operation"),
-        (LIST, "shown/things/a", UnsupportedOperation, "unsupported operation"),
+        (LIST, "shown/things/a", NotFound, "unsupported path"),
         (READ, "shown/things", UnsupportedOperation, "unsupported operation"),
         (UPDATE, "shown/bare", UnsupportedOperation, "unsupported operation"),
         (UPDATE, "shown/things/raises", InvalidRequest, 'for field "size": it takes a whole number'),

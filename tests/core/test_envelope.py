@@ -10,7 +10,7 @@ import pytest
 from strongroom.core.envelope import encode, envelope
 from strongroom.core.request import Auth, Json, LeaseInfo, Response, Secret, WrapInfo
 
-MEMBERS = ["request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth"]
+MEMBERS = ["request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth", "mount_type"]
 AUTH = Auth(client_token=Secret("t"), accessor="a", policies=("default", "p"), token_policies=("default",), identity_policies=("p",))
 
 
@@ -29,7 +29,7 @@ AUTH = Auth(client_token=Secret("t"), accessor="a", policies=("default", "p"), t
 )
 def test_all_members_are_there(response: Response) -> None:
     body = msgspec.json.decode(envelope(response, "id"))
-    assert list(body)[:8] == MEMBERS
+    assert list(body)[:9] == MEMBERS
     assert body["request_id"] == "id"
     assert body["lease_duration"] == (response.lease.duration if response.lease else 0)
     assert body["warnings"] == (list(response.warnings) or None)

@@ -52,7 +52,7 @@ def test_what_was_wrapped_comes_back_as_it_would_have_been_sent(room: Strongroom
     plain = room.read("auth/token/lookup-self")
     assert work.response is not None and work.response.wrap is not None
     body = opened(room, work.response.wrap.token.reveal())
-    assert body == envelope(plain, work.request.id)
+    assert body == envelope(plain, work.request.id, "token")
     answer = msgspec.json.decode(envelope(work.response, work.request.id))
     assert (answer["request_id"], answer["data"], answer["auth"]) == ("", None, None)
     info = answer["wrap_info"]

@@ -24,7 +24,7 @@ def test_a_write_answers_the_new_versions_metadata_and_a_read_adds_the_data(api:
     assert (written.status, written.data) == (200, metadata)
     read = api.get("secret/data/app/db")
     assert (read.status, read.data) == (200, {"data": {"user": "u", "password": "p"}, "metadata": metadata})
-    assert list(read.body) == ["request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth"]
+    assert list(read.body) == "request_id lease_id renewable lease_duration data wrap_info warnings auth mount_type".split()
 
 
 def test_every_version_is_read_back_by_its_number(api: Api) -> None:

@@ -92,7 +92,7 @@ def test_every_message_is_answered() -> None:
             assert (await desk.ask(verb, target))[0] == status, target
         assert await desk.ask("GET", "/v1/probe/count/x", token="nobody") == (
             403,
-            {"errors": ["1 error occurred:\n\t* permission denied\n\n"]},
+            {"errors": ["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]},
         )
         assert house.reports == []
 
@@ -149,7 +149,7 @@ def test_a_repeated_read_is_what_a_read_decided_anew_would_be(steps: list[str]) 
                 status, body = await desk.ask(verb, target, token=holder["token"])
                 request = vault.decode(verb.encode(), target.encode(), {b"x-vault-token": holder["token"].encode()}, b"", PEER)
                 work = perform(made.core, Work(request, lambda _work: None), lambda _error, _call: None)
-                anew = vault.answer(request, work.response, work.error)
+                anew = vault.answer(request, work.response, work.error, work.mount_type)
                 assert status == anew.status
                 expected = msgspec.json.decode(anew.body)
                 assert {**body, "request_id": ""} == {**expected, "request_id": ""}

@@ -21,6 +21,7 @@ from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import (
     InternalError,
     InvalidRequest,
+    InvalidToken,
     NotFound,
     PermissionDenied,
     StrongroomError,
@@ -28,6 +29,7 @@ from strongroom.errors import (
     Unavailable,
     UnsupportedMediaType,
     UnsupportedOperation,
+    several,
 )
 from strongroom.types import parse_duration
 
@@ -59,8 +61,17 @@ _MERGE_PATCH = b"application/merge-patch+json"
 _FORM = b"application/x-www-form-urlencoded"
 _NO_DATA: Mapping[str, Any] = {}
 
-PERMISSION_DENIED = encode({"errors": ["1 error occurred:\n\t* permission denied\n\n"]}) + b"\n"
-"""Go's way of printing one error; clients look for the two words."""
+DENIED = "permission denied"
+
+
+def _errors(*messages: str) -> bytes:
+    return encode({"errors": messages}) + b"\n"
+
+
+WITHOUT_TOKEN = _errors(DENIED)
+PERMISSION_DENIED = _errors(several(DENIED))
+INVALID_TOKEN = _errors(several(DENIED, "invalid token"))
+"""Clients look for these words, and Vault's agent logs in again when it reads the last two."""
 
 JSON = "application/json"
 
@@ -229,8 +240,8 @@ def _wrap_ttl(value: bytes) -> int:
 # ---- out
 
 
-def answer(request: Request | None, response: Response | None, error: StrongroomError | None) -> Answer:
-    """The message for what became of a request."""
+def answer(request: Request | None, response: Response | None, error: StrongroomError | None, mount_type: str = "") -> Answer:
+    """The message for what became of a request, and at which kind of mount."""
     if error is not None:
         return failure(error, request)
     assert response is not None
@@ -240,7 +251,7 @@ def answer(request: Request | None, response: Response | None, error: Strongroom
     if response is NOTHING or _says_nothing(response):
         return _nothing(request, response)
     request_id = request.id if request is not None else ""
-    return Answer(response.status or 200, envelope(response, request_id) + b"\n")
+    return Answer(response.status or 200, envelope(response, request_id, mount_type) + b"\n")
 
 
 def _says_nothing(response: Response) -> bool:
@@ -259,10 +270,16 @@ def _nothing(request: Request | None, response: Response) -> Answer:
     return Answer(204, b"")
 
 
+def _denial(error: PermissionDenied, request: Request | None) -> bytes:
+    if isinstance(error, InvalidToken):
+        return INVALID_TOKEN
+    return PERMISSION_DENIED if request is not None and request.credential else WITHOUT_TOKEN
+
+
 def failure(error: StrongroomError, request: Request | None = None) -> Answer:
     """The message for an error."""
     if isinstance(error, PermissionDenied):
-        return Answer(403, PERMISSION_DENIED)
+        return Answer(403, _denial(error, request))
     if isinstance(error, NotFound) and (error.data is not None or error.warnings):
         body = Response(data=error.data, warnings=error.warnings)
         return Answer(404, envelope(body, request.id if request is not None else "") + b"\n")

@@ -46,7 +46,7 @@ from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import NeedsCommit, Staged, Transaction
 from strongroom.core.wrapping import Wrapping
-from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedOperation
+from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedOperation, several
 from strongroom.memo import remember
 from strongroom.outbound.client import Outbound
 from strongroom.storage.api import AREA, RemoteStorage, Storage
@@ -204,11 +204,10 @@ class Core:
         if error is not None:
             raise error
         bare = found.relative.rstrip("/")
-        if any(engine.router.operations(path) for path in (bare, bare + "/")):
+        listing = request.operation in LISTINGS  # what is listed is a directory
+        if any(engine.router.operations(path) for path in (bare, bare + "/")[listing:]):
             raise UnsupportedOperation
-        if mount.family == "system":
-            raise no_handler(request.path)
-        raise NotFound(f'unsupported path "{found.relative}"')
+        raise NotFound(several("unsupported path"))
 
     def commits(self, request: Request) -> bool:
         """Whether it is already known that this request has to run in a group."""
@@ -335,7 +334,7 @@ class Core:
             raise InvalidRequest(OPEN_TO_ALL)  # it would lie in the store for a month, and anybody could have as many put there as he likes
         if not call.transaction.writing:
             raise NeedsCommit
-        body = envelope(response, call.request.id)
+        body = envelope(response, call.request.id, call.mount_type)
         accessor = response.auth.accessor if response.auth is not None else response.accessor
         info = self.wrapping.wrap(call.transaction, body, call.request.path, ttl, accessor)
         return Response(wrap=info)

@@ -1,4 +1,4 @@
-"""The JSON that wraps every logical answer: eight members, always all of them, nulls included (Vault's HTTP API).
+"""The JSON that wraps every logical answer: nine members, always all of them, nulls included (Vault's HTTP API).
 
 Rules of this file: it renders what a Response says and decides nothing; Json data is spliced in as it is.
 """
@@ -69,31 +69,42 @@ def data_text(data: Mapping[str, Any] | Json | None) -> bytes:
     return data.text if isinstance(data, Json | Listed) else encode(data)
 
 
-def envelope(response: Response, request_id: str) -> bytes:
-    """The whole body of a logical answer."""
+def envelope(response: Response, request_id: str, mount_type: str = "") -> bytes:
+    """The whole body of a logical answer. `mount_type`: the kind of the mount that gave it, where a token was asked for."""
     if response.wrap is not None:
         head = b'{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":null,"wrap_info":'
-        return head + encode(_wrap_members(response.wrap)) + b',"warnings":' + encode(response.warnings or None) + b',"auth":null}'
+        return (
+            head
+            + encode(_wrap_members(response.wrap))
+            + b',"warnings":'
+            + encode(response.warnings or None)
+            + b',"auth":null,"mount_type":""}'
+        )
     lease = response.lease or _NO_LEASE
     if response.auth is None and not response.warnings and not response.mirror and not lease.id:
         # The shape of a read, the most frequent answer.
         return (
-            b'{"request_id":"%b","lease_id":"","renewable":%b,"lease_duration":%d,"data":%b,"wrap_info":null,"warnings":null,"auth":null}'
+            b'{"request_id":"%b","lease_id":"","renewable":%b,"lease_duration":%d,"data":%b,"wrap_info":null,"warnings":null,"auth":null,"mount_type":"%b"}'
             % (
                 request_id.encode(),
                 b"true" if lease.renewable else b"false",
                 lease.duration,
                 data_text(response.data),
+                mount_type.encode(),
             )
         )
-    text = b'{"request_id":"%b","lease_id":%b,"renewable":%b,"lease_duration":%d,"data":%b,"wrap_info":null,"warnings":%b,"auth":%b' % (
-        request_id.encode(),
-        encode(lease.id),
-        b"true" if lease.renewable else b"false",
-        lease.duration,
-        data_text(response.data),
-        encode(response.warnings or None),
-        b"null" if response.auth is None else encode(_auth_members(response.auth)),
+    text = (
+        b'{"request_id":"%b","lease_id":%b,"renewable":%b,"lease_duration":%d,"data":%b,"wrap_info":null,"warnings":%b,"auth":%b,"mount_type":"%b"'
+        % (
+            request_id.encode(),
+            encode(lease.id),
+            b"true" if lease.renewable else b"false",
+            lease.duration,
+            data_text(response.data),
+            encode(response.warnings or None),
+            b"null" if response.auth is None else encode(_auth_members(response.auth)),
+            mount_type.encode(),
+        )
     )
     if response.mirror and isinstance(response.data, Mapping):
         extra = {key: value for key, value in response.data.items() if key not in _MEMBERS}
@@ -102,4 +113,4 @@ def envelope(response: Response, request_id: str) -> bytes:
     return text + b"}"
 
 
-_MEMBERS = frozenset(("request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth"))
+_MEMBERS = frozenset(("request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth", "mount_type"))

@@ -466,6 +466,11 @@ class Call(msgspec.Struct, eq=False):
         """The request id."""
         return self.request.id
 
+    @property
+    def mount_type(self) -> str:
+        """The kind of the mount that answers; routes that ask for no token do not say."""
+        return "" if self.mount is None or self.route is None or self.route.public else self.mount.kind
+
     def once(self, name: str, *inputs: Any, fn: Callable[[], T]) -> T:
         """The result of something slow, worked out outside the store's lock and remembered for exactly these inputs.
 

@@ -123,6 +123,11 @@ class Work:
         return True
 
     @property
+    def mount_type(self) -> str:
+        """The kind of the mount that answered, or ""."""
+        return "" if self.call is None else self.call.mount_type
+
+    @property
     def recorded(self) -> bool:
         """Whether there are audit lines of it: not of what was answered without a call."""
         return self.audited and self.call is not None

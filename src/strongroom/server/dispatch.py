@@ -40,7 +40,7 @@ def finish(work: Work) -> None:
     """Send what became of a work."""
     assert isinstance(work, VaultWork)
     try:
-        answer = vault.answer(work.request, work.response, work.error)
+        answer = vault.answer(work.request, work.response, work.error, work.mount_type)
         bare = work.response.bare if work.response is not None else None
         if bare is not None and bare.file is not None:
             _send_file(work.exchange, bare, bare.file)

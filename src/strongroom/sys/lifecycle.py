@@ -211,6 +211,9 @@ def _health(core: Core, request: Request) -> Response:
         "replication_dr_mode": "disabled",
         "server_time_utc": core.clock.now() // SECOND,
         "version": core.settings.reported_version,
+        "enterprise": False,
+        "echo_duration_ms": 0,
+        "clock_skew_ms": 0,
     }
     members |= _freshness(core)
     if not sealed:
@@ -220,11 +223,11 @@ def _health(core: Core, request: Request) -> Response:
 
 
 def _freshness(core: Core) -> dict[str, Any]:
-    """How old reads of this node may be just now, under Vault's name for that, and whether its standby answers; nothing elsewhere."""
+    """How old reads of this node may be just now, under Vault's name for that, and whether its standby answers."""
     age, nearby = core.cluster.age, core.cluster.nearby
     members: dict[str, Any] = {}
-    if age is not None and isfinite(age()):
-        members["replication_primary_canary_age_ms"] = round(age() * 1_000)
+    if age is None or isfinite(age()):
+        members["replication_primary_canary_age_ms"] = 0 if age is None else round(age() * 1_000)
     if nearby is not None:
         members["read_standby"] = "reachable" if nearby() else "unreachable"
     return members

@@ -1,8 +1,8 @@
 """A conversation: requests in a row, and what Vault answered to each.
 
 Rules of this file:
-- A conversation is one JSON file, a list of steps. People write `do`, `body` and the like; `answer` is written by `record` alone, from a real server.
-- Where strongroom answers otherwise on purpose, `ours` holds its answer and `because` the reason: a difference nobody decided fails the test.
+- A conversation is one JSON file, a list of steps. People write `do`, `body` and the like; `record` writes `answer`, from a real server.
+- Where strongroom answers otherwise on purpose, `ours` holds its answer and `because` the reason: any other difference fails the test.
 - What no two servers have in common is replaced before anything is compared: what was kept under a name (`keep`) by that name, instants,
   ids and tokens by what they are, seconds that run down by the next ten.
 - Texts of help pages are not recorded: they are Vault's own prose.
@@ -38,6 +38,10 @@ OF_THE_SERVER: Final = frozenset(
         "cluster_name",
         "version",
         "build_date",
+        "creation_time",
+        "expire_time",
+        "last_renewal_time",
+        "random_bytes",
         "config_ca_certs",
     }
     | {
@@ -126,7 +130,7 @@ class Conversation:
                 self._kept[name] = str(_member(found, where))
             except (KeyError, IndexError, TypeError):
                 raise LookupError(f"{step.do}: no {where} to be kept in {reply.text}") from None
-        headers = {name: value for name in HEADERS if (value := reply.headers.get(name.lower()))}
+        headers = {name: value for name in HEADERS if reply.body and (value := reply.headers.get(name.lower()))}
         return Answer(reply.status, headers, self._plain(found, frozenset(step.ignore)))
 
     def _filled(self, text: str) -> str:
@@ -153,19 +157,11 @@ class Conversation:
             }
         if isinstance(value, list):
             return [self._plain(item, ignored, at) for item in value]
-        if isinstance(value, str):
-            return f"<{name}>" if value and name in OF_THE_SERVER else self._text(value)
+        if value and name in OF_THE_SERVER and not (name == "version" and isinstance(value, int)):
+            return f"<{name}>"
         if name in RUNNING_DOWN and isinstance(value, int) and value > 10:
             return -(-value // 10) * 10
-        return (
-            f"<{name}>"
-            if name in OF_THE_SERVER
-            and name != "version"
-            and value not in (None, False, 0)
-            or name in ("creation_time", "expire_time")
-            and value
-            else value
-        )
+        return self._text(value) if isinstance(value, str) else value
 
     def _text(self, value: str) -> str:
         for name, kept in self._kept.items():

@@ -4,7 +4,7 @@ Rules of this file:
 - A token is stored only as a keyed hash (rows.py). A batch token is not stored: it is its own sealed entry (batch.py).
 - A token counts only while its row and those of all its ancestors stand, unrevoked and unexpired. So revoking one row ends the
   whole tree at once; a job removes what is left of it (removal.py).
-- Every reason for refusing a token sounds the same: PermissionDenied.
+- Every reason for not knowing a token sounds the same: InvalidToken.
 - The use of a counted token is a charge: it commits whatever becomes of the request.
 """
 
@@ -29,7 +29,7 @@ from strongroom.core.token.terms import check_token_id, granted_policies, inside
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import BATCH_PREFIX, accessor, has_bad_checksum, service_token
-from strongroom.errors import InvalidRequest, PermissionDenied
+from strongroom.errors import InvalidRequest, InvalidToken, PermissionDenied
 
 WRAPPING_POLICY = "response-wrapping"
 MAX_DEPTH = 256
@@ -79,8 +79,10 @@ class Tokens:
     def find(self, transaction: Transaction, credential: Secret) -> Token:
         """The token behind a credential, unexpired and unrevoked. Raises PermissionDenied."""
         text = credential.reveal()
-        if not text or len(text) > MAX_TEXT:
+        if not text:
             raise PermissionDenied
+        if len(text) > MAX_TEXT:
+            raise InvalidToken
         if text.startswith(BATCH_PREFIX):
             return self._batch(transaction, credential)
         digest = credential.digest
@@ -88,21 +90,21 @@ class Tokens:
             digest = credential.digest = token_digest(transaction, text)
         token = self.kept.get(digest)
         if token is None and has_bad_checksum(text):
-            raise PermissionDenied
+            raise InvalidToken
         if token is None or 0 < token.acl.until <= transaction.now or self._stale(transaction, token):
             token = self._load(transaction, credential, digest)
         if token.deadline and transaction.now >= token.deadline:
-            raise PermissionDenied
+            raise InvalidToken
         return token
 
     def _batch(self, transaction: Transaction, credential: Secret) -> Token:
         entry = open_batch(transaction, credential)
         if not self._issuer_stands(transaction, entry):
-            raise PermissionDenied
+            raise InvalidToken
         digest = self.digest(transaction, credential.reveal())
         chain, deadline = self._chain(transaction, digest, entry)
         if transaction.now >= deadline:
-            raise PermissionDenied
+            raise InvalidToken
         return self._token(transaction, credential, digest, entry, chain, deadline)
 
     def _stale(self, transaction: Transaction, token: Token) -> bool:
@@ -120,7 +122,7 @@ class Tokens:
     def _load(self, transaction: Transaction, credential: Secret, digest: bytes) -> Token:
         entry = self.entry(transaction, digest)
         if entry is None or entry.num_uses == SPENT:
-            raise PermissionDenied
+            raise InvalidToken
         chain, deadline = self._chain(transaction, digest, entry)
         token = self._token(transaction, credential, digest, entry, chain, deadline)
         if not self._stale(transaction, token):
@@ -135,7 +137,7 @@ class Tokens:
         if identity is not None and not identity.disabled:
             extra = identity.policies
         elif entry.entity_id:
-            raise PermissionDenied
+            raise InvalidToken
         names = tuple(sorted({*entry.policies, *extra}))
         acl = self._policies.acl(transaction, names, identity.view if identity is not None else None)
         return Token(credential, digest, entry, acl, extra, chain, deadline)
@@ -150,7 +152,7 @@ class Tokens:
                 break
             parent = self.entry(transaction, entry.parent)
             if parent is None or len(chain) > MAX_DEPTH:
-                raise PermissionDenied
+                raise InvalidToken
             entry = parent
             if entry.expires and (not deadline or entry.expires < deadline):
                 deadline = entry.expires
