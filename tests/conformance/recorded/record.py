@@ -1,7 +1,7 @@
 """`python -m tests.conformance.recorded.record [name …]`: hold conversations with a real Vault and write its answers down.
 
 Rules of this file:
-- `$VAULT_BINARY` names the program (docs/decisions/150 says how one is built); each conversation has a server of its own, in development mode.
+- `$VAULT_BINARY` names the program (docs/decisions/150 says how one is built); each conversation has a server of its own.
 - With `--compare` nothing is written: strongroom is asked the same, and what differs is printed.
 """
 
