@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.clock import SECOND, SystemClock, parse_rfc3339, rfc3339
-from strongroom.types import MAX_SECONDS, format_duration, parse_duration
+from strongroom.types import MAX_SECONDS, brief_duration, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_duration_is_read_as_go_does(value: object, seconds: int) -> None:
     assert parse_duration(value) == seconds
 
 
-WORDS = "h|1x|1h-5m|--1h|1 h|1e3|1h 5m|٣s|1H|+|-|1..5s|11000d|" + "1h" * 40 + "|" + "9" * 30
+WORDS = "h|1x|1h-5m|--1h|1 h|1e3|1h 5m|٣s|1H|+|-|1..5s|110000d|" + "1h" * 40 + "|" + "9" * 30
 OTHERS = (MAX_SECONDS + 1, True, None, 1.5, b"1s", Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), 10**400, Decimal("1e999999"))
 
 
@@ -112,6 +112,24 @@ NO_INSTANTS = """
 def test_what_is_no_instant_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_rfc3339(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (45, "45s"),
+        (60, "1m"),
+        (90, "1m30s"),
+        (3_600, "1h"),
+        (3_605, "1h5s"),
+        (5_400, "1h30m"),
+        (36_000, "10h"),
+        (2_764_800, "768h"),
+    ],
+)
+def test_a_brief_duration_has_no_noughts(seconds: int, text: str) -> None:
+    assert brief_duration(seconds) == text and parse_duration(text) == seconds
 
 
 def test_the_clock_goes_forward() -> None:

@@ -9,8 +9,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-MAX_SECONDS = 10 * 366 * 86_400
-"""Ten years and a bit: longer durations are taken for mistakes, and nanosecond instants stay far from 2^63."""
+MAX_SECONDS = 100 * 366 * 86_400
+"""A hundred years and a bit: people who want no end write 876000h. Nanosecond instants stay below 2^63, which is in the year 2262."""
 
 MAX_TEXT = 64
 """Characters of a duration; longer ones are taken for mistakes."""
@@ -41,7 +41,7 @@ def parse_duration(value: object) -> int:
         raise ValueError("a duration is a number of seconds or a text such as 90s, 30m, 1h30m, 2d")
     seconds = _text_seconds(value.strip()) if isinstance(value, str) else Decimal(value)
     if not seconds.is_finite() or abs(seconds) > MAX_SECONDS:
-        raise ValueError("the duration is longer than ten years")
+        raise ValueError("the duration is longer than a hundred years")
     return int(seconds) or (seconds > 0) - (seconds < 0)
 
 
@@ -63,7 +63,7 @@ def _text_seconds(text: str) -> Decimal:
         try:
             total += Decimal(part[1]) * _UNITS[part[2]]
         except InvalidOperation:
-            raise ValueError("the duration is longer than ten years") from None
+            raise ValueError("the duration is longer than a hundred years") from None
         at = part.end()
     return sign * total
 
@@ -78,3 +78,11 @@ def format_duration(seconds: int) -> str:
     if hours:
         return f"{sign}{hours}h{minutes}m{rest}s"
     return f"{sign}{minutes}m{rest}s" if minutes else f"{sign}{rest}s"
+
+
+def brief_duration(seconds: int) -> str:
+    """Go's text form without its noughts: `1m`, `768h`, `1h5s`."""
+    text = format_duration(seconds)
+    if text.endswith("m0s"):
+        text = text.removesuffix("0s")
+    return text.replace("h0m", "h")

@@ -469,10 +469,14 @@ def test_a_role_is_read_back_as_written(room: Strongroom) -> None:
     room.write("auth/kubernetes/role/Full", fields)
     found = room.json(room.read("auth/kubernetes/role/full"))
     assert {name: found[name] for name in fields} == fields
-    assert (found["ttl"], found["max_ttl"], found["policies"], found["num_uses"]) == (60, 120, ["p"], 3)
+    assert not {"ttl", "max_ttl", "policies", "num_uses"} & set(found)
     room.write("auth/kubernetes/role/full", {"ttl": "90s"})
     changed = room.json(room.read("auth/kubernetes/role/full"))
-    assert changed["token_ttl"] == 90 and changed["audience"] == "vault" and changed["bound_service_account_namespace_selector"] == "{}"
+    assert (
+        changed["token_ttl"] == changed["ttl"] == 90
+        and changed["audience"] == "vault"
+        and changed["bound_service_account_namespace_selector"] == "{}"
+    )
     assert room.list("auth/kubernetes/role") == ["full", "till"]
     room.delete("auth/kubernetes/role/full")
     with pytest.raises(NotFound):

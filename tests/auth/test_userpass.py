@@ -229,11 +229,12 @@ def test_a_login_gives_a_token_of_the_users_entity(room: Strongroom) -> None:
     assert found["path"] == "auth/userpass/login/alice"
 
 
-@pytest.mark.parametrize("kind", ["batch", "default-batch"])
-def test_batch_tokens_come_where_the_user_or_the_mount_says_so(kind: str) -> None:
+def test_batch_tokens_come_where_the_user_says_so() -> None:
     room = fresh()
-    room.write(USERS + "alice", {"token_type": kind})
+    room.write(USERS + "alice", {"token_type": "batch"})
     assert room.login(LOGIN + "alice", {"password": "right"}).token_type == "batch"
+    with pytest.raises(InvalidRequest, match="invalid 'token_type' value \"default-batch\""):
+        room.write(USERS + "alice", {"token_type": "default-batch"})
 
 
 def test_a_login_from_elsewhere_is_refused_and_the_token_bound(room: Strongroom) -> None:

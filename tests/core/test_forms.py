@@ -60,7 +60,9 @@ def test_what_was_not_sent_keeps_its_value() -> None:
     before = Row(number=7, names=("x",), secret="s", token=TokenParameters(ttl=5))
     assert merged(before, sent()) == before
     after = merged(before, sent(wait="1h", flag="false", policies="p"), number=8)
-    assert after == Row(number=8, names=("x",), wait=3_600, flag=False, secret="s", token=TokenParameters(ttl=5, policies=("p",)))
+    assert after == Row(
+        number=8, names=("x",), wait=3_600, flag=False, secret="s", token=TokenParameters(ttl=5, policies=("p",), old=("policies",))
+    )
 
 
 def test_an_old_name_counts_where_the_new_one_was_not_sent() -> None:
@@ -85,10 +87,10 @@ def test_a_field_that_was_sent_is_read_by_its_reader() -> None:
 
 
 def test_a_read_tells_all_but_what_is_hidden() -> None:
-    told = members(Row(secret="s", token=TokenParameters(ttl=5)), ("ttl", "period"))
+    told = members(Row(secret="s", token=TokenParameters(ttl=5, max_ttl=9, old=("ttl",))), ("ttl", "max_ttl", "period"))
     assert told.keys() >= {"names", "wait", "texts", "mixed", "flag", "token_ttl", "token_policies"}
     assert told["ttl"] == 5
-    assert not told.keys() & {"secret", "number", "period", "token"}
+    assert not told.keys() & {"secret", "number", "max_ttl", "period", "token"}
     assert members(Plain("t", "h")) == {"text": "t"}
 
 

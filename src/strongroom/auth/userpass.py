@@ -128,7 +128,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         elif before is not None:
             hashed = before.hashed
         else:
-            raise InvalidRequest("missing password")
+            raise InvalidRequest('"password" or "password_hash" must be supplied')
         self.users.put(name, User(hashed, token))
 
     @write("users/{name}/password", body=PasswordBody)
@@ -137,7 +137,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         name = canonical_name(name)
         user = self.users.known(name)
         if not body.password and not body.password_hash:
-            raise InvalidRequest("missing password")
+            raise InvalidRequest('"password" or "password_hash" must be supplied')
         hashed = self._hashed(name, user, body.password, body.password_hash)
         self.users.put(name, msgspec.structs.replace(user, hashed=hashed))
 
@@ -151,7 +151,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
     def _hashed(self, name: str, before: User | None, password: str, given: str) -> str:
         """The hash to store; where it is a new one, tokens of earlier logins end. Raises InvalidRequest."""
         if password and given:
-            raise InvalidRequest("give either 'password' or 'password_hash'")
+            raise InvalidRequest('"password" and "password_hash" cannot be supplied together')
         if before is not None and self._is_same(before.hashed, password, given):
             return before.hashed  # scripts write the same user again and again, which is no reason to log him out
         policy = self.config.known().password_policy
@@ -187,7 +187,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         """Log in."""
         name = canonical_name(name)
         if not body.password:
-            raise InvalidRequest("missing password")
+            raise InvalidRequest("invalid credentials")
         user = self.users.get(name)
         right = self._matches(user.hashed if user is not None else DUMMY, body.password)
         lockout = self.lockout(name, known=user is not None)

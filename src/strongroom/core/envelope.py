@@ -33,7 +33,6 @@ def _auth_members(auth: Auth) -> dict[str, Any]:
         "client_token": auth.client_token.reveal(),
         "accessor": auth.accessor,
         "policies": auth.policies,
-        "token_policies": auth.token_policies,
         "metadata": auth.metadata,
         "lease_duration": auth.lease_duration,
         "renewable": auth.renewable,
@@ -43,9 +42,8 @@ def _auth_members(auth: Auth) -> dict[str, Any]:
         "mfa_requirement": auth.mfa_requirement,
         "num_uses": auth.num_uses,
     }
-    if auth.identity_policies:
-        members["identity_policies"] = auth.identity_policies
-    return members
+    lists = {"token_policies": auth.token_policies, "identity_policies": auth.identity_policies}
+    return members | {name: policies for name, policies in lists.items() if policies}
 
 
 def _wrap_members(wrap: WrapInfo) -> dict[str, Any]:

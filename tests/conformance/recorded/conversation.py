@@ -56,7 +56,7 @@ OF_THE_SERVER: Final = frozenset(
     }
 )
 """Members whose text differs from server to server; that there is one is compared."""
-ALONE: Final = frozenset({"current_metadata_version", "metadata_cas_required"})
+ALONE: Final = frozenset({"current_metadata_version", "metadata_cas_required", "token_strictly_bind_ip", "callback_mode"})
 """Members of OpenBao's API, which strongroom speaks too, that Vault's answers lack."""
 PATTERNS: Final = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"), "<time>"),

@@ -252,6 +252,17 @@ def test_a_renewal_gives(terms: dict[str, int], age: int, increment: int, given:
             renewal_ttl(entry, increment, TUNED, SECOND + 1_000 * SECOND - 1)
 
 
+def test_a_renewal_says_what_it_cut_off_and_nothing_of_a_started_second() -> None:
+    entry = TokenEntry(accessor="", policies=(), path="", created=SECOND, max_ttl=600)
+    said: list[str] = []
+    assert renewal_ttl(entry, 600, TUNED, SECOND + 1, said) == 599 and said == []
+    assert renewal_ttl(entry, 601, TUNED, SECOND + 1, said) == 599
+    assert said == ['TTL of "10m1s" exceeded the effective max_ttl of "10m"; TTL value is capped accordingly']
+    periodic = TokenEntry(accessor="", policies=(), path="", created=SECOND, max_ttl=600, period=3_600)
+    assert renewal_ttl(periodic, 0, TUNED, 5_000 * SECOND, said) == 600, "no stretch is longer than the ceiling"
+    assert said[1] == 'period of "1h" exceeded the effective max_ttl of "10m"; period value is capped accordingly'
+
+
 # -- the model ------------------------------------------------------------------------------------------------------
 
 MS = 1_000_000

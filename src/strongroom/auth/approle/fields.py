@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, shown_old, shown_role
+from strongroom.auth.approle.model import UNKNOWN, Role, RoleBody, changed_role, told_role
 from strongroom.auth.approle.store import Store
 from strongroom.core.engine import delete, read, write
 from strongroom.core.names import role_name
@@ -22,10 +23,12 @@ Reading = Callable[[Store, str], Response]
 Writing = Callable[[Store, str, msgspec.Struct], None]
 Deleting = Callable[[Store, str], None]
 
+OLD_CIDRS = 'The "bound_cidr_list" field is deprecated and will be removed. Please use "secret_id_bound_cidrs" instead.'
+
 _HINTS = typing.get_type_hints(RoleBody, include_extras=True)
 
 
-def single(path: str, name: str, *shown: str) -> tuple[Reading, Writing, Deleting]:
+def single(path: str, name: str, *shown: str, warnings: tuple[str, ...] = ()) -> tuple[Reading, Writing, Deleting]:
     """The routes of one field: `shown` are the names it is read back by, and can be sent under; its own where none are given."""
     names = shown or (name,)
     pattern = f"role/{{name}}/{path}"
@@ -33,18 +36,19 @@ def single(path: str, name: str, *shown: str) -> tuple[Reading, Writing, Deletin
 
     def reading(self: Store, role: str) -> Response:
         found = self.roles.shown(role)
-        members = shown_role(found) | shown_old(found)
-        return Response(data={each: members[each] for each in names})
+        members = _members(found)
+        return Response(data={each: members[each] for each in names if each in members}, warnings=warnings)
 
     def writing(self: Store, role: str, body: msgspec.Struct) -> None:
         if all(getattr(body, each) is UNSET for each in names):
             raise InvalidRequest(f"missing {names[0]}")
-        before = self.roles.known(role_name(role))
+        before = self.role(role)
         self.keep(role_name(role), changed_role(before, body), before)
 
     def deleting(self: Store, role: str) -> None:
-        first = (shown_role(UNKNOWN) | shown_old(UNKNOWN))[names[0]]
-        writing(self, role, body_type(**{names[0]: () if first is None else first}))
+        first = _members(UNKNOWN)[names[0]]
+        if self.roles.exists(role):
+            writing(self, role, body_type(**{names[0]: () if first is None else first}))
 
     for function, says in (
         (reading, f"Show a role's {name}."),
@@ -53,6 +57,11 @@ def single(path: str, name: str, *shown: str) -> tuple[Reading, Writing, Deletin
     ):
         function.__doc__, function.__name__ = says, f"{function.__name__}_{name}"
     return read(pattern)(reading), write(pattern, body=body_type)(writing), delete(pattern)(deleting)
+
+
+def _members(role: Role) -> dict[str, Any]:
+    """The members of a read of the whole role, and an old name that only has a route."""
+    return told_role(role) | {"bound_cidr_list": role.secret_id_bound_cidrs or None}
 
 
 class Fields(Store):
@@ -66,7 +75,7 @@ class Fields(Store):
     read_token_uses, write_token_uses, delete_token_uses = single("token-num-uses", "token_num_uses")
     read_bind, write_bind, delete_bind = single("bind-secret-id", "bind_secret_id")
     read_cidrs, write_cidrs, delete_cidrs = single("secret-id-bound-cidrs", "secret_id_bound_cidrs")
-    read_old_cidrs, write_old_cidrs, delete_old_cidrs = single("bound-cidr-list", "bound_cidr_list")
+    read_old_cidrs, write_old_cidrs, delete_old_cidrs = single("bound-cidr-list", "bound_cidr_list", warnings=(OLD_CIDRS,))
     read_token_cidrs, write_token_cidrs, delete_token_cidrs = single("token-bound-cidrs", "token_bound_cidrs")
     read_period, write_period, delete_period = single("period", "token_period", "token_period", "period")
 

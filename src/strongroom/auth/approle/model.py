@@ -1,7 +1,7 @@
 """What is stored of a role and of a secret id, and the rules they obey. Pure functions of what was sent and what is stored.
 
 Rules of this file:
-- A field that was not sent keeps its value; every accepted field is shown again, under its old name too where it has one.
+- A field that was not sent keeps its value; every accepted field is shown again.
 - A role's name and its role id are ASCII and count without case. A role id is shown as it was written; its lower-case form is the key of
   look-up, lockout and alias alike.
 - A secret id is never wider than its role: in uses, time and networks.
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.clock import rfc3339
-from strongroom.core.fields import READERS, Names, Seconds, Texts
+from strongroom.core.fields import READERS, Names, Seconds, Texts, given
 from strongroom.core.forms import Duration, NameList, body_of, members, merged
 from strongroom.core.lockout import canonical_name
 from strongroom.core.token.creation import check_metadata
@@ -102,23 +102,22 @@ def changed_role(before: Role, body: msgspec.Struct) -> Role:
         if getattr(after, name) < 0:
             raise InvalidRequest(f"{name} cannot be negative")
     if not (after.bind_secret_id or after.secret_id_bound_cidrs or after.token.bound_cidrs):
-        raise InvalidRequest("at least one constraint should be enabled on the role: bind_secret_id, or networks")
+        raise InvalidRequest("at least one constraint should be enabled on the role")
     return after
 
 
-def shown_role(role: Role) -> dict[str, Any]:
-    """The members of a read, without old names."""
-    return members(role) | {"secret_id_bound_cidrs": role.secret_id_bound_cidrs or None}
-
-
-def shown_old(role: Role) -> dict[str, Any]:
-    """Old names of members."""
-    return {"policies": role.token.policies, "period": role.token.period, "bound_cidr_list": role.secret_id_bound_cidrs}
+def without_defaults(body: msgspec.Struct) -> tuple[msgspec.Struct, tuple[str, ...]]:
+    """The body of a write where `default-service` says no more than `service` does, and warnings that say so."""
+    asked = given(body).get("token_type", "")
+    kind = {"default-service": "service", "default-batch": "batch"}.get(asked)
+    if kind is None:
+        return body, ()
+    return msgspec.structs.replace(body, token_type=kind), (f"{asked} has no useful meaning; adjusting to {kind}",)
 
 
 def told_role(role: Role) -> dict[str, Any]:
     """The members of a read."""
-    return shown_role(role) | {field: value for field, value in shown_old(role).items() if value}
+    return members(role, ("policies", "period")) | {"secret_id_bound_cidrs": role.secret_id_bound_cidrs or None}
 
 
 # -- secret ids -----------------------------------------------------------------------------------------------------------------
@@ -127,11 +126,10 @@ def told_role(role: Role) -> dict[str, Any]:
 def new_secret_id(role: Role, body: SecretIdBody, accessor: str, max_ttl: int) -> SecretId:
     """A secret id that is not made yet: without its instants. Raises InvalidRequest."""
     if not role.bind_secret_id:
-        raise InvalidRequest("bind_secret_id is not set on the role: logins take no secret id")
-    networks = bound_cidrs(body.cidr_list)
-    token_networks = bound_cidrs(body.token_bound_cidrs)
-    for given, allowed in ((networks, role.secret_id_bound_cidrs), (token_networks, role.token.bound_cidrs)):
-        if not covers(allowed, given):
+        raise InvalidRequest("bind_secret_id is not set on the role")
+    logins_from, tokens_from = bound_cidrs(body.cidr_list), bound_cidrs(body.token_bound_cidrs)
+    for asked, allowed in ((logins_from, role.secret_id_bound_cidrs), (tokens_from, role.token.bound_cidrs)):
+        if not covers(allowed, asked):
             raise InvalidRequest("failed to verify subset relationship between CIDR blocks on the role and CIDR blocks on the secret ID")
     ttl = _bounded("ttl", body.ttl, "longer than the role's secret_id_ttl", role.secret_id_ttl)
     return SecretId(
@@ -139,8 +137,8 @@ def new_secret_id(role: Role, body: SecretIdBody, accessor: str, max_ttl: int) -
         num_uses=_bounded("num_uses", body.num_uses, "higher than the role's secret_id_num_uses", role.secret_id_num_uses),
         ttl=min(ttl, max_ttl) if max_ttl else ttl,
         metadata=metadata(body.metadata),
-        cidr_list=networks,
-        token_bound_cidrs=token_networks,
+        cidr_list=logins_from,
+        token_bound_cidrs=tokens_from,
     )
 
 

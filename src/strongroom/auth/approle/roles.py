@@ -10,14 +10,17 @@ from typing import Annotated
 
 import msgspec
 
-from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role
+from strongroom.auth.approle.model import UNKNOWN, RoleBody, changed_role, without_defaults
 from strongroom.auth.approle.store import Store
+from strongroom.core.configuration import answer
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import given
 from strongroom.core.names import role_name
 from strongroom.core.request import Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest
+
+LONG_TTL = "token_max_ttl is greater than the backend mount's maximum TTL value; issued tokens' max TTL value will be truncated"
 
 
 class RoleIdBody(msgspec.Struct, frozen=True):
@@ -35,6 +38,7 @@ class Roles(Store):
         name = role_name(name)
         before = self.roles.get(name)
         start = before or msgspec.structs.replace(UNKNOWN, key=secrets.token_bytes(16), role_id=uuid4_text())
+        body, warnings = without_defaults(body)
         role = changed_role(start, body)
         if before is not None and role.local_secret_ids is not before.local_secret_ids:
             raise InvalidRequest("local_secret_ids can only be modified during role creation")
@@ -42,10 +46,7 @@ class Roles(Store):
         if role_id:
             role = msgspec.structs.replace(role, role_id=role_id)
         self.keep(name, role, before)
-        if self.max_ttl and role.token.max_ttl > self.max_ttl:
-            warning = "token_max_ttl is greater than the mount's maximum TTL value; issued tokens' max TTL value will be truncated"
-            return Response(warnings=(warning,))
-        return None
+        return answer((*warnings, LONG_TTL) if 0 < self.max_ttl < role.token.max_ttl else warnings)
 
     @delete("role/{name}")
     def delete_role(self, name: str) -> None:
@@ -65,5 +66,5 @@ class Roles(Store):
         """Give a role another role id; the old one leads nowhere from then on."""
         if not body.role_id:
             raise InvalidRequest("missing role_id")
-        role = self.roles.known(role_name(name))
+        role = self.role(name)
         self.keep(role_name(name), msgspec.structs.replace(role, role_id=body.role_id), role)

@@ -15,7 +15,6 @@ from strongroom.auth.approle.model import MAX_SECRET, Role, SecretIdBody, new_se
 from strongroom.auth.approle.store import Below, Store
 from strongroom.clock import SECOND
 from strongroom.core.engine import ListBody, delete, keys_response, list_, write
-from strongroom.core.names import role_name
 from strongroom.core.request import NOTHING, Response
 from strongroom.crypto.ids import secret_id as random_secret_id
 from strongroom.crypto.ids import uuid4_text
@@ -46,7 +45,7 @@ class SecretIds(Store):
     @write("role/{name}/secret-id", body=SecretIdBody)
     def create_secret_id(self, name: str, body: SecretIdBody) -> Response:
         """Make a secret id of a role."""
-        return self._create(self.roles.known(role_name(name)), random_secret_id(), body)
+        return self._create(self.role(name), random_secret_id(), body)
 
     @write("role/{name}/custom-secret-id", body=CustomSecretIdBody)
     def create_custom_secret_id(self, name: str, body: CustomSecretIdBody) -> Response:
@@ -55,7 +54,7 @@ class SecretIds(Store):
             raise InvalidRequest("missing secret_id")
         if len(body.secret_id) > MAX_SECRET:
             raise InvalidRequest(f"a secret_id has at most {MAX_SECRET} characters")
-        return self._create(self.roles.known(role_name(name)), body.secret_id, body)
+        return self._create(self.role(name), body.secret_id, body)
 
     def _create(self, role: Role, text: str, body: SecretIdBody) -> Response:
         now = self.call.transaction.now
@@ -73,7 +72,7 @@ class SecretIds(Store):
     @list_("role/{name}/secret-id/", body=ListBody)
     def list_secret_ids(self, name: str, body: ListBody) -> Response:
         """List the accessors of a role's secret ids."""
-        return keys_response(self.accessors(self.roles.known(role_name(name)), body.after, body.limit))
+        return keys_response(self.accessors(self.role(name), body.after, body.limit))
 
     @write("role/{name}/secret-id/lookup", body=GivenSecretIdBody)
     def lookup(self, name: str, body: GivenSecretIdBody) -> Response:
@@ -93,19 +92,19 @@ class SecretIds(Store):
     def _given(self, name: str, body: GivenSecretIdBody) -> bytes:
         if not body.secret_id:
             raise InvalidRequest("missing secret_id")
-        return self.place(self.roles.known(role_name(name)), body.secret_id)
+        return self.place(self.role(name), body.secret_id)
 
     @write("role/{name}/secret-id-accessor/lookup", body=AccessorBody)
     def lookup_accessor(self, name: str, body: AccessorBody) -> Response:
         """Show what is known about a secret id of the role."""
-        _, found = self.by_accessor(self.roles.known(role_name(name)), body.secret_id_accessor)
+        _, found = self.by_accessor(self.role(name), body.secret_id_accessor)
         return Response(data=shown_secret_id(found))
 
     @write("role/{name}/secret-id-accessor/destroy", body=AccessorBody)
     @delete("role/{name}/secret-id-accessor/destroy", body=AccessorBody)
     def destroy_accessor(self, name: str, body: AccessorBody) -> None:
         """Destroy a secret id of the role."""
-        self.drop(*self.by_accessor(self.roles.known(role_name(name)), body.secret_id_accessor))
+        self.drop(*self.by_accessor(self.role(name), body.secret_id_accessor))
 
     @write("tidy/secret-id")
     def tidy(self) -> Response:

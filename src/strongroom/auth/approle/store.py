@@ -59,6 +59,14 @@ class Store(Engine):
 
     roles = Entries(Role, told=told_role, missing='role "{}" does not exist', ends="role", deletes=False)
 
+    def role(self, text: str) -> Role:
+        """A role that something is to be done with. Raises NotFound."""
+        name = self.roles.canonical(text)
+        role = self.roles.get(name)
+        if role is None:
+            raise NotFound(f'role "{name}" does not exist')
+        return role
+
     def by_role_id(self, role_id: str) -> tuple[str, Role] | None:
         """The name and the role behind a canonical role id."""
         found = self.store.settings(self._id(role_id), RoleName)
@@ -71,7 +79,7 @@ class Store(Engine):
         if before is None or before.role_id != role.role_id:
             found = self.store.settings(self._id(role_id), RoleName)
             if found is not None and found.name != name:
-                raise InvalidRequest("the role id is in use by another role; choose another one")
+                raise InvalidRequest("role_id already in use")
             if before is not None:
                 self._forget_id(before)
             self.store.put(self._id(role_id), RoleName(name))
@@ -107,11 +115,11 @@ class Store(Engine):
         if not accessor:
             raise InvalidRequest("missing secret_id_accessor")
         if len(accessor) != ACCESSOR_LENGTH or "/" in accessor:
-            no_accessor()
+            no_accessor(accessor)
         place = self.store.settings(self._accessor(role.key, accessor), Place)
         found = self.secret_id(place.row) if place is not None else None
         if place is None or found is None:
-            no_accessor()
+            no_accessor(accessor)
         return place.row, found
 
     def add(self, role: Role, place: bytes, made: SecretId) -> None:
@@ -119,7 +127,7 @@ class Store(Engine):
         there = self.store.settings(place, SecretId)
         if there is not None:
             if self.secret_id(place) is not None:
-                raise InvalidRequest("the role has this secret_id already; destroy it first, or choose another one")
+                raise InvalidRequest("failed to store secret_id: SecretID is already registered")
             self.drop(place, there)
         self.store.put(place, made)
         self.store.put(self._accessor(role.key, made.accessor), Place(place))
@@ -177,6 +185,6 @@ class Store(Engine):
         return rows[-1][0][head:] + b"\0" if len(rows) == PAGE else b""
 
 
-def no_accessor() -> NoReturn:
+def no_accessor(accessor: str) -> NoReturn:
     """What is said of an accessor that leads nowhere; Terraform looks for the words."""
-    raise NotFound("failed to find accessor entry for secret_id_accessor")
+    raise NotFound(f'failed to find accessor entry for secret_id_accessor: "{accessor[:ACCESSOR_LENGTH]}"')

@@ -89,12 +89,15 @@ def policy_name(text: str) -> str:
 
 def assignable_policies(names: Iterable[str] | str) -> tuple[str, ...]:
     """The names somebody may be given: canonical, sorted, each once. One text is a list with commas, as Vault's clients send it."""
-    if isinstance(names, str):
-        names = [item for part in names.split(",") if (item := part.strip(" "))]
-    found = {policy_name(name) for name in names}
+    return tuple(sorted(policies_in_order(names.split(",") if isinstance(names, str) else names)))
+
+
+def policies_in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The names somebody may be given: canonical, each once, in the order in which they were written. Blank ones say nothing."""
+    found = tuple(dict.fromkeys(policy_name(item) for name in names if (item := name.strip(" "))))
     if not UNASSIGNABLE.isdisjoint(found):
         raise InvalidRequest("the policies root and response-wrapping cannot be assigned; leave them out")
-    return tuple(sorted(found))
+    return found
 
 
 def parse_policy(name: str, text: str, namespace: str = "", expiration: int = 0, most: int = MAX_NODES) -> Policy:

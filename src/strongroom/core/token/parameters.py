@@ -3,6 +3,7 @@
 Rules of this file:
 - One stored form for all methods, one reading of bodies, one read-back: a field that was accepted is shown again, normalised.
 - A field that was not sent keeps its value. The old names (`ttl`, `policies`, …) mean the same fields; the new name wins.
+  Who wrote by an old name reads it back, too; who did not has no use for it.
 - Policy names are canonical or refused; `root` is no name anybody can assign.
 """
 
@@ -15,12 +16,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Seconds
-from strongroom.core.policy.rules import assignable_policies
+from strongroom.core.policy.rules import assignable_policies, policies_in_order
 from strongroom.core.request import Alias, Call, Grant, Peer
 from strongroom.core.token.terms import bound_cidrs, lets_in
 from strongroom.errors import InvalidRequest, PermissionDenied
 
-TYPES: Final = {"": "default", "default": "default", **{name: name for name in ("service", "batch", "default-service", "default-batch")}}
+TYPES: Final = {"": "default", "default": "default", "service": "service", "batch": "batch"}
 """What `token_type` takes, and what it is read back as."""
 
 
@@ -37,6 +38,8 @@ class TokenParameters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     no_default_policy: bool = False
     strictly_bind_ip: bool = False
     type: str = "default"
+    old: tuple[str, ...] = ()
+    """Those that were written by their old names last: a read tells them by these, too, in methods that had them."""
 
 
 class TokenBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +54,7 @@ class TokenBody(msgspec.Struct, frozen=True, kw_only=True):
     token_bound_cidrs: Annotated[Names | UnsetType, "Where a login may come from, and its token be used from."] = UNSET
     token_no_default_policy: Annotated[bool | UnsetType, "Leave the default policy out."] = UNSET
     token_strictly_bind_ip: Annotated[bool | UnsetType, "A token can be used only from the address of its login."] = UNSET
-    token_type: Annotated[str | UnsetType, "service, batch, default, default-service or default-batch."] = UNSET
+    token_type: Annotated[str | UnsetType, "service, batch or default."] = UNSET
     ttl: Annotated[Seconds | UnsetType, "Old name of token_ttl."] = UNSET
     max_ttl: Annotated[Seconds | UnsetType, "Old name of token_max_ttl."] = UNSET
     explicit_max_ttl: Annotated[Seconds | UnsetType, "Old name of token_explicit_max_ttl."] = UNSET
@@ -61,8 +64,11 @@ class TokenBody(msgspec.Struct, frozen=True, kw_only=True):
     bound_cidrs: Annotated[Names | UnsetType, "Old name of token_bound_cidrs."] = UNSET
 
 
+MAX_TYPE: Final = 32
+"""Characters that are quoted of a `token_type` that is none."""
 NUMBERS: Final = ("ttl", "max_ttl", "explicit_max_ttl", "period", "num_uses")
-_OLD: Final = frozenset((*NUMBERS, "policies", "bound_cidrs"))
+_OLD: Final = (*NUMBERS, "policies", "bound_cidrs")
+_NAMES: Final = tuple(name for name in TokenParameters.__struct_fields__ if name != "old")
 
 
 def sent(body: msgspec.Struct, name: str) -> Any:
@@ -73,41 +79,46 @@ def sent(body: msgspec.Struct, name: str) -> Any:
 
 def changed(before: TokenParameters, body: msgspec.Struct) -> TokenParameters:
     """The parameters after a write. Raises InvalidRequest."""
-    fields = {name: value for name in TokenParameters.__struct_fields__ if (value := sent(body, name)) is not UNSET}
+    fields = {name: value for name in _NAMES if (value := sent(body, name)) is not UNSET}
+    old = tuple(name for name in _OLD if (_by_old_name(body, name) if name in fields else name in before.old))
     for name in NUMBERS:
         if fields.get(name, 0) < 0:
             raise InvalidRequest(f"'token_{name}' cannot be negative")
     if "policies" in fields:
-        fields["policies"] = assignable_policies(fields["policies"])
+        fields["policies"] = (assignable_policies if "policies" in old else policies_in_order)(fields["policies"])
     if "bound_cidrs" in fields:
         fields["bound_cidrs"] = bound_cidrs(fields["bound_cidrs"])
     if "type" in fields:
         fields["type"] = token_type(fields["type"])
-    after = msgspec.structs.replace(before, **fields)
+    after = msgspec.structs.replace(before, **fields, old=old)
     _check(after)
     return after
+
+
+def _by_old_name(body: msgspec.Struct, name: str) -> bool:
+    return getattr(body, name, UNSET) is not UNSET
 
 
 def token_type(text: str) -> str:
     """The canonical token type. Raises InvalidRequest."""
     if text not in TYPES:
-        raise InvalidRequest("invalid 'token_type' value: it is service, batch, default, default-service or default-batch")
+        raise InvalidRequest(f"invalid 'token_type' value \"{text[:MAX_TYPE]}\"")
     return TYPES[text]
 
 
 def _check(parameters: TokenParameters) -> None:
     if parameters.max_ttl and parameters.ttl > parameters.max_ttl:
         raise InvalidRequest("'token_ttl' cannot be greater than 'token_max_ttl'")
-    if parameters.type.endswith("batch") and parameters.num_uses:
-        raise InvalidRequest("'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited use count")
     if parameters.type.endswith("batch") and parameters.period:
         raise InvalidRequest("'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens")
+    if parameters.type.endswith("batch") and parameters.num_uses:
+        raise InvalidRequest("'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited use count")
 
 
 def shown(parameters: TokenParameters, old: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The `token_*` members of a read, and those of `old` that are set, by their old names: each method of Vault has its own of these."""
-    members = {f"token_{name}": getattr(parameters, name) for name in TokenParameters.__struct_fields__}
-    return members | {name: value for name in old if (value := getattr(parameters, name))}
+    """The `token_*` members of a read, and those of `old` that were written by these names: each method of Vault has its own of them."""
+    members = {f"token_{name}": getattr(parameters, name) for name in _NAMES}
+    return members | {name: value for name in old if name in parameters.old and (value := getattr(parameters, name))}
 
 
 def with_policies(parameters: TokenParameters, *policies: Iterable[str]) -> TokenParameters:

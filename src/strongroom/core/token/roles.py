@@ -88,7 +88,7 @@ def _suffix(text: str) -> str:
 
 
 def _type(text: str) -> str:
-    kind = token_type(text)
+    kind = text if text in DEFAULT_TYPES else token_type(text)
     return "default-service" if kind == "default" else kind
 
 
@@ -97,6 +97,9 @@ def _aliases(texts: tuple[str, ...]) -> tuple[str, ...]:
         raise InvalidRequest("entity aliases are made of printable ASCII characters")
     return tuple(sorted({text.lower() for text in texts}))
 
+
+DEFAULT_TYPES: Final = ("default-service", "default-batch")
+"""What a role can leave to whoever asks for a token."""
 
 _READ: Final[Reads] = {
     "allowed_policies": assignable_policies,

@@ -13,6 +13,7 @@ from strongroom.core.mounts import Ttls
 from strongroom.core.request import Grant, Mount, TokenEntry
 from strongroom.crypto.ids import BATCH_PREFIX, RECOVERY_PREFIX, SERVICE_PREFIX
 from strongroom.errors import InvalidRequest
+from strongroom.types import brief_duration
 
 MAX_ID = 256
 MAX_NETWORKS = 64
@@ -95,44 +96,41 @@ def resolved_kind(grant: Grant, mount: Mount | None) -> str:
 
 def ttl_of(grant: Grant, ttls: Ttls, warn: list[str] | None = None) -> int:
     """Seconds a new token lives: its own wish or the mount's default, under every ceiling."""
-    ceiling = ttls.max
+    ceiling = _ceiling(grant, ttls)
     if grant.period:
-        ttl = grant.period
-        if grant.explicit_max_ttl:
-            ceiling = min(ceiling, grant.explicit_max_ttl)
-    else:
-        for limit in (grant.max_ttl, grant.explicit_max_ttl):
-            if limit:
-                ceiling = min(ceiling, limit)
-        ttl = grant.ttl or ttls.default
-    if ttl > ceiling:
-        if grant.ttl or grant.period:
-            _capped(ttl, ceiling, warn)
-        ttl = ceiling
-    return ttl
+        return _capped("period", grant.period, ceiling, warn)
+    return _capped("TTL", grant.ttl or ttls.default, ceiling, warn)
+
+
+def _ceiling(terms: Grant | TokenEntry, ttls: Ttls) -> int:
+    """The longest that one stretch may be, also that of a period."""
+    return min(filter(None, (ttls.max, terms.max_ttl, terms.explicit_max_ttl)), default=0)
 
 
 def renewal_ttl(entry: TokenEntry, increment: int, ttls: Ttls, now: int, warn: list[str] | None = None) -> int:
     """Seconds from now that a renewal gives. Raises InvalidRequest past the ceiling."""
     if increment < 0:
         raise InvalidRequest("increment must not be negative")
+    ceiling = _ceiling(entry, ttls)
     if entry.period:
-        ceilings = [entry.explicit_max_ttl]
-        wanted = min(entry.period, ttls.max)
+        wanted = _capped("period", entry.period, ceiling, warn)
+        ceiling = entry.explicit_max_ttl
     else:
-        ceilings = [ttls.max, entry.max_ttl, entry.explicit_max_ttl]
         wanted = increment or entry.ttl or ttls.default
-    ceiling = min(filter(None, ceilings), default=0)
     if not ceiling:
         return wanted
-    left = (entry.created + ceiling * SECOND - now) // SECOND
-    if left <= 0:
+    left = entry.created + ceiling * SECOND - now
+    if left < SECOND:
         raise InvalidRequest("past the max TTL, cannot renew")
-    if wanted > left:
-        _capped(wanted, left, warn)
-    return min(wanted, left)
+    _capped("TTL", wanted, -(-left // SECOND), warn)  # of what is lost of a second nobody is told
+    return min(wanted, left // SECOND)
 
 
-def _capped(asked: int, given: int, warn: list[str] | None) -> None:
+def _capped(what: str, asked: int, most: int, warn: list[str] | None) -> int:
+    """The shorter of two times, 0 = no limit; a warning where that is not what was asked for."""
+    if not most or asked <= most:
+        return asked
     if warn is not None:
-        warn.append(f"TTL of {asked} seconds exceeded the effective max_ttl of {given} seconds; TTL value is capped accordingly")
+        excess = f'{what} of "{brief_duration(asked)}" exceeded the effective max_ttl of "{brief_duration(most)}"'
+        warn.append(f"{excess}; {what} value is capped accordingly")
+    return most
