@@ -75,8 +75,7 @@ def test_the_nearest_setting_counts(configuration: str, tuned: dict[str, Any], e
     room = fresh(configuration)
     if tuned:
         room.write(TUNE, {"user_lockout_config": tuned})
-        shown = room.json(room.read(TUNE))["user_lockout_config"]
-        assert shown.keys() == tuned.keys()
+        assert room.json(room.read(TUNE)).keys() >= {f"user_{name}" for name in tuned}
     assert (tries(room), locked_for(room)) == expected
 
 

@@ -20,7 +20,7 @@ ANONYMOUS_TRIES = 10_000 if PROFILE == "long" else 500
 
 PUBLIC = re.compile(
     r"/sys/(health|seal-status|leader|init|unseal|internal/ui/(mounts|namespaces).*|internal/specs/openapi|wrapping/(lookup|unwrap|pubkey)"
-    r"|decode-token|(rekey|rekey-recovery-key|generate-root)/.*)|/auth/[^/]+/login.*"
+    r"|decode-token|replication/status|(rekey|rekey-recovery-key|generate-root)/.*)|/auth/[^/]+/login.*"
 )
 """The reviewed list: tests/sys/test_routes.py has the reasons."""
 

@@ -22,7 +22,7 @@ def test_the_preflight_finds_the_mount_of_a_path(api: Api) -> None:
         data = api.get(f"sys/internal/ui/mounts/{path}", token=token).data
         assert (data["path"], data["type"], data["options"]) == ("secret/", "kv", {"version": "2"})
         assert {"accessor", "uuid", "config", "description", "local", "seal_wrap"} <= set(data)
-    assert api.get("sys/internal/ui/mounts/auth/door").data["path"] == "auth/door/"
+    assert api.get("sys/internal/ui/mounts/auth/door").data["path"] == "door/"
 
 
 def test_no_mount_and_no_right_sound_the_same(api: Api) -> None:
@@ -51,7 +51,7 @@ def test_strangers_see_what_is_listed_for_everybody_and_little_of_it(api: Api) -
     assert api.get("sys/internal/ui/mounts", token="srs_nobody").data == {"auth": {}, "secret": {}}
     api.post("sys/auth/door/tune", {"listing_visibility": "unauth", "description": "come in"})
     api.post("sys/mounts/lend/tune", {"listing_visibility": "hidden"})
-    expected = {"auth": {"door/": {"type": "doorman", "description": "come in", "options": None}}, "secret": {}}
+    expected = {"auth": {"door/": {"type": "doorman", "description": "come in", "options": {}}}, "secret": {}}
     assert api.get("sys/internal/ui/mounts", **NOBODY).data == expected
 
 
@@ -86,7 +86,7 @@ def test_the_resultant_acl_has_the_three_members(api: Api) -> None:
 
 
 def test_namespaces_are_none_and_need_a_token(api: Api) -> None:
-    assert api.get("sys/internal/ui/namespaces", token=api.token("default")).data == {"keys": []}
+    assert api.get("sys/internal/ui/namespaces", token=api.token("default")).data == {"keys": [""]}
     assert refused(api.get("sys/internal/ui/namespaces", **NOBODY))
 
 

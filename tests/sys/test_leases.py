@@ -174,7 +174,7 @@ def test_a_stubborn_lease_is_shown_and_forgotten_by_force_only(api: Api) -> None
         api.room.advance(300)
     shown = api.get("sys/leases?type=irrevocable").data
     accessor = api.get("sys/mounts/lend").data["accessor"]
-    assert (shown["lease_count"], shown["counts"]) == (1, {accessor: 1})
+    assert shown["lease_count"] == 1
     assert [entry["lease_id"] for entry in shown["leases"]] == [lease]
     assert api.get("sys/leases/count?type=irrevocable").data == {"lease_count": 1, "counts": {accessor: 1}}
     api.post("sys/leases/revoke-prefix/lend")

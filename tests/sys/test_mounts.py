@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strongroom.core.mounts import PROTECTED
 from tests.engines.api_kit import Api
 from tests.sys.kit import Lender, allowed, enter, house, lend, refused
 
@@ -30,11 +31,12 @@ def test_the_table_shows_every_mount_in_data_and_at_the_top_level(api: Api) -> N
     assert set(reply.data) == {"cubbyhole/", "identity/", "lend/", "plain/", "secret/", "sys/"}
     for path, mount in reply.data.items():
         assert reply.body[path] == mount
-        assert set(mount) == MOUNT
+        assert set(mount) == MOUNT - ({"deprecation_status"} if path in PROTECTED else set())
         assert set(mount["config"]) >= CONFIG
         uuid.UUID(mount["uuid"])
     assert reply.data["secret/"]["options"] == {"version": "2"}
-    assert reply.data["plain/"]["options"] is None
+    assert reply.data["plain/"]["options"] == {}
+    assert reply.data["sys/"]["options"] is None
     assert reply.data["lend/"]["accessor"].startswith("lender_")
     assert "data" in reply.body
     assert reply.body["wrap_info"] is None
@@ -94,36 +96,36 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("POST", "sys/mounts/x", {"type": "../kv"}, "not the name of an engine"),
     ("POST", "sys/mounts/x", {}, "backend type must be specified"),
     ("POST", "sys/mounts/x", {"type": "cubbyhole"}, "not mountable"),
-    ("POST", "sys/mounts/x", {"type": "lender", "plugin_version": "v1"}, "plugin_version"),
+    ("POST", "sys/mounts/x", {"type": "lender", "config": {"plugin_version": "v1"}}, "non-builtin version"),
     ("POST", "sys/mounts/x", {"type": "lender", "options": {"refuse": "yes"}}, "the option refuse is refused"),
     ("POST", "sys/mounts/x", {"type": "lender", "config": {"default_lease_ttl": "2h", "max_lease_ttl": "1h"}}, "greater than"),
     ("POST", "sys/mounts/x", {"type": "lender", "config": {"default_lease_ttl": "769h"}}, "system max lease TTL"),
     ("POST", "sys/mounts/x", {"type": "lender", "config": {"default_lease_ttl": "-1h"}}, "negative"),
     ("POST", "sys/mounts/x", {"type": "lender", "config": {"max_lease_ttl": "soon"}}, "duration"),
     ("POST", "sys/mounts/x", {"type": "lender", "config": {"listing_visibility": "all"}}, "listing_visibility"),
-    ("POST", "sys/mounts/x", {"type": "lender", "config": {"token_type": "batch"}}, "auth methods"),
-    ("POST", "sys/mounts/x", {"type": "lender", "config": {"user_lockout_config": {}}}, "auth methods"),
+    ("POST", "sys/mounts/x", {"type": "lender", "config": {"token_type": "batch"}}, "auth mounts"),
+    ("POST", "sys/mounts/x", {"type": "lender", "config": {"user_lockout_config": {}}}, "not allowed"),
     ("POST", "sys/mounts/x", {"type": "lender", "config": []}, "takes an object"),
-    ("POST", "sys/mounts/sys/x", {"type": "lender"}, "reserved"),
-    ("POST", "sys/mounts/identity", {"type": "lender"}, "reserved"),
-    ("POST", "sys/mounts/auth/x", {"type": "lender"}, "reserved"),
-    ("POST", "sys/mounts/audit", {"type": "lender"}, "reserved"),
+    ("POST", "sys/mounts/sys/x", {"type": "lender"}, "cannot mount"),
+    ("POST", "sys/mounts/identity", {"type": "lender"}, "cannot mount"),
+    ("POST", "sys/mounts/auth/x", {"type": "lender"}, "cannot mount"),
+    ("POST", "sys/mounts/audit", {"type": "lender"}, "cannot mount"),
     ("POST", "sys/mounts/a%E2%82%AC", {"type": "lender"}, "mount path"),
     ("GET", "sys/mounts/none", None, "No secret engine mount at none/"),
-    ("GET", "sys/mounts/none/tune", None, "No secret engine mount at none/"),
-    ("POST", "sys/mounts/none/tune", {"description": "x"}, "No secret engine mount at none/"),
+    ("GET", "sys/mounts/none/tune", None, 'cannot fetch sysview for path "none/"'),
+    ("POST", "sys/mounts/none/tune", {"description": "x"}, "no mount entry found"),
     ("GET", "sys/mounts/auth/none", None, "No auth engine"),
     ("DELETE", "sys/mounts/sys", None, "cannot unmount"),
     ("DELETE", "sys/mounts/cubbyhole", None, "cannot unmount"),
     ("DELETE", "sys/mounts/identity", None, "cannot unmount"),
     ("DELETE", "sys/mounts/audit", None, "cannot unmount"),
-    ("POST", "sys/mounts/sys/tune", {"description": "x"}, "cannot tune 'sys/'"),
-    ("POST", "sys/mounts/cubbyhole/tune", {"description": "x"}, "cannot tune 'cubbyhole/'"),
+    ("POST", "sys/mounts/sys/tune", {"description": "x"}, 'cannot tune "sys/"'),
+    ("POST", "sys/mounts/cubbyhole/tune", {"description": "x"}, 'cannot tune "cubbyhole/"'),
     ("POST", "sys/mounts/secret/tune", {"options": {"version": "1"}}, "cannot downgrade mount from version 2"),
     ("POST", "sys/mounts/plain/tune", {"options": {"version": "3"}}, "1 or 2"),
-    ("POST", "sys/mounts/lend/tune", {"options": {"version": "2"}}, "version cannot be set"),
-    ("POST", "sys/mounts/lend/tune", {"max_lease_ttl": "1h", "default_lease_ttl": "2h"}, "greater than"),
-    ("POST", "sys/mounts/lend/tune", {"token_type": "batch"}, "auth methods"),
+    ("POST", "sys/mounts/lend/tune", {"options": {"version": "2"}}, "does not allow setting a version"),
+    ("POST", "sys/mounts/lend/tune", {"max_lease_ttl": "1h", "default_lease_ttl": "2h"}, "would be less than"),
+    ("POST", "sys/mounts/lend/tune", {"token_type": "batch"}, "auth mounts"),
     ("POST", "sys/mounts/lend/tune", {"options": {"refuse": "1"}}, "refused"),
 ]
 
@@ -291,15 +293,15 @@ def test_tokens_of_a_moved_auth_method_end(api: Api) -> None:
 
 BAD_MOVES = [
     ({"from": "none", "to": "x"}, "no matching mount"),
-    ({"from": "secret", "to": "lend"}, "path is already in use at lend/"),
-    ({"from": "secret", "to": "secret/below"}, "path is already in use at secret/"),
+    ({"from": "secret", "to": "lend"}, 'path already in use at "lend/"'),
+    ({"from": "secret", "to": "secret/below"}, 'path already in use at "secret/"'),
     ({"from": "sys", "to": "x"}, "cannot remount"),
     ({"from": "cubbyhole", "to": "x"}, "cannot remount"),
     ({"from": "auth/token", "to": "auth/x"}, "cannot remount"),
-    ({"from": "secret", "to": "auth/x"}, "auth method"),
-    ({"from": "auth/door", "to": "x"}, "auth method"),
-    ({"from": "secret", "to": "sys/x"}, "reserved"),
-    ({"from": "secret"}, "missing field 'to'"),
+    ({"from": "secret", "to": "auth/x"}, "cannot remount to destination auth/x/"),
+    ({"from": "auth/door", "to": "x"}, "cannot remount auth mount to non-auth mount"),
+    ({"from": "secret", "to": "sys/x"}, "cannot remount to destination sys/x/"),
+    ({"from": "secret"}, "both 'from' and 'to' path"),
 ]
 
 

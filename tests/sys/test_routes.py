@@ -29,6 +29,7 @@ OPEN: dict[str, tuple[str, ...]] = {
         r"internal/specs/openapi",
         r"wrapping/(lookup|unwrap|pubkey)",  # the wrapping token is what is shown
         r"decode-token",
+        r"replication/status",  # says the same to everybody, always
         r"mfa/validate",
         r"(rekey|rekey-recovery-key|generate-root)/.*",  # only where a listener opens them
     ),

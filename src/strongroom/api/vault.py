@@ -231,9 +231,9 @@ def _wrap_ttl(value: bytes) -> int:
     try:
         ttl = parse_duration(value.decode("ascii"))
     except ValueError:
-        raise InvalidRequest("X-Vault-Wrap-TTL takes a duration such as 60s or 5m") from None
+        raise InvalidRequest("error parsing X-Vault-Wrap-TTL header: it takes a duration such as 60s or 5m") from None
     if ttl < 0:
-        raise InvalidRequest("requested wrap ttl cannot be negative")
+        raise InvalidRequest("error parsing X-Vault-Wrap-TTL header: requested wrap ttl cannot be negative")
     return ttl
 
 

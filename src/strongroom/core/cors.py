@@ -13,11 +13,15 @@ from strongroom.core.transaction import Transaction
 STANDARD_HEADERS = (
     "Content-Type",
     "X-Requested-With",
-    "X-Vault-Namespace",
-    "X-Vault-Token",
-    "Authorization",
+    "X-Vault-AWS-IAM-Server-ID",
+    "X-Vault-MFA",
+    "X-Vault-No-Request-Forwarding",
     "X-Vault-Wrap-Format",
     "X-Vault-Wrap-TTL",
+    "X-Vault-Policy-Override",
+    "Authorization",
+    "X-Vault-Token",
+    "X-Vault-Namespace",
 )
 """Request headers that every allowed page may send."""
 

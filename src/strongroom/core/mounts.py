@@ -19,7 +19,7 @@ from strongroom.barrier.view import DIGESTS, NAMES
 from strongroom.core import areas
 from strongroom.core.committed import Committed
 from strongroom.core.policy.acl import Acl
-from strongroom.core.request import Mount
+from strongroom.core.request import Mount, MountConfig
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest
@@ -28,7 +28,7 @@ SYSTEM_MAX_TTL = 2_764_800
 """32 days: the default and the longest lease where nothing else is configured, as in Vault."""
 
 PROTECTED = ("sys/", "cubbyhole/", "identity/", "auth/token/")
-_RESERVED = frozenset(("sys", "cubbyhole", "identity", "auth", "audit", "root", ".", ".."))
+_RESERVED = frozenset(("sys", "cubbyhole", "identity", "auth", "audit"))
 _SEGMENT = re.compile(r"[A-Za-z0-9_.@-][A-Za-z0-9_.@ -]{0,126}[A-Za-z0-9_.@-]|[A-Za-z0-9_.@-]", re.ASCII)
 MAX_PATH = 512
 
@@ -155,9 +155,23 @@ def system_mounts() -> list[Mount]:
         (areas.TOKEN_MOUNT, "auth/token/", "token", "system", "token based credentials"),
     )
     return [
-        Mount(uuid, path, kind, family, f"{'auth_' if path.startswith('auth/') else ''}{kind}_{base62(8).lower()}", text)
+        Mount(
+            uuid,
+            path,
+            kind,
+            family,
+            f"{'auth_' if path.startswith('auth/') else ''}{kind}_{base62(8).lower()}",
+            text,
+            config=MountConfig(passthrough_request_headers=_PASSED.get(kind, ())),
+            local=kind == "cubbyhole",
+            seal_wrap=kind == "system",
+        )
         for uuid, path, kind, family, text in fixed
     ]
+
+
+_PASSED = {"system": ("Accept",), "identity": ("Authorization",)}
+"""Headers that Vault's own mounts say they read; so do these, since their settings are compared."""
 
 
 def mount_path(text: str) -> str:
@@ -166,9 +180,14 @@ def mount_path(text: str) -> str:
     segments = path.split("/")
     if len(path) > MAX_PATH or any(_SEGMENT.fullmatch(segment) is None for segment in segments):
         raise InvalidRequest("a mount path is made of letters, digits, '_', '.', '@' and '-', in segments divided by '/'")
-    if segments[0].lower() in _RESERVED or ".." in segments or "." in segments:
-        raise InvalidRequest(f"the path {segments[0]}/ is reserved; choose another one")
+    if ".." in segments or "." in segments:
+        raise InvalidRequest("a mount path has no relative segments")
     return path + "/"
+
+
+def reserved(path: str) -> bool:
+    """Some first segments are the server's own, in whatever case they are written."""
+    return path.partition("/")[0].lower() in _RESERVED
 
 
 def drain(transaction: Transaction, area: bytes, below: str = "") -> bool:

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Only what was sent changes. Every field that is accepted is shown again, with its type normalised.
-- `config` shows what is stored (0 = the system's), a tune shows seconds in effect.
+- `config` shows what is stored (0 = the server's), a tune shows the server's seconds in that case.
 - No I/O: a Mount comes in, another one goes out.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,7 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Texts, compile_fields, read_fields
 from strongroom.core.lockout import limits
-from strongroom.core.mounts import Ttls
+from strongroom.core.mounts import PROTECTED, Ttls
 from strongroom.core.request import Mount, MountConfig
 from strongroom.errors import InvalidRequest
 from strongroom.types import parse_duration
@@ -25,7 +26,7 @@ from strongroom.types import parse_duration
 VISIBILITIES: Final = ("", "hidden", "unauth")
 TOKEN_TYPES: Final = ("service", "batch", "default-service", "default-batch")
 DEFAULT_TOKEN_TYPE: Final = "default-service"
-UNTUNABLE: Final = ("sys/", "cubbyhole/", "identity/", "audit/")
+UNTUNABLE: Final = ("sys/", "cubbyhole/", "audit/")
 
 
 class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,7 @@ class ConfigBody(msgspec.Struct, frozen=True, kw_only=True):
     passthrough_request_headers: Annotated[Names | UnsetType, "request headers that reach the engine"] = UNSET
     allowed_response_headers: Annotated[Names | UnsetType, "headers that the engine may send"] = UNSET
     user_lockout_config: Annotated[dict[str, Any] | UnsetType, "auth methods: when guessing locks an account"] = UNSET
+    plugin_version: Annotated[str, "accepted when blank: engines are built in"] = ""
 
 
 class TuneBody(ConfigBody, frozen=True, kw_only=True):
@@ -48,7 +50,6 @@ class TuneBody(ConfigBody, frozen=True, kw_only=True):
 
     description: Annotated[str | UnsetType, "text for people"] = UNSET
     options: Annotated[Texts | UnsetType, "options of the engine; a blank value removes one"] = UNSET
-    plugin_version: Annotated[str, "accepted when blank: engines are built in"] = ""
 
 
 class EnableBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +63,6 @@ class EnableBody(msgspec.Struct, frozen=True, kw_only=True):
     seal_wrap: Annotated[bool, "kept and shown; every record is sealed"] = False
     external_entropy_access: Annotated[bool, "kept and shown"] = False
     plugin_name: Annotated[str, 'kind of the engine, as older clients send it with the type "plugin"'] = ""
-    plugin_version: Annotated[str, "accepted when blank: engines are built in"] = ""
 
 
 class LockoutBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,30 +91,49 @@ def read_config(members: Mapping[str, Any]) -> tuple[ConfigBody, tuple[str, ...]
     return body, warnings
 
 
-def check_version(plugin_version: str) -> None:
+def check_version(family: str, kind: str, plugin_version: str) -> None:
     """Engines are part of the program: there is no other version to ask for. Raises InvalidRequest."""
     if plugin_version:
-        raise InvalidRequest("plugin_version must be left out: engines are built in and have the server's version")
+        raise InvalidRequest(f"cannot select non-builtin version of {family} plugin {kind}; leave plugin_version out")
 
 
-def configured(mount: Mount, body: ConfigBody, system_max: int) -> MountConfig:
-    """The settings of a mount after these changes, on a server whose leases last at most so long. Raises InvalidRequest."""
+def first_config(mount: Mount, body: ConfigBody, system_max: int) -> MountConfig:
+    """The settings of a new mount, on a server whose leases last at most so long. Raises InvalidRequest."""
+    config = _changed(mount, body)
+    if not config.max_lease_ttl and config.default_lease_ttl > system_max:
+        raise InvalidRequest(f"given default lease TTL greater than system max lease TTL of {system_max}")
+    if 0 < config.max_lease_ttl < config.default_lease_ttl:
+        raise InvalidRequest("given default lease TTL greater than given max lease TTL")
+    return config
+
+
+def changed_config(mount: Mount, body: ConfigBody) -> MountConfig:
+    """The settings of a mount after a tune. A default beyond the server's ceiling is kept, cut where it is used. Raises InvalidRequest."""
+    config = _changed(mount, body)
+    default, ceiling = config.default_lease_ttl, config.max_lease_ttl
+    if 0 < ceiling < default:
+        raise InvalidRequest(f"backend max lease TTL of {ceiling} would be less than backend default lease TTL of {default}")
+    return config
+
+
+def _changed(mount: Mount, body: ConfigBody) -> MountConfig:
     sent = {name: getattr(body, name) for name in _CHANGES if getattr(body, name) is not UNSET}
     changes = {name: _CHANGES[name](mount, value) for name, value in sent.items()}
-    config: MountConfig = msgspec.structs.replace(mount.config, **changes)
-    default, ceiling = config.default_lease_ttl, config.max_lease_ttl or system_max
-    if default > ceiling:
-        which = "backend max lease TTL" if config.max_lease_ttl else "system max lease TTL"
-        raise InvalidRequest(f"backend default lease TTL of {default} seconds is greater than {which} of {ceiling} seconds")
-    return config
+    return msgspec.structs.replace(mount.config, **changes)
+
+
+def check_options(family: str, kind: str, options: Mapping[str, str]) -> None:
+    """`version` is an option of kv alone. Raises InvalidRequest."""
+    if options.get("version") and kind != "kv":
+        what = "auth method" if family == "auth" else "secrets engine"
+        raise InvalidRequest(f'{what} "{kind}" does not allow setting a version')
 
 
 def changed_options(mount: Mount, sent: Mapping[str, str]) -> dict[str, str]:
     """The options of a mount after a tune. `version` only goes from 1 to 2, and only for kv. Raises InvalidRequest."""
     before, after = mount.options.get("version", ""), sent.get("version", "")
     if "version" in sent and after != (before or "1"):
-        if mount.kind != "kv":
-            raise InvalidRequest(f"the option version cannot be set on a mount of the type {mount.kind}")
+        check_options(mount.family, mount.kind, sent)
         if before == "2":
             raise InvalidRequest("cannot downgrade mount from version 2")
         if after != "2":
@@ -125,15 +144,15 @@ def changed_options(mount: Mount, sent: Mapping[str, str]) -> dict[str, str]:
 # What each member of a body becomes.
 
 
-def _ttl(_mount: Mount, value: object) -> int:
+def _ttl(what: str, _mount: Mount, value: object) -> int:
     if value in ("", "system"):
         return 0
     try:
         seconds = parse_duration(value)
     except ValueError as error:
-        raise InvalidRequest(f"a lease TTL takes {error}") from None
+        raise InvalidRequest(f"unable to parse {what}: {error}") from None
     if seconds < 0:
-        raise InvalidRequest("a lease TTL must not be negative")
+        raise InvalidRequest(f"unable to parse {what}: it must not be negative")
     return seconds
 
 
@@ -147,23 +166,23 @@ def _texts(_mount: Mount, value: Names) -> tuple[str, ...]:
 
 def _visibility(_mount: Mount, value: str) -> str:
     if value not in VISIBILITIES:
-        raise InvalidRequest('listing_visibility is "unauth", "hidden" or blank')
+        raise InvalidRequest('invalid listing_visibility: it is "unauth", "hidden" or blank')
     return value
 
 
 def _token_type(mount: Mount, value: str) -> str:
     if not mount.path.startswith("auth/"):
-        raise InvalidRequest("token_type can only be set on auth methods")
+        raise InvalidRequest("'token_type' can only be modified on auth mounts")
     if mount.family == "system":
-        raise InvalidRequest("token_type cannot be set for the token auth method")
+        raise InvalidRequest("'token_type' cannot be set for 'token' or 'ns_token' auth mounts")
     if value not in ("", *TOKEN_TYPES):
-        raise InvalidRequest(f"token_type is one of {', '.join(TOKEN_TYPES)}")
+        raise InvalidRequest(f"invalid value for 'token_type': it is one of {', '.join(TOKEN_TYPES)}")
     return value
 
 
 def _lockout(mount: Mount, value: Mapping[str, Any]) -> dict[str, Any] | None:
     if not mount.path.startswith("auth/"):
-        raise InvalidRequest("user_lockout_config can only be set on auth methods")
+        raise InvalidRequest(f'tuning of user lockout configuration for auth type "{mount.kind}" not allowed')
     body = read_fields(_LOCKOUT, value)
     unknown = sorted(value.keys() - _LOCKOUT.names)
     if unknown:
@@ -173,7 +192,7 @@ def _lockout(mount: Mount, value: Mapping[str, Any]) -> dict[str, Any] | None:
         sent["lockout_counter_reset_duration"] = sent.pop("lockout_counter_reset")
     for name in ("lockout_duration", "lockout_counter_reset_duration"):
         if name in sent:
-            sent[name] = _ttl(mount, sent[name])
+            sent[name] = _ttl(name, mount, sent[name])
     if not 0 <= sent.get("lockout_threshold", 0) < 1 << 31:
         raise InvalidRequest("lockout_threshold must not be negative")
     after = {**(mount.config.user_lockout_config or {}), **sent} or None
@@ -182,8 +201,8 @@ def _lockout(mount: Mount, value: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 _CHANGES: Final[Mapping[str, Callable[[Mount, Any], object]]] = {
-    "default_lease_ttl": _ttl,
-    "max_lease_ttl": _ttl,
+    "default_lease_ttl": partial(_ttl, "default TTL"),
+    "max_lease_ttl": partial(_ttl, "max TTL"),
     "force_no_cache": _kept,
     "listing_visibility": _visibility,
     "token_type": _token_type,
@@ -212,6 +231,21 @@ def _optional(mount: Mount) -> dict[str, Any]:
     return shown
 
 
+def _shown_lockout(config: MountConfig) -> dict[str, Any]:
+    """When guessing locks an account, by the names that Vault answers with; nothing where that was never set."""
+    if config.user_lockout_config is None:
+        return {}
+    return {f"user_{name}": value for name, value in {**_NO_LOCKOUT, **config.user_lockout_config}.items()}
+
+
+_NO_LOCKOUT: Final = {
+    "lockout_threshold": 0,
+    "lockout_duration": 0,
+    "lockout_counter_reset_duration": 0,
+    "lockout_disable": False,
+}
+
+
 def shown_mount(mount: Mount, version: str) -> dict[str, Any]:
     """A mount as the tables show it."""
     config: dict[str, Any] = {
@@ -220,9 +254,11 @@ def shown_mount(mount: Mount, version: str) -> dict[str, Any]:
         "force_no_cache": mount.config.force_no_cache,
         **_optional(mount),
     }
-    if mount.config.user_lockout_config is not None:
-        config["user_lockout_config"] = mount.config.user_lockout_config
-    return {
+    lockout = _shown_lockout(mount.config)
+    if lockout:
+        config["user_lockout_config"] = lockout
+    built_in = mount.path in PROTECTED
+    shown = {
         "type": mount.kind,
         "description": mount.description,
         "accessor": mount.accessor,
@@ -230,19 +266,19 @@ def shown_mount(mount: Mount, version: str) -> dict[str, Any]:
         "local": mount.local,
         "seal_wrap": mount.seal_wrap,
         "external_entropy_access": mount.external_entropy_access,
-        "options": mount.options or None,
+        "options": None if built_in else mount.options,
         "config": config,
         "plugin_version": "",
         "running_plugin_version": f"v{version}+builtin.strongroom",
         "running_sha256": "",
-        "deprecation_status": "supported",
     }
+    return shown if built_in else {**shown, "deprecation_status": "supported"}
 
 
 def shown_tuning(mount: Mount, ttls: Ttls) -> dict[str, Any]:
-    """A mount as `tune` shows it: durations in effect."""
+    """A mount as `tune` shows it: durations are the server's where the mount has none."""
     shown: dict[str, Any] = {
-        "default_lease_ttl": ttls.default,
+        "default_lease_ttl": mount.config.default_lease_ttl or ttls.default,
         "max_lease_ttl": ttls.max,
         "description": mount.description,
         "force_no_cache": mount.config.force_no_cache,
@@ -250,8 +286,4 @@ def shown_tuning(mount: Mount, ttls: Ttls) -> dict[str, Any]:
     }
     if mount.options:
         shown["options"] = mount.options
-    lockout = mount.config.user_lockout_config
-    if lockout is not None:
-        shown["user_lockout_config"] = lockout
-        shown |= {f"user_{name}": value for name, value in lockout.items()}
-    return shown
+    return shown | _shown_lockout(mount.config)

@@ -26,5 +26,5 @@ def make(kind: str, options: Mapping[str, str], slot: int = 0, directory: str = 
     """The sink of a device in one worker. `directory`: the only place its files may be in; "" = anywhere. `outbound`: its way to others."""
     name = f"{__name__}.{kind}"
     if not kind.isidentifier() or importlib.util.find_spec(name) is None:
-        raise InvalidRequest(f"unknown audit device type {kind!r}: use one of those that 'strongroom audit enable -help' lists")
+        raise InvalidRequest(f'unknown backend type: "{kind}"; "strongroom audit enable -help" lists those there are')
     return cast("_Module", importlib.import_module(name)).make(options, slot, directory, outbound or Outbound())

@@ -38,7 +38,7 @@ _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 class DeviceBody(msgspec.Struct, frozen=True):
     """What adding a device takes."""
 
-    type: Annotated[str, "kind of the device; by request only file"]
+    type: Annotated[str, "kind of the device; by request only file"] = ""
     description: Annotated[str, "text for people"] = ""
     options: Annotated[Texts, "options of the kind, such as file_path"] = Texts()
     local: Annotated[bool, "kept and shown"] = False
@@ -47,7 +47,7 @@ class DeviceBody(msgspec.Struct, frozen=True):
 class InputBody(msgspec.Struct, frozen=True):
     """What is to be hashed."""
 
-    input: Annotated[str, "text whose hash to look for in a log"]
+    input: Annotated[str, "text whose hash to look for in a log"] = ""
 
 
 class HeaderBody(msgspec.Struct, frozen=True):
@@ -82,8 +82,8 @@ class AuditRoutes(Routes):
         directory = self.core.settings.audit_directory
         place = make_sink(entry.kind, entry.options, self.core.outbound, 0, directory).place
         for other in self.core.devices.all(self.call.transaction):
-            if other.path == entry.path:
-                raise InvalidRequest(f"path already in use: {entry.path}")
+            if other.path.startswith(entry.path) or entry.path.startswith(other.path):
+                raise InvalidRequest("path already in use: invalid configuration")
             if place != "discard" and make_sink(other.kind, other.options, self.core.outbound).place == place:
                 raise InvalidRequest(f"audit device {other.path} already writes to {place}; choose another place")
 
@@ -108,9 +108,11 @@ class AuditRoutes(Routes):
     @write("audit-hash/{path...}", body=InputBody, writes=False)
     def hash_input(self, path: str, body: InputBody) -> Response:
         """Hash a text as a device does, to look for it in its log."""
+        if not body.input:
+            raise InvalidRequest('the "input" parameter is empty')
         device = self.core.audit.device(device_path(path))
         if device is None:
-            raise InvalidRequest(f"unknown audit backend {device_path(path)}; GET sys/audit lists those there are")
+            raise InvalidRequest(f'unknown audit backend "{device_path(path)}"')
         return Response(data={"hash": audit_hash(device, body.input)}, mirror=True)
 
     # -- headers --------------------------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ class AuditRoutes(Routes):
         found = headers(self.call.transaction)
         if header.lower() not in found:
             raise InvalidRequest("Could not find header in config")
-        data: dict[str, Any] = {header.lower(): {"hmac": found[header.lower()]}}
+        data: dict[str, Any] = {header: {"hmac": found[header.lower()]}}
         return Response(data=data, mirror=True)
 
     @write("config/auditing/request-headers/{header}", body=HeaderBody, sudo=True)

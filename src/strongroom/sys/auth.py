@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from strongroom.core import mounting
 from strongroom.core.engine import delete, read, write
-from strongroom.core.request import Mount, Response
+from strongroom.core.request import Response
 from strongroom.core.tuning import EnableBody, TuneBody, shown_mount, shown_tuning
-from strongroom.errors import InvalidRequest
-from strongroom.sys.routes import Routes
+from strongroom.sys.routes import Routes, warned
 
 
 class AuthRoutes(Routes):
@@ -26,31 +25,27 @@ class AuthRoutes(Routes):
     @read("auth/{path...}/tune", sudo=True)
     def read_auth_tuning(self, path: str) -> Response:
         """Read the settings of an auth method, durations as they take effect."""
-        mount = self._method(path)
+        mount = mounting.whole(self.core, self.call, "auth/" + path, mounting.NOT_SHOWN)
         return Response(data=shown_tuning(mount, self.core.mounts.ttls(mount)), mirror=True)
 
     @write("auth/{path...}/tune", body=TuneBody, sudo=True)
-    def tune_auth(self, path: str, body: TuneBody) -> Response:
+    def tune_auth(self, path: str, body: TuneBody) -> Response | None:
         """Change settings of an auth method."""
-        return Response(warnings=mounting.tune(self.core, self.call, self._method(path), body))
+        mount = mounting.whole(self.core, self.call, "auth/" + path, mounting.NOT_TUNED)
+        return warned(mounting.tune(self.core, self.call, mount, body))
 
     @read("auth/{path...}", sudo=True)
     def read_auth_method(self, path: str) -> Response:
         """Read one auth method's settings."""
-        return Response(data=shown_mount(self._method(path), self.core.settings.reported_version), mirror=True)
+        mount = mounting.whole(self.core, self.call, "auth/" + path)
+        return Response(data=shown_mount(mount, self.core.settings.reported_version), mirror=True)
 
     @write("auth/{path...}", body=EnableBody, sudo=True)
-    def enable_auth(self, path: str, body: EnableBody) -> Response:
+    def enable_auth(self, path: str, body: EnableBody) -> Response | None:
         """Mount an auth method."""
-        return Response(warnings=mounting.enable(self.core, self.call, "auth", path, body))
+        return warned(mounting.enable(self.core, self.call, "auth", path, body))
 
     @delete("auth/{path...}", sudo=True)
     def disable_auth(self, path: str) -> None:
         """Unmount an auth method: the tokens it issued end."""
         mounting.remove(self.core, self.call, "auth", path)
-
-    def _method(self, path: str) -> Mount:
-        mount = mounting.existing(self.core, self.call, "auth", path)
-        if mount is None:
-            raise InvalidRequest(f"No auth engine at {path.strip('/')}/")
-        return mount

@@ -13,7 +13,7 @@ from strongroom.core.engine import write
 from strongroom.core.fields import Names
 from strongroom.core.policy.acl import Acl
 from strongroom.core.request import Response, Secret
-from strongroom.errors import InvalidRequest, PermissionDenied
+from strongroom.errors import InvalidRequest, PermissionDenied, several
 from strongroom.sys.routes import Routes
 
 MAX_PATHS = 1_000
@@ -25,6 +25,12 @@ class OwnBody(msgspec.Struct, frozen=True):
 
     paths: Annotated[Names, "paths without /v1/"] = Names()
     path: Annotated[Names, "older name of paths"] = Names()
+
+
+class SelfBody(OwnBody, frozen=True):
+    """Which paths."""
+
+    token: Annotated[str, "not looked at: it is the caller's own that counts"] = ""
 
 
 class TokenBody(OwnBody, frozen=True):
@@ -46,24 +52,27 @@ class CapabilityRoutes(Routes):
     def capabilities(self, body: TokenBody) -> Response:
         """Say what a token may do at some paths."""
         if not body.token:
-            raise InvalidRequest("missing token")
+            raise InvalidRequest(several("no token found"))
         try:
             token = self.core.tokens.find(self.call.transaction, Secret(body.token))
         except PermissionDenied:
-            raise InvalidRequest("invalid token") from None
+            raise InvalidRequest(several("invalid token")) from None
         return _answer(token.acl, body)
 
     @write("capabilities-accessor", body=AccessorBody, writes=False)
     def capabilities_of_accessor(self, body: AccessorBody) -> Response:
         """Say what the token of an accessor may do at some paths."""
-        _, entry = self.core.tokens.by_accessor(self.call.transaction, body.accessor)
+        if not body.accessor:
+            raise InvalidRequest("missing accessor")
         try:
-            return _answer(self.core.tokens.acl(self.call.transaction, entry), body)
-        except PermissionDenied:
-            raise InvalidRequest("invalid accessor") from None
+            _, entry = self.core.tokens.by_accessor(self.call.transaction, body.accessor)
+            acl = self.core.tokens.acl(self.call.transaction, entry)
+        except (InvalidRequest, PermissionDenied):
+            raise InvalidRequest(several("invalid accessor")) from None
+        return _answer(acl, body)
 
-    @write("capabilities-self", body=OwnBody, writes=False)
-    def own_capabilities(self, body: OwnBody) -> Response:
+    @write("capabilities-self", body=SelfBody, writes=False)
+    def own_capabilities(self, body: SelfBody) -> Response:
         """Say what the caller may do at some paths."""
         token = self.call.token
         assert token is not None
@@ -71,12 +80,12 @@ class CapabilityRoutes(Routes):
 
 
 def _answer(acl: Acl, body: OwnBody) -> Response:
-    paths = [path.removeprefix("/") for path in body.paths or body.path]
+    paths = body.paths or body.path
     if not paths:
         raise InvalidRequest("paths must be supplied")
     if len(paths) > MAX_PATHS:
         raise InvalidRequest(f"at most {MAX_PATHS} paths can be asked for at once")
-    data: dict[str, Any] = {path: acl.capabilities(path) for path in paths}
+    data: dict[str, Any] = {path: acl.capabilities(path.removeprefix("/")) for path in paths}
     if len(paths) == 1:
         data["capabilities"] = data[paths[0]]
     return Response(data=data, mirror=True)

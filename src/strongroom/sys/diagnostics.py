@@ -60,7 +60,9 @@ class DiagnosticRoutes(Routes):
             "request_path": f"/v1/{request.path}",
             "request_method": "GET",
         }
-        return Response(data={request.id: shown})
+        token = self.call.token
+        shown["client_id"] = token.entry.entity_id if token is not None else ""
+        return Response(bare=Bare(encode({request.id: shown})))
 
     @list_("version-history/")
     def version_history(self) -> Response:
@@ -78,6 +80,8 @@ class DiagnosticRoutes(Routes):
 
 def shown_metrics(core: Core, form: str) -> Response:
     """The metrics of this node, in one of their forms."""
+    if form not in ("", "prometheus"):
+        return Response(bare=Bare(b"metric response format unknown; it is blank or prometheus", "text/plain", 400))
     text = core.process.metrics()
     if form == "prometheus":
         return Response(bare=Bare(text, PROMETHEUS))

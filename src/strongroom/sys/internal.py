@@ -56,8 +56,8 @@ class InternalRoutes(Routes):
 
     def _shown(self, mount: Mount) -> dict[str, Any]:
         if self.call.token is not None:
-            return shown_mount(mount, self.core.settings.reported_version)
-        return {"type": mount.kind, "description": mount.description, "options": mount.options or None}
+            return self._told(mount)
+        return {"type": mount.kind, "description": mount.description, "options": mount.options}
 
     @read("internal/ui/mounts/{path...}", public=True)
     def preflight(self, path: str) -> Response:
@@ -66,13 +66,19 @@ class InternalRoutes(Routes):
         token = self._token()
         if mount is None or not token.acl.may_reach(mount.path):
             raise Forbidden(f'preflight capability check returned 403, please ensure client\'s policies grant access to path "{path}/"')
-        return Response(data={**shown_mount(mount, self.core.settings.reported_version), "path": mount.path})
+        return Response(data={**self._told(mount), "path": mount.path.removeprefix("auth/")})
+
+    def _told(self, mount: Mount) -> dict[str, Any]:
+        """A mount as sys/mounts shows it, but with the lifetimes in effect."""
+        shown = shown_mount(mount, self.core.settings.reported_version)
+        ttls = self.core.mounts.ttls(mount)
+        return {**shown, "config": {**shown["config"], "default_lease_ttl": ttls.default, "max_lease_ttl": ttls.max}}
 
     @read("internal/ui/namespaces", public=True)
     def visible_namespaces(self) -> Response:
         """List the namespaces below this one; there is only the root namespace."""
         self._token()
-        return Response(data={"keys": []})
+        return Response(data={"keys": [""]})
 
     def _token(self) -> Token:
         """The caller's token, good for anything or not."""

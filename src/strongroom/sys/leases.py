@@ -103,11 +103,12 @@ class LeaseRoutes(Routes):
         return found
 
     def _living(self) -> Iterator[tuple[bytes, str]]:
-        """Keyed hash and path of every token that lives."""
+        """Keyed hash and path of every token that lives and will end: one that never does has no lease."""
         transaction, after = self.call.transaction, b""
         while True:
             page, after = self.core.tokens.page(transaction, after)
-            yield from ((digest, entry.path) for digest, entry in page if self.core.tokens.alive(transaction, digest) is not None)
+            lasting = ((digest, entry) for digest, entry in page if entry.expires)
+            yield from ((digest, entry.path) for digest, entry in lasting if self.core.tokens.alive(transaction, digest) is not None)
             if not after:
                 return
 
@@ -178,16 +179,15 @@ class LeaseRoutes(Routes):
         """Revoke all leases and tokens that were issued below a path, by the older path."""
         return self.revoke_prefix(prefix, body)
 
-    @write("leases/revoke-force/{prefix...}", body=PrefixBody, sudo=True)
-    def revoke_force(self, prefix: str, body: PrefixBody) -> Response:
+    @write("leases/revoke-force/{prefix...}", sudo=True)
+    def revoke_force(self, prefix: str) -> None:
         """Forget all leases below a path without asking their engines: what they gave may live on."""
         self.core.tombstones.add(self.call.transaction, prefix.strip("/"), forced=True)
-        return _ordered(body.sync)
 
-    @write("revoke-force/{prefix...}", body=PrefixBody, sudo=True)
-    def revoke_force_old(self, prefix: str, body: PrefixBody) -> Response:
+    @write("revoke-force/{prefix...}", sudo=True)
+    def revoke_force_old(self, prefix: str) -> None:
         """Forget all leases below a path, by the older path."""
-        return self.revoke_force(prefix, body)
+        self.revoke_force(prefix)
 
     # -- looking after --------------------------------------------------------------------------------------------
 
@@ -201,7 +201,6 @@ class LeaseRoutes(Routes):
         return Response(
             data={
                 "lease_count": len(stubborn),
-                "counts": self._counts(stubborn),
                 "leases": [{"lease_id": lease.id, "error": "revocation failed so far; it is tried again"} for lease in shown],
             }
         )

@@ -37,7 +37,7 @@ class LockedUsers(Routes):
             for accessor, names in locked_names(self.call.transaction, bounds).items()
         ]
         total = sum(entry["counts"] for entry in shown)
-        namespaces = [{"namespace_id": "root", "namespace_path": "", "counts": total, "mount_accessors": shown}]
+        namespaces = [] if not shown else [{"namespace_id": "root", "namespace_path": "", "counts": total, "mount_accessors": shown}]
         return Response(data={"by_namespace": namespaces, "total": total})
 
     @write("locked-users/{accessor}/unlock/{alias}")

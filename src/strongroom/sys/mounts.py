@@ -4,6 +4,7 @@ Rules of this file:
 - What may be set, and how it is shown, is core/tuning.py; mounting itself is core/mounting.py; here are the routes.
 - Moving a mount keeps its rows and history; what was issued below the old path ends.
 - Unmounting an absent mount succeeds: nothing is mounted there.
+- `vault auth tune` and the Go client's GetAuth name auth methods here too, as auth/PATH: the way that needs no sudo.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import msgspec
 
 from strongroom.core import areas, mounting
 from strongroom.core.engine import delete, read, write
-from strongroom.core.mounts import PROTECTED
-from strongroom.core.request import Mount, Response
+from strongroom.core.mounts import mount_path
+from strongroom.core.request import Response
 from strongroom.core.tuning import EnableBody, TuneBody, shown_mount, shown_tuning
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest, NotFound
-from strongroom.sys.routes import Routes
+from strongroom.sys.routes import Routes, warned
 
 MIGRATIONS_KEPT = 100
 """Moves whose status can be asked for: clients ask right after the move."""
@@ -28,8 +29,8 @@ MIGRATIONS_KEPT = 100
 class RemountBody(msgspec.Struct, frozen=True):
     """What moving takes; auth methods are written as `auth/<path>`."""
 
-    source: Annotated[str, "where it is mounted"] = msgspec.field(name="from")
-    target: Annotated[str, "where it shall be mounted"] = msgspec.field(name="to")
+    source: Annotated[str, "where it is mounted"] = msgspec.field(name="from", default="")
+    target: Annotated[str, "where it shall be mounted"] = msgspec.field(name="to", default="")
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -59,58 +60,42 @@ class MountRoutes(Routes):
     @read("mounts/{path...}/tune")
     def read_mount_tuning(self, path: str) -> Response:
         """Read the settings of a secrets engine, or of the auth method at auth/PATH, durations as they take effect."""
-        mount = self._either(path)
+        mount = mounting.whole(self.core, self.call, path, mounting.NOT_SHOWN)
         return Response(data=shown_tuning(mount, self.core.mounts.ttls(mount)), mirror=True)
 
     @write("mounts/{path...}/tune", body=TuneBody)
-    def tune_mount(self, path: str, body: TuneBody) -> Response:
+    def tune_mount(self, path: str, body: TuneBody) -> Response | None:
         """Change settings of a secrets engine, or of the auth method at auth/PATH."""
-        return Response(warnings=mounting.tune(self.core, self.call, self._either(path), body))
+        mount = mounting.whole(self.core, self.call, path, mounting.NOT_TUNED)
+        return warned(mounting.tune(self.core, self.call, mount, body))
 
     @read("mounts/{path...}")
     def read_mount(self, path: str) -> Response:
         """Read the settings of one secrets engine, or of the auth method at auth/PATH."""
-        return Response(data=shown_mount(self._either(path), self.core.settings.reported_version), mirror=True)
+        return Response(data=shown_mount(mounting.whole(self.core, self.call, path), self.core.settings.reported_version), mirror=True)
 
     @write("mounts/{path...}", body=EnableBody)
-    def enable_mount(self, path: str, body: EnableBody) -> Response:
+    def enable_mount(self, path: str, body: EnableBody) -> Response | None:
         """Mount a secrets engine."""
-        return Response(warnings=mounting.enable(self.core, self.call, "secrets", path, body))
+        return warned(mounting.enable(self.core, self.call, "secrets", path, body))
 
     @delete("mounts/{path...}")
     def disable_mount(self, path: str) -> None:
         """Unmount a secrets engine: its secrets are gone, its leases end."""
         mounting.remove(self.core, self.call, "secrets", path)
 
-    def _either(self, path: str) -> Mount:
-        """`vault auth tune` and the Go client's GetAuth name auth methods here too: the way that needs no sudo."""
-        name = path.strip("/").removeprefix("auth/")
-        if name == path.strip("/"):
-            return self._secrets(path)
-        mount = mounting.existing(self.core, self.call, "auth", name)
-        if mount is None:
-            raise InvalidRequest(f"No auth engine at {name}/")
-        return mount
-
-    def _secrets(self, path: str) -> Mount:
-        mount = mounting.existing(self.core, self.call, "secrets", path)
-        if mount is None:
-            raise InvalidRequest(f"No secret engine mount at {path.strip('/')}/")
-        return mount
-
     @write("remount", body=RemountBody, sudo=True)
     def remount(self, body: RemountBody) -> Response:
         """Move a secrets engine or auth method; what it issued below the old path ends."""
         source, target = (text.strip("/") + "/" for text in (body.source, body.target))
-        family = "auth" if source.startswith("auth/") else "secrets"
-        if family != ("auth" if target.startswith("auth/") else "secrets"):
-            raise InvalidRequest("a secrets engine cannot become an auth method by moving, nor the other way round")
-        if source in PROTECTED:
-            raise InvalidRequest(f"cannot remount {source!r}")
+        family = mounting.check_move(source, target)
         mount = self.core.mounts.table(self.call.transaction).by_path.get(source)
         if mount is None:
-            raise InvalidRequest(f"no matching mount at {source!r}")
-        free = mounting.free_path(self.core, self.call, family, target.removeprefix(mounting.prefix(family)))
+            raise InvalidRequest(f'no matching mount at "{source}"')
+        free = mounting.prefix(family) + mount_path(target.removeprefix(mounting.prefix(family)))
+        taken = self.core.mounts.table(self.call.transaction).conflict(free)
+        if taken:
+            raise InvalidRequest(f'path already in use at "{taken}"')
         self.core.mounts.store(self.call.transaction, msgspec.structs.replace(mount, path=free))
         self.core.tombstones.add(self.call.transaction, source.rstrip("/"))
         migration = Migration(uuid4_text(), source, free)
@@ -126,7 +111,7 @@ class MountRoutes(Routes):
         if not found:
             raise NotFound
         info: dict[str, Any] = {"source_mount": found[0].source, "target_mount": found[0].target, "status": "success"}
-        return Response(data={"migration_id": migration, "migration_info": info}, mirror=True)
+        return Response(data={"migration_id": migration, "migration_info": info})
 
     def _migrations(self) -> Migrations:
         return self.call.transaction.view(areas.SETTINGS).settings("remounts", Migrations) or Migrations()

@@ -13,17 +13,18 @@ import msgspec
 from strongroom.barrier.view import View
 from strongroom.core import areas
 from strongroom.core.engine import ListBody, delete, list_, listed, read, write
+from strongroom.core.fields import decoded
 from strongroom.core.password_policy import PasswordEntry, check, generate, parse_password_policy
 from strongroom.core.policy.rules import policy_name
 from strongroom.core.request import Response
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.sys.routes import Routes
 
 
 class PasswordPolicyBody(msgspec.Struct, frozen=True):
     """What writing one takes."""
 
-    policy: Annotated[str, "length and charset rules"] = ""
+    policy: Annotated[str, "length and charset rules, also in base64"] = ""
 
 
 class PasswordPolicyRoutes(Routes):
@@ -43,9 +44,13 @@ class PasswordPolicyRoutes(Routes):
     def write_password_policy(self, name: str, body: PasswordPolicyBody) -> None:
         """Write a password policy."""
         if not body.policy:
-            raise InvalidRequest("missing policy")
-        self.call.once("check", body.policy, fn=lambda: check(body.policy))
-        self._rows().put(f"password/{policy_name(name)}", PasswordEntry(body.policy))
+            raise InvalidRequest(several("missing policy"))
+        text = decoded(body.policy)
+        try:
+            self.call.once("check", text, fn=lambda: check(text))
+        except InvalidRequest as error:
+            raise InvalidRequest(several(*(f"invalid password policy: {message}" for message in error.messages))) from None
+        self._rows().put(f"password/{policy_name(name)}", PasswordEntry(text))
 
     @delete("policies/password/{name}")
     def delete_password_policy(self, name: str) -> None:
@@ -64,5 +69,5 @@ class PasswordPolicyRoutes(Routes):
     def _entry(self, name: str) -> PasswordEntry:
         entry = self._rows().settings(f"password/{policy_name(name)}", PasswordEntry)
         if entry is None:
-            raise NotFound
+            raise NotFound(several("policy does not exist"))
         return entry

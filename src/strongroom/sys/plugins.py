@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import msgspec
 
+from strongroom.core import mounting
 from strongroom.core.engine import list_, read, write
 from strongroom.core.fields import Names
 from strongroom.core.registry import kinds
 from strongroom.core.request import Response
 from strongroom.crypto.ids import uuid4_text
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.sys.routes import Routes
 
 TYPES = ("auth", "database", "secret")
@@ -25,6 +26,12 @@ class ReloadBody(msgspec.Struct, frozen=True):
 
     plugin: Annotated[str, "kind of engine"] = ""
     mounts: Annotated[Names, "or the paths of some mounts"] = Names()
+    scope: Annotated[str, "global: on every node; answers 202 with an id"] = ""
+
+
+class ScopeBody(msgspec.Struct, frozen=True):
+    """Where to reload."""
+
     scope: Annotated[str, "global: on every node; answers 202 with an id"] = ""
 
 
@@ -48,8 +55,8 @@ class PluginRoutes(Routes):
         """Describe one kind of engine."""
         if name not in _kinds(kind):
             raise NotFound
-        described = self._described(kind, name)
-        return Response(data={**described, "args": [], "command": "", "sha256": ""})
+        described = {member: value for member, value in self._described(kind, name).items() if member != "type"}
+        return Response(data={**described, "args": None, "command": "", "sha256": ""})
 
     def _described(self, kind: str, name: str) -> dict[str, Any]:
         return {
@@ -63,11 +70,37 @@ class PluginRoutes(Routes):
     @write("plugins/reload/backend", body=ReloadBody, writes=False)
     def reload_plugins(self, body: ReloadBody) -> Response:
         """Reload engines: they are part of the program, so there is nothing to do."""
-        if bool(body.plugin) == bool(body.mounts):
-            raise InvalidRequest("plugin or mounts must be provided, and not both")
+        if body.plugin and body.mounts:
+            raise InvalidRequest("plugin and mounts cannot be set at the same time")
+        if not body.plugin and not body.mounts:
+            raise InvalidRequest("plugin or mounts must be provided")
         if body.scope not in ("", "global"):
-            raise InvalidRequest("scope is blank or global")
-        return Response(data={"reload_id": uuid4_text()}, status=202) if body.scope else Response()
+            raise InvalidRequest("reload scope must be omitted or 'global'")
+        for path in body.mounts:
+            mounting.whole(self.core, self.call, path, several('cannot fetch mount entry on "{}"'))
+        return _reloaded(any(body.plugin in _kinds(kind) for kind in TYPES) or bool(body.mounts), body.scope)
+
+    @write("plugins/reload/{kind}/{name}", body=ScopeBody, writes=False)
+    def reload_kind(self, kind: str, name: str, body: ScopeBody) -> Response:
+        """Reload engines of one kind: they are part of the program, so there is nothing to do."""
+        if body.scope not in ("", "global"):
+            raise InvalidRequest("reload scope must be omitted or 'global'")
+        return _reloaded(name in _kinds(kind), body.scope)
+
+    @read("plugins/pins")
+    def pinned_versions(self) -> Response:
+        """List the versions that engines are held at: each has the program's, so none is."""
+        return Response(data={"pinned_versions": []})
+
+    @read("plugins/runtimes/catalog")
+    def runtimes(self) -> Response:
+        """List what runs engines beside the program: nothing does."""
+        return Response(data={"runtimes": []})
+
+
+def _reloaded(known: bool, scope: str) -> Response:
+    warnings = () if known else ("no plugins were reloaded",)
+    return Response(data={"reload_id": uuid4_text()}, warnings=warnings, status=202 if scope else 0)
 
 
 def _kinds(kind: str) -> list[str]:

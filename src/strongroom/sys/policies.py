@@ -10,8 +10,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Any
 
 import msgspec
@@ -20,13 +18,13 @@ from msgspec import UNSET, UnsetType
 from strongroom.clock import SECOND, parse_rfc3339, rfc3339
 from strongroom.core import areas
 from strongroom.core.engine import ListBody, delete, keys_response, list_, paged, patch, read, write
-from strongroom.core.fields import Seconds
+from strongroom.core.fields import Seconds, decoded
 from strongroom.core.policy.builtin import UNDELETABLE, UNEDITABLE
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
 from strongroom.core.policy.rules import parse_policy, policy_name
 from strongroom.core.request import Response
 from strongroom.errors import InvalidRequest, NotFound
-from strongroom.sys.routes import Routes
+from strongroom.sys.routes import Routes, warned
 
 LONG = 16_384
 """Characters of a policy that takes more than some milliseconds to read."""
@@ -75,9 +73,10 @@ class PolicyRoutes(Routes):
         return Response(data={"name": canonical, "rules": entry.text}, mirror=True)
 
     @write("policy/{name...}", body=OldPolicyBody)
-    def write_old_policy(self, name: str, body: OldPolicyBody) -> Response:
+    def write_old_policy(self, name: str, body: OldPolicyBody) -> Response | None:
         """Write a policy."""
-        return self._write(name, PolicyBody(policy=body.policy or body.rules))
+        old = () if body.policy or not body.rules else ("'rules' is deprecated, please use 'policy' instead",)
+        return self._write(name, PolicyBody(policy=body.policy or body.rules), old)
 
     @delete("policy/{name...}")
     def delete_old_policy(self, name: str) -> None:
@@ -106,12 +105,12 @@ class PolicyRoutes(Routes):
         return Response(data={"name": canonical, "policy": entry.text, **details})
 
     @write("policies/acl/{name...}", body=PolicyBody)
-    def write_policy(self, name: str, body: PolicyBody) -> Response:
+    def write_policy(self, name: str, body: PolicyBody) -> Response | None:
         """Write a policy: from the answer on, every token that names it is judged by it."""
         return self._write(name, body)
 
     @patch("policies/acl/{name...}", body=PolicyBody)
-    def patch_policy(self, name: str, body: PolicyBody) -> Response:
+    def patch_policy(self, name: str, body: PolicyBody) -> Response | None:
         """Change what is sent of a policy, and nothing else of it."""
         canonical, entry = self._find(name)
         if body.policy is UNSET:
@@ -124,6 +123,8 @@ class PolicyRoutes(Routes):
     def delete_policy(self, name: str) -> None:
         """Delete a policy: tokens that name it have its rights no more."""
         canonical = policy_name(name)
+        if canonical == "default":
+            raise InvalidRequest("cannot delete default policy")
         if canonical in UNDELETABLE:
             raise InvalidRequest(f'cannot delete "{canonical}" policy')
         self.call.transaction.view(areas.POLICIES).delete(f"acl/{canonical}")
@@ -145,18 +146,21 @@ class PolicyRoutes(Routes):
 
     def _check(self, name: str, text: str) -> None:
         """Refuse what is no policy; a long one is read beside the loop. Raises InvalidRequest."""
-        if len(text) > LONG:
-            self.call.once("policy", name, text, fn=lambda: parse_policy(name, text, most=MOST_ENTRIES))
-        else:
-            parse_policy(name, text, most=MOST_ENTRIES)
+        try:
+            if len(text) > LONG:
+                self.call.once("policy", name, text, fn=lambda: parse_policy(name, text, most=MOST_ENTRIES))
+            else:
+                parse_policy(name, text, most=MOST_ENTRIES)
+        except InvalidRequest as error:
+            raise InvalidRequest(*(f"failed to parse policy: {message}" for message in error.messages)) from None
 
-    def _write(self, name: str, body: PolicyBody) -> Response:
+    def _write(self, name: str, body: PolicyBody, warnings: tuple[str, ...] = ()) -> Response | None:
         canonical = policy_name(name)
         if canonical in UNEDITABLE:
             raise InvalidRequest(f'cannot update "{canonical}" policy')
         if not body.policy:
             raise InvalidRequest("'policy' parameter not supplied or empty")
-        text = _decoded(body.policy)
+        text = decoded(body.policy)
         self._check(canonical, text)
         transaction = self.call.transaction
         before = self.core.policies.text(transaction, canonical)
@@ -174,7 +178,8 @@ class PolicyRoutes(Routes):
         view.put(f"acl/{canonical}", entry)
         if entry.expires:
             view.at(entry.expires, "expire", PolicyJob(canonical))
-        return Response(warnings=(f"policy name was converted to {canonical}",) if canonical != name else ())
+        converted = (f"policy name was converted to {canonical}",) if canonical != name else ()
+        return warned(converted + warnings)
 
 
 def _over(entry: PolicyEntry, now: int) -> bool:
@@ -188,14 +193,6 @@ def _details(entry: PolicyEntry) -> dict[str, Any]:
     if entry.expires:
         details["expiration"] = rfc3339(entry.expires)
     return details
-
-
-def _decoded(text: str) -> str:
-    """The policy itself where it was sent in base64; no policy text with a rule is base64 by accident."""
-    try:
-        return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, ValueError):
-        return text
 
 
 def _check_cas(before: PolicyEntry | None, cas: int | UnsetType) -> None:

@@ -34,6 +34,11 @@ class RotateConfigBody(msgspec.Struct, frozen=True):
 class SealRoutes(Routes):
     """Sealing and the record key."""
 
+    @read("replication/status", public=True)
+    def replication_status(self) -> Response:
+        """Say that there is no replication: nodes share one store."""
+        return Response(data={"mode": "disabled"})
+
     @write("seal", sudo=True, writes=False)
     def seal(self) -> None:
         """Seal the server: every key leaves memory once this is answered."""

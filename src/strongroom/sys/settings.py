@@ -18,7 +18,7 @@ from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
 from strongroom.core.engine import delete, keys_response, list_, read, write
 from strongroom.core.fields import Names
 from strongroom.core.request import Response
-from strongroom.errors import InvalidRequest, NotFound
+from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.sys.routes import Routes
 
 RELOADABLE = ("tls", "audit", "all")
@@ -39,6 +39,12 @@ class HeaderBody(msgspec.Struct, frozen=True):
 
     values: Annotated[Names, "its values"] = Names()
     multivalue: Annotated[bool, "accepted; the answer to a read has both forms"] = False
+
+
+class ShownBody(msgspec.Struct, frozen=True):
+    """How to answer."""
+
+    multivalue: Annotated[bool, "all values, not the first"] = False
 
 
 class HeadersEntry(msgspec.Struct, frozen=True):
@@ -85,21 +91,23 @@ class SettingRoutes(Routes):
     @list_("config/ui/headers/", sudo=True)
     def list_console_headers(self) -> Response:
         """List the headers that the console's answers have beside their own."""
-        return keys_response(sorted(self._headers()))
+        return keys_response(sorted(_canonical(name) for name in self._headers()))
 
-    @read("config/ui/headers/{header}", sudo=True)
-    def read_console_header(self, header: str) -> Response:
+    @read("config/ui/headers/{header}", body=ShownBody, sudo=True)
+    def read_console_header(self, header: str, body: ShownBody) -> Response:
         """Read a header of the console's answers."""
         values = self._headers().get(header.lower())
         if values is None:
             raise NotFound
-        return Response(data={"value": values[0] if values else "", "values": values})
+        return Response(data={"values": values} if body.multivalue else {"value": values[0] if values else ""})
 
     @write("config/ui/headers/{header}", body=HeaderBody, sudo=True)
     def write_console_header(self, header: str, body: HeaderBody) -> None:
         """Have the console's answers carry a header."""
         name = header.lower()
-        if not _HEADER.fullmatch(name) or not body.values or any(not _VALUE.fullmatch(value) for value in body.values):
+        if not body.values:
+            raise InvalidRequest("header and values must be specified")
+        if not _HEADER.fullmatch(name) or any(not _VALUE.fullmatch(value) for value in body.values):
             raise InvalidRequest("a header has a name of letters, digits and '-', and at least one value of printable ASCII")
         if name.startswith("x-vault-"):
             raise InvalidRequest("X-Vault headers cannot be set")
@@ -130,8 +138,13 @@ class SettingRoutes(Routes):
     def reload_configuration(self, part: str) -> None:
         """Read certificates and the reloadable part of the configuration again; reopen audit files."""
         if part not in RELOADABLE:
-            raise InvalidRequest(f"{part!r} is not reloadable; there are {', '.join(RELOADABLE)}")
+            raise NotFound(several("unsupported path"))
         self.core.process.after_answer(self.core.process.reload)
+
+
+def _canonical(name: str) -> str:
+    """A header's name as it is usually written."""
+    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def _is_origin(text: str) -> bool:

@@ -20,6 +20,7 @@ from strongroom.sys.routes import Routes
 
 MOST_BYTES: Final = 128 << 10
 SOURCES: Final = ("platform", "seal", "all")
+NO_SEAL: Final = "no seal/entropy augmentation available, using platform entropy source"
 HASHES: Final = {
     "sha2-224": hashlib.sha224,
     "sha2-256": hashlib.sha256,
@@ -56,12 +57,13 @@ class ToolRoutes(Routes):
     def random(self, body: RandomBody) -> Response:
         """Make random bytes."""
         if body.source not in SOURCES:
-            raise InvalidRequest(f"unsupported entropy source; there are {', '.join(SOURCES)}")
+            raise InvalidRequest('unsupported entropy source; must be "platform" or "seal", or "all"')
         if body.bytes < 1:
             raise InvalidRequest('"bytes" cannot be less than 1')
         if body.bytes > MOST_BYTES:
-            raise InvalidRequest(f'"bytes" cannot be more than {MOST_BYTES}')
-        return Response(data={"random_bytes": _written(os.urandom(body.bytes), body.format)})
+            raise InvalidRequest(f'"bytes" should be less than {MOST_BYTES}')
+        warnings = (NO_SEAL,) if body.source == "seal" else ()
+        return Response(data={"random_bytes": _written(os.urandom(body.bytes), body.format)}, warnings=warnings)
 
     @write("tools/random/{first}", body=RandomBody, writes=False)
     def random_by_path(self, first: str, body: RandomBody) -> Response:
@@ -70,10 +72,10 @@ class ToolRoutes(Routes):
             return self.random(msgspec.structs.replace(body, source=first))
         return self.random(msgspec.structs.replace(body, bytes=_count(first)))
 
-    @write("tools/random/{source}/{count}", body=RandomBody, writes=False)
-    def random_from(self, source: str, count: str, body: RandomBody) -> Response:
+    @write("tools/random/{source}/{urlbytes}", body=RandomBody, writes=False)
+    def random_from(self, source: str, urlbytes: str, body: RandomBody) -> Response:
         """Make random bytes, as many and from where the path says."""
-        return self.random(msgspec.structs.replace(body, source=source, bytes=_count(count)))
+        return self.random(msgspec.structs.replace(body, source=source, bytes=_count(urlbytes)))
 
     @write("tools/hash", body=HashBody, writes=False)
     def hash(self, body: HashBody) -> Response:
@@ -87,15 +89,15 @@ class ToolRoutes(Routes):
             raise InvalidRequest("unable to decode input as base64") from None
         return Response(data={"sum": _written(make(data).digest(), body.format)})
 
-    @write("tools/hash/{algorithm}", body=HashBody, writes=False)
-    def hash_by_path(self, algorithm: str, body: HashBody) -> Response:
+    @write("tools/hash/{urlalgorithm}", body=HashBody, writes=False)
+    def hash_by_path(self, urlalgorithm: str, body: HashBody) -> Response:
         """Hash bytes with the algorithm that the path says."""
-        return self.hash(msgspec.structs.replace(body, algorithm=algorithm))
+        return self.hash(msgspec.structs.replace(body, algorithm=urlalgorithm))
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or len(text) > 9:
-        raise InvalidRequest("the number of bytes in the path is not a number")
+        raise InvalidRequest("error parsing url-set byte count: it is not a number")
     return int(text)
 
 

@@ -18,7 +18,7 @@ from strongroom.clock import rfc3339
 from strongroom.core.engine import read, write
 from strongroom.core.request import Bare, Json, Response, Secret
 from strongroom.core.wrapping import INVALID
-from strongroom.errors import InvalidRequest, PermissionDenied
+from strongroom.errors import Forbidden, InvalidRequest
 from strongroom.sys.routes import Routes
 
 
@@ -48,7 +48,7 @@ class WrappingRoutes(Routes):
         """The wrapping token that is meant, once it is clear that the caller may open it."""
         request, transaction = self.call.request, self.call.transaction
         if not request.credential:
-            raise PermissionDenied
+            raise Forbidden("error validating wrapping token: token is empty")
         own = request.credential.reveal()
         if not given or hmac.compare_digest(given.encode(), own.encode()):
             return request.credential

@@ -424,12 +424,13 @@ def test_the_resultant_acl_has_the_shape_that_vaults_interface_reads() -> None:
     )
     assert one.resultant() == {
         "root": False,
+        "chroot_namespace": "",
         "exact_paths": {
             "a": {"capabilities": ["list", "read"], "max_wrapping_ttl": 5, "denied_parameters": {"x": [1]}},
         },
         "glob_paths": {"b/": {"capabilities": ["deny"]}, "c/+/*": {"capabilities": ["list"]}},
     }
-    assert ROOT_ACL.resultant() == {"root": True, "exact_paths": {}, "glob_paths": {}}
+    assert ROOT_ACL.resultant() == {"root": True, "chroot_namespace": ""}
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,8 @@ class Acl:
 
     def resultant(self) -> dict[str, Any]:
         """All rules in the shape of `sys/internal/ui/resultant-acl`: prefixes without their `*`, `+` patterns as they are."""
+        if self.root:
+            return {"root": True, "chroot_namespace": ""}
         exact: dict[str, Any] = {}
         globs: dict[str, Any] = {}
         for verdict in self._all():
@@ -172,7 +174,7 @@ class Acl:
                 exact[pattern] = _described(verdict.rule)
             else:
                 globs[pattern if "+" in pattern.split("/") else pattern[:-1]] = _described(verdict.rule)
-        return {"root": self.root, "exact_paths": exact, "glob_paths": globs}
+        return {"root": False, "chroot_namespace": "", "exact_paths": exact, "glob_paths": globs}
 
     # finding
 

@@ -49,7 +49,7 @@ path "cubbyhole/response"  { capabilities = ["create", "read"] }
 path "sys/wrapping/unwrap" { capabilities = ["update"] }
 """
 
-ROOT: Final = "# Root tokens are not bound by policies.\n"
+ROOT: Final = ""
 
 BUILTIN: Final[Mapping[str, str]] = {"default": DEFAULT, "response-wrapping": RESPONSE_WRAPPING, "root": ROOT}
 UNEDITABLE: Final = frozenset({"root", "response-wrapping"})
