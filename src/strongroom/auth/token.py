@@ -25,7 +25,7 @@ from strongroom.core.token.removal import tidy
 from strongroom.core.token.roles import Role, RoleBody
 from strongroom.core.token.tokens import MAX_DEPTH
 from strongroom.crypto.ids import BATCH_PREFIX
-from strongroom.errors import Forbidden, InvalidRequest, PermissionDenied
+from strongroom.errors import Forbidden, InvalidRequest, PermissionDenied, several
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?", re.ASCII)
 
@@ -113,7 +113,11 @@ class Tokens(SystemEngine, kind="token", family="system"):
         )
         if not auth.lease_duration and parent.expires:
             raise InvalidRequest("expiring root tokens cannot create non-expiring root tokens")
+        warnings += [f'Policy "{name}" does not exist' for name in auth.token_policies if not self._is_policy(name)]
         return Response(auth=auth, warnings=tuple(warnings))
+
+    def _is_policy(self, name: str) -> bool:
+        return name == "root" or self.core.policies.text(self.call.transaction, name) is not None
 
     def _for_alias(self, grant: Grant, text: str, role: Role | None) -> Grant:
         """A token for an entity alias that a role allows; the alias belongs to this mount."""
@@ -138,11 +142,12 @@ class Tokens(SystemEngine, kind="token", family="system"):
         caller = self._caller()
         return self._shown(caller.digest, caller.entry, caller.secret.reveal())
 
-    @write("lookup-self", writes=False)
+    @write("lookup-self", writes=False, unchecked=True)
     def post_lookup_self(self) -> Response:
         """Show the caller's token."""
         return self.lookup_self()
 
+    @read("lookup", body=TokenBody)
     @write("lookup", body=TokenBody, writes=False)
     def lookup(self, body: TokenBody) -> Response:
         """Show a token."""
@@ -168,7 +173,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
 
     def _by_accessor(self, name: str) -> tuple[bytes, TokenEntry]:
         if not name:
-            raise InvalidRequest("missing accessor")
+            raise InvalidRequest(several("missing accessor"))
         return self.core.tokens.by_accessor(self.call.transaction, name)
 
     @list_("accessors/", body=ListBody, sudo=True)
@@ -265,6 +270,8 @@ class Tokens(SystemEngine, kind="token", family="system"):
         """End a token but not its children: they become orphans."""
         if not body.token:
             raise InvalidRequest("missing token ID")
+        if body.token.startswith(BATCH_PREFIX):
+            raise InvalidRequest("batch tokens cannot be revoked")
         transaction, tokens = self.call.transaction, self.core.tokens
         digest = tokens.digest(transaction, body.token)
         if tokens.alive(transaction, digest) is None:
@@ -286,11 +293,15 @@ class Tokens(SystemEngine, kind="token", family="system"):
     )
 
     @write("roles/{name}", body=RoleBody, exists="token_role_exists")
-    def write_token_role(self, name: str, body: msgspec.Struct) -> None:
+    def write_token_role(self, name: str, body: msgspec.Struct) -> Response | None:
         """Create or change a token role."""
         if not _ROLE_NAME.fullmatch(name):
             raise InvalidRequest("a role name has letters, digits, _ . and -, and begins and ends with a letter, digit or _")
-        self.token_roles.put(name, roles.changed(self.token_roles.get(name), body))
+        role = roles.changed(self.token_roles.get(name), body)
+        self.token_roles.put(name, role)
+        if roles.names_hard_end(body) and role.token_explicit_max_ttl > self.max_ttl:
+            return Response(warnings=(roles.TOO_LONG.format(role.token_explicit_max_ttl, self.max_ttl),))
+        return None
 
     # -- tidying ------------------------------------------------------------------------------------------------
 

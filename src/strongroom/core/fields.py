@@ -113,6 +113,8 @@ def _names(value: object) -> tuple[str, ...]:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, list | tuple):
         return tuple(_text(part) for part in value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return (_text(value),)
     if value is None:
         return ()
     raise ValueError("a list of texts, or one text with commas")

@@ -53,6 +53,7 @@ OF_THE_SERVER: Final = frozenset(
         "otp",
         "deprecation_status",
         "running_plugin_version",
+        "last_renewal_time",
     }
 )
 """Members whose text differs from server to server; that there is one is compared."""

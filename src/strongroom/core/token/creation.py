@@ -78,7 +78,9 @@ def grant_for(body: CreateBody, role: Role | None, caller: Token, sudo: bool, wa
     """What the new token is to be. Raises InvalidRequest."""
     parent = caller.entry
     ttl = body.ttl or body.lease
-    for name, value in (("ttl", ttl), ("explicit_max_ttl", body.explicit_max_ttl), ("period", body.period), ("num_uses", body.num_uses)):
+    if body.num_uses < 0:
+        raise InvalidRequest("number of uses cannot be negative")
+    for name, value in (("ttl", ttl), ("explicit_max_ttl", body.explicit_max_ttl), ("period", body.period)):
         if value < 0:
             raise InvalidRequest(f"{name} must be positive")
     kind = _kind(body, role)
@@ -115,7 +117,7 @@ def grant_for(body: CreateBody, role: Role | None, caller: Token, sudo: bool, wa
 
 def _kind(body: CreateBody, role: Role | None) -> str:
     if body.type not in ("", "service", "batch"):
-        raise InvalidRequest("invalid 'type' value: a token is service or batch")
+        raise InvalidRequest("invalid 'token_type' value")
     kind = body.type or "service"
     if role is not None:
         by_role = role.token_type
@@ -157,7 +159,8 @@ def _wanted(names: Names, parent: TokenEntry) -> tuple[str, ...]:
     for name in names:
         canonical = name if name in parent.policies else policy_name(name)
         if canonical in UNASSIGNABLE and name != "root":
-            raise InvalidRequest(f"cannot assign policy {canonical!r}; `root` is written exactly so")
+            said = "; `root` is written exactly so" if canonical == "root" else ""
+            raise InvalidRequest(f'cannot assign policy "{canonical}"{said}')
         found.append(canonical)
     return tuple(found)
 

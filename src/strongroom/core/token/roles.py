@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -18,13 +19,18 @@ from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.forms import Duration, NameList, Reads, body_of, members, merged
 from strongroom.core.glob import fits_any
 from strongroom.core.policy.rules import assignable_policies
-from strongroom.core.token.parameters import token_type
+from strongroom.core.token.parameters import MAX_TYPE
 from strongroom.core.token.terms import bound_cidrs
 from strongroom.errors import InvalidRequest
 
 _GLOB = re.compile(r"[a-z0-9_.:/@ *-]{1,256}", re.ASCII)
 _SUFFIX = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]*[A-Za-z0-9_])?", re.ASCII)
-_DURATIONS = ("token_period", "token_explicit_max_ttl")
+_ABSENT: Final = frozenset(("token_bound_cidrs", "token_num_uses"))
+
+TOO_LONG: Final = (
+    "Given explicit max TTL of {} is greater than system/mount allowed value of {} seconds; "
+    "until this is fixed attempting to create tokens against this role will result in an error"
+)
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,6 +50,8 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token_type: Annotated[str, "service, batch, default-service or default-batch."] = "default-service"
     token_no_default_policy: Annotated[bool, "Leave the default policy out."] = False
     token_num_uses: Annotated[int, "How many requests a token is good for, 0 = any number."] = 0
+    formerly: tuple[str, ...] = ()
+    """The old names by which fields were last written: only those are read back, as in Vault."""
 
 
 class OldNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,18 +68,37 @@ RoleBody: Final = body_of(Role, OldNames)
 def changed(before: Role | None, body: msgspec.Struct) -> Role:
     """A role after a write. Raises InvalidRequest."""
     after = merged(before or Role(), body, _READ, {name: f"token_{name}" for name in OldNames.__struct_fields__})
-    if any(getattr(after, name) < 0 for name in (*_DURATIONS, "token_num_uses")):
-        raise InvalidRequest("periods, TTLs and numbers of uses cannot be negative")
-    if after.token_type == "batch" and (after.token_period or after.token_num_uses or after.token_explicit_max_ttl):
-        raise InvalidRequest("a role whose tokens are batch tokens has no period, number of uses or explicit max TTL")
-    if after.token_type == "batch" and not after.orphan and after.renewable and "renewable" in given(body):
-        raise InvalidRequest("batch tokens cannot be renewed: set 'renewable' to false")
-    return after
+    if after.token_num_uses < 0:
+        raise InvalidRequest("error parsing role fields: 'token_num_uses' cannot be negative")
+    if after.token_type == "batch":
+        for wrong, what in (
+            (not after.orphan, "non-orphan tokens"),
+            (after.token_period, "periodic tokens"),
+            (after.renewable, "renewable tokens"),
+            (after.token_explicit_max_ttl, "tokens with an explicit max TTL"),
+            (after.token_num_uses, "tokens with limited use count"),
+        ):
+            if wrong:
+                raise InvalidRequest(f"'token_type' cannot be 'batch' when role is set to generate {what}")
+    return msgspec.structs.replace(after, formerly=_formerly(after.formerly, given(body)))
+
+
+def _formerly(names: tuple[str, ...], sent: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which fields are known by their old names: those that were last written so."""
+    kept = {name for name in names if f"token_{name}" not in sent}
+    return tuple(sorted(kept | {name for name in OldNames.__struct_fields__ if name in sent}))
+
+
+def names_hard_end(body: msgspec.Struct) -> bool:
+    """Whether a body says anything of explicit_max_ttl."""
+    return not {"explicit_max_ttl", "token_explicit_max_ttl"}.isdisjoint(given(body))
 
 
 def shown(role: Role) -> dict[str, Any]:
-    """Every field as it stands, but for the name."""
-    return members(role) | {name: getattr(role, f"token_{name}") for name in OldNames.__struct_fields__}
+    """Every field as it stands, but for the name. As in Vault some are not there when they say nothing."""
+    found = {name: value for name, value in members(role).items() if value or name not in _ABSENT}
+    found["allowed_entity_aliases"] = found["allowed_entity_aliases"] or None
+    return found | {"period": 0, "explicit_max_ttl": 0} | {name: getattr(role, f"token_{name}") for name in role.formerly}
 
 
 def _globs(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -83,13 +110,15 @@ def _globs(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _suffix(text: str) -> str:
     if text and not _SUFFIX.fullmatch(text):
-        raise InvalidRequest("'path_suffix' has letters, digits, _ . : and -, and begins and ends with a letter, digit or _")
+        raise InvalidRequest("given role path suffix contains invalid characters; must match \\w[\\w-.]+\\w")
     return text
 
 
 def _type(text: str) -> str:
-    kind = text if text in DEFAULT_TYPES else token_type(text)
-    return "default-service" if kind == "default" else kind
+    """A role says what its tokens are; there is no default beyond it. Raises InvalidRequest."""
+    if text in DEFAULT_TYPES or text in ("service", "batch"):
+        return text
+    raise InvalidRequest(f"invalid 'token_type' value \"{text[:MAX_TYPE]}\"")
 
 
 def _aliases(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,9 +164,9 @@ def role_policies(role: Role, wanted: tuple[str, ...], parent: tuple[str, ...], 
         chosen = {*parent, *extra}
     for name in chosen:
         if (role.allowed_policies or role.allowed_policies_glob) and not _among(name, tuple(allowed), role.allowed_policies_glob):
-            raise InvalidRequest(f"token policy {name!r} is not among the policies that the role allows")
+            raise InvalidRequest(f'token policy "{name}" is not among the policies that the role allows')
         if _among(name, role.disallowed_policies, role.disallowed_policies_glob):
-            raise InvalidRequest(f"token policy {name!r} is disallowed by this role")
+            raise InvalidRequest(f'token policy "{name}" is disallowed by this role')
     return tuple(sorted(chosen))
 
 

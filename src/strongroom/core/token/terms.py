@@ -67,6 +67,11 @@ def check_token_id(text: str) -> None:
     """Refuse an id a caller may not choose. Raises InvalidRequest."""
     if text.startswith((SERVICE_PREFIX, BATCH_PREFIX, RECOVERY_PREFIX)):
         raise InvalidRequest(f"custom token ID cannot have the {text[:4]!r} prefix")
+    for prefix in ("hvs.", "s."):
+        if text.startswith(prefix):
+            raise InvalidRequest(f"custom token ID cannot have the '{prefix}' prefix")
+    if "." in text:
+        raise InvalidRequest("custom token ID cannot have a '.' in the value")
     if len(text) > MAX_ID or not text.isascii() or not text.isprintable() or " " in text:
         raise InvalidRequest(f"custom token ID is made of up to {MAX_ID} printable ASCII characters without spaces")
 

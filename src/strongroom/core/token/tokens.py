@@ -29,7 +29,7 @@ from strongroom.core.token.terms import check_token_id, granted_policies, inside
 from strongroom.core.tombstones import Tombstones
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import BATCH_PREFIX, accessor, has_bad_checksum, service_token
-from strongroom.errors import InvalidRequest, InvalidToken, PermissionDenied
+from strongroom.errors import InvalidRequest, InvalidToken, PermissionDenied, several
 
 WRAPPING_POLICY = "response-wrapping"
 MAX_DEPTH = 256
@@ -192,7 +192,7 @@ class Tokens:
         found = transaction.view(areas.TOKENS).settings(accessor_row(transaction, name), AccessorEntry)
         entry = self.alive(transaction, found.digest) if found is not None else None
         if found is None or entry is None:
-            raise InvalidRequest("invalid accessor")
+            raise InvalidRequest(several("invalid accessor"))
         return found.digest, entry
 
     def acl(self, transaction: Transaction, entry: TokenEntry) -> Acl:
