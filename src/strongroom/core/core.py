@@ -334,7 +334,7 @@ class Core:
             raise InvalidRequest(OPEN_TO_ALL)  # it would lie in the store for a month, and anybody could have as many put there as he likes
         if not call.transaction.writing:
             raise NeedsCommit
-        body = envelope(response, call.request.id, call.mount_type)
+        body = envelope(msgspec.structs.replace(response, mirror=False), call.request.id, call.mount_type)
         accessor = response.auth.accessor if response.auth is not None else response.accessor
         info = self.wrapping.wrap(call.transaction, body, call.request.path, ttl, accessor)
         return Response(wrap=info)

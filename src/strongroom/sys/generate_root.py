@@ -16,7 +16,7 @@ import msgspec
 
 from strongroom.core.engine import delete, read, write
 from strongroom.core.request import Response
-from strongroom.core.sealing.ceremonies import GENERATE, Ceremony
+from strongroom.core.sealing.ceremonies import GENERATE, NO_SHARE, Ceremony
 from strongroom.core.sealing.root_generation import RootGeneration
 from strongroom.core.token.batch import MAX_TEXT
 from strongroom.crypto.ids import TOKEN_LENGTH
@@ -122,12 +122,14 @@ def _members(making: RootGeneration, found: Ceremony | None) -> dict[str, Any]:
 
 
 def _give(making: RootGeneration, body: ShareBody) -> dict[str, Any]:
+    if not body.key:
+        raise InvalidRequest(NO_SHARE)
     ceremony = making.require(GENERATE, body.nonce)
     encoded = making.generate(ceremony, body.key)
     if encoded is None:
         return _status(making)
     members = _members(making, ceremony)
-    done = {"complete": True, "progress": members["required"], "encoded_token": encoded, "encoded_root_token": encoded}
+    done = {"complete": True, "progress": members["required"], "encoded_token": encoded, "encoded_root_token": encoded, "otp_length": 0}
     return {**members, **done}
 
 

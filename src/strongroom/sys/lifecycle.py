@@ -116,11 +116,13 @@ def _unseal(core: Core, request: Request) -> Response:
     body = read_fields(_UNSEAL, request.data)
     if not body.key and not body.reset:
         raise InvalidRequest("'key' must be specified in request body as JSON, or 'reset' set to true")
+    if body.reset and not core.barrier.sealed:
+        raise InvalidRequest("vault is unsealed")
     if body.reset:
         core.sealing.progress.reset()
         return bare(seal_status(core))
     if body.migrate:
-        raise InvalidRequest("there is no seal migration under way; a rekey changes shares, the configuration changes seals")
+        raise InvalidRequest("can't perform a seal migration, no migration seal found: change seals in the configuration")
     if not core.barrier.sealed:
         return bare(seal_status(core))
     warning = submit(core, body.key, accept_rollback=body.accept_rollback)
@@ -149,7 +151,6 @@ def seal_status(core: Core, warning: str = "") -> dict[str, Any]:
         "nonce": standing.nonce,
         "version": core.settings.reported_version,
         "build_date": "",
-        "commit_date": "",
         "migration": False,
         "recovery_seal": _kind(core, config) != "shamir",
         "storage_type": core.storage.kind,
@@ -202,13 +203,14 @@ def _health(core: Core, request: Request) -> Response:
     initialised = core.barrier.installation() is not None
     sealed = core.barrier.sealed
     standby = core.cluster.standby and not sealed
+    replication = "unknown" if sealed else "disabled"  # Vault's word while it cannot look
     members: dict[str, Any] = {
         "initialized": initialised,
         "sealed": sealed,
-        "standby": standby,
+        "standby": standby or sealed,
         "performance_standby": False,
-        "replication_performance_mode": "disabled",
-        "replication_dr_mode": "disabled",
+        "replication_performance_mode": replication,
+        "replication_dr_mode": replication,
         "server_time_utc": core.clock.now() // SECOND,
         "version": core.settings.reported_version,
         "enterprise": False,

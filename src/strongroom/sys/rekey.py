@@ -20,7 +20,7 @@ from strongroom.barrier.shares import split_new_key
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import Names
 from strongroom.core.request import Response
-from strongroom.core.sealing.ceremonies import RECOVERY, ROOT, Ceremony, Pending
+from strongroom.core.sealing.ceremonies import NO_SHARE, RECOVERY, ROOT, Ceremony, Pending
 from strongroom.core.sealing.rekey import Rekey
 from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
 from strongroom.sys.lifecycle import bare, key_members
@@ -186,7 +186,7 @@ def _target(name: str) -> str:
 def _backup(rekey: Rekey, name: str) -> dict[str, Any]:
     found = rekey.backup(name)
     if found is None:
-        raise InvalidRequest("no backed-up keys found: backups are of PGP-encrypted keys only")
+        raise InvalidRequest("no backed-up keys found")
     by_key: dict[str, list[bytes]] = {}
     for fingerprint, message in found.shares:
         by_key.setdefault(fingerprint, []).append(message)
@@ -200,6 +200,8 @@ def _backup(rekey: Rekey, name: str) -> dict[str, Any]:
 def _start(rekey: Rekey, name: str, body: RekeyBody) -> dict[str, Any]:
     if body.backup and not body.pgp_keys:
         raise InvalidRequest("cannot request a backup of the new keys without providing PGP keys for encryption")
+    if body.secret_threshold > body.secret_shares > 0:
+        raise InvalidRequest("provided threshold greater than the total shares")
     started = rekey.begin(
         name,
         body.secret_shares,
@@ -235,6 +237,8 @@ def _members(rekey: Rekey, found: Ceremony | None) -> dict[str, Any]:
 
 
 def _give(rekey: Rekey, name: str, body: ShareBody) -> dict[str, Any]:
+    if not body.key:
+        raise InvalidRequest(NO_SHARE)
     ceremony = rekey.require(name, body.nonce)
     done = rekey.advance(name, ceremony, body.key, partial(split_new_key, ceremony.shares, ceremony.threshold))
     if done is None:

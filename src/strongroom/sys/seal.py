@@ -71,7 +71,7 @@ class SealRoutes(Routes):
         config = self.core.barrier.keys.keyring.rotate
         interval = format_duration(config.interval) if config.interval else 0
         data = {"max_operations": config.max_operations, "enabled": config.enabled, "interval": interval}
-        return Response(data=data, mirror=True)
+        return Response(data=data)
 
     @write("rotate/config", body=RotateConfigBody, sudo=True)
     @write("rotate/keyring/config", body=RotateConfigBody, sudo=True)

@@ -122,7 +122,7 @@ def test_with_verification_nothing_changes_before_the_new_shares_came_back() -> 
     assert opens(room, old_keys)
     first = data(room, "sys/rotate/root/verify", key=done["keys"][2], nonce=done["verification_nonce"])
     assert (first["complete"], first["progress"], first["t"]) == (False, 1, 2)
-    refused(room, "already given", "sys/rotate/root/verify", key=done["keys"][2], nonce=done["verification_nonce"])
+    refused(room, "already been provided", "sys/rotate/root/verify", key=done["keys"][2], nonce=done["verification_nonce"])
     assert opens(room, old_keys), "state survives a restart"
     assert data(room, "sys/rotate/root/verify", READ)["progress"] == 1
     last = data(room, "sys/rotate/root/verify", key=done["keys"][0], nonce=done["verification_nonce"])
@@ -147,7 +147,7 @@ def test_a_verification_can_begin_again_under_a_new_nonce() -> None:
     [
         ({}, "shares must be at least one"),
         ({"secret_shares": 5, "secret_threshold": 1}, "greater than one"),
-        ({"secret_shares": 2, "secret_threshold": 3}, "larger than shares"),
+        ({"secret_shares": 2, "secret_threshold": 3}, "greater than the total shares"),
         ({"secret_shares": 3, "secret_threshold": 2, "pgp_keys": ["a", "b", "c"]}, "error decoding given PGP key 1"),
         ({"secret_shares": 3, "secret_threshold": 2, "backup": True}, "without providing PGP keys"),
     ],
@@ -160,13 +160,13 @@ def test_a_rekey_that_cannot_be_is_not_started(fields: dict[str, Any], text: str
 
 def test_wrong_shares_and_nonces_do_not_disturb_a_rekey() -> None:
     room, other = three(), three()
-    refused(room, "no rekey in progress", "sys/rotate/root/update", key=room.unseal_keys[0], nonce="")
+    refused(room, "no barrier rekey in progress", "sys/rotate/root/update", key=room.unseal_keys[0], nonce="")
     nonce = data(room, "sys/rotate/root/init", secret_shares=3, secret_threshold=2)["nonce"]
     refused(room, "already in progress", "sys/rotate/root/init", secret_shares=3, secret_threshold=2)
     data(room, "sys/rotate/root/update", key=room.unseal_keys[0], nonce=nonce)
     for key, given, text in (
         (room.unseal_keys[1], "other", "incorrect nonce"),
-        (room.unseal_keys[0], nonce, "already given"),
+        (room.unseal_keys[0], nonce, "already been provided"),
         (other.unseal_keys[1], nonce, "not one of this installation"),
         ("rubbish!", nonce, "valid hex or base64"),
         ("", nonce, "'key' must be specified"),
@@ -184,7 +184,7 @@ def test_a_cancelled_rekey_leaves_the_shares_as_they_were() -> None:
     refused(room, "incorrect nonce", "sys/rotate/root/init", DELETE, nonce="other")
     room.delete("sys/rotate/root/init")
     room.delete("sys/rotate/root/init")
-    refused(room, "no rekey in progress", "sys/rotate/root/update", key=room.unseal_keys[1], nonce=nonce)
+    refused(room, "no barrier rekey in progress", "sys/rotate/root/update", key=room.unseal_keys[1], nonce=nonce)
     assert opens(room, room.unseal_keys)
 
 

@@ -120,7 +120,7 @@ def test_a_key_that_cannot_be_used_is_refused_before_anything_is_made(case: str)
 
 def test_there_is_one_key_a_share() -> None:
     for keys in (KEYS[:2], [*KEYS, KEYS[0]]):
-        with pytest.raises(InvalidRequest, match="count mismatch between number of provided PGP keys and number of shares"):
+        with pytest.raises(InvalidRequest, match="incorrect number of PGP keys"):
             init(empty(), secret_shares=3, secret_threshold=2, pgp_keys=keys)
 
 

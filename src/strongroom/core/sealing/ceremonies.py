@@ -32,6 +32,8 @@ from strongroom.errors import InvalidRequest, StorageTampered
 
 ROOT, RECOVERY, GENERATE = "root", "recovery", "generate"
 TEXTS = {ROOT: "rekey", RECOVERY: "recovery rekey", GENERATE: "root generation"}
+ABSENT = {**TEXTS, ROOT: "barrier rekey"}
+NO_SHARE = "'key' must be specified in request body as JSON"
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -112,9 +114,9 @@ class Ceremonies:
         """The ceremony with this nonce. Raises InvalidRequest."""
         found = self.find(name)
         if found is None:
-            raise InvalidRequest(f"no {TEXTS[name]} in progress")
+            raise InvalidRequest(f"no {ABSENT[name]} in progress")
         if not hmac.compare_digest(found.nonce.encode(), nonce.encode()):
-            raise InvalidRequest(f"incorrect nonce supplied; nonce for this {TEXTS[name]} operation is {found.nonce!r}")
+            raise InvalidRequest(f'incorrect nonce supplied; nonce for this {TEXTS[name]} operation is "{found.nonce}"')
         return found
 
     def start(self, name: str, **fields: Any) -> Ceremony:
@@ -181,7 +183,7 @@ class Ceremonies:
 def recognised(text: str, sets: list[ShareSet]) -> tuple[bytes, ShareSet]:
     """A share as it was typed in, and the one of these sets that it is of. Raises InvalidRequest."""
     if not text:
-        raise InvalidRequest("'key' must be specified in request body as JSON")
+        raise InvalidRequest(NO_SHARE)
     share = parse_share(text, (share_set.size for share_set in sets))
     return share, set_of(share, sets)
 
@@ -201,5 +203,5 @@ def _of_set(given: tuple[bytes, ...], share_set: ShareSet) -> tuple[bytes, ...]:
 def joined(given: tuple[bytes, ...], share: bytes) -> tuple[bytes, ...]:
     """The shares with one more. Raises InvalidRequest when it is among them."""
     if any(hmac.compare_digest(known, share) for known in given):
-        raise InvalidRequest("this key share was already given; give another one")
+        raise InvalidRequest("given key has already been provided during this generation operation")
     return (*given, share)

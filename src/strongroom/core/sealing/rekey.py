@@ -142,7 +142,7 @@ class Rekey(Ceremonies):
         """Take a new share back; with the last one the new set replaces the old one. None when it has. Raises InvalidRequest."""
         ceremony, pending = self.require_pending(name)
         if not hmac.compare_digest(pending.nonce.encode(), nonce.encode()):
-            raise InvalidRequest(f"incorrect nonce supplied; nonce for this verify operation is {pending.nonce!r}")
+            raise InvalidRequest(f'incorrect nonce supplied; nonce for this verify operation is "{pending.nonce}"')
         share, share_set = recognised(text, [pending.share_set])
         given = joined(pending.given, share)
         if len(given) < share_set.threshold:
@@ -160,7 +160,7 @@ class Rekey(Ceremonies):
         """A rekey whose new shares have to come back. Raises InvalidRequest."""
         ceremony = self.find(name)
         if ceremony is None or ceremony.pending is None:
-            raise InvalidRequest("no rekey verification in progress")
+            raise InvalidRequest("no rekey configuration found")
         return ceremony, ceremony.pending
 
     def restart_verification(self, name: str) -> Pending:

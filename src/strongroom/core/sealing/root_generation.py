@@ -23,7 +23,7 @@ class RootGeneration(Ceremonies):
             known = self.call.once("pgp keys", pgp_key, fn=lambda: fingerprints([pgp_key], 1))
             return self.start(GENERATE, pgp_keys=(pgp_key,), fingerprints=known)
         if otp and len(otp.encode()) != TOKEN_LENGTH:
-            raise InvalidRequest(f"otp string is wrong length: it takes {TOKEN_LENGTH} characters; leave it out to get one")
+            raise InvalidRequest(f"OTP string is wrong length: it takes {TOKEN_LENGTH} characters; leave it out to get one")
         return self.start(GENERATE, otp=otp or base62(TOKEN_LENGTH))
 
     def generate(self, ceremony: Ceremony, text: str) -> str | None:

@@ -78,9 +78,9 @@ def rotate_keyring(core: Core, transaction: Transaction) -> int:
 def set_rotate_config(core: Core, transaction: Transaction, config: RotateConfig) -> None:
     """Stage when new epochs begin by themselves. Raises InvalidRequest."""
     if not MIN_OPERATIONS <= config.max_operations <= MAX_OPERATIONS:
-        raise InvalidRequest(f"max_operations is between {MIN_OPERATIONS} and {MAX_OPERATIONS}")
+        raise InvalidRequest(f"max_operations must be in the range [{MIN_OPERATIONS},{MAX_OPERATIONS}]")
     if config.interval and config.interval < MIN_INTERVAL:
-        raise InvalidRequest("interval is at least 24h, or 0 for never by age")
+        raise InvalidRequest("interval must be greater or equal to 24h0m0s, or 0 for never by age")
     _put_keyring(core, transaction, msgspec.structs.replace(core.barrier.keys.keyring, rotate=config))
 
 

@@ -100,6 +100,8 @@ def _check_parameters(asked: InitParameters, seals: tuple[Seal, ...]) -> None:
     shares, threshold, keys = (getattr(asked, name) for name in (other if seals else own))
     if seals and not shares and not threshold and not keys:
         return
+    if keys and len(keys) != shares:
+        raise InvalidRequest("incorrect number of PGP keys")
     try:
         check_numbers(shares, threshold)
         fingerprints(keys, shares)
