@@ -171,7 +171,7 @@ REFUSED_JSON = {
 def test_a_body_outside_the_rules_is_refused_without_an_echo(body: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         strict_json(REFUSED_JSON[body])
-    assert str(caught.value).startswith("failed to parse JSON input: ")
+    assert str(caught.value).startswith("error parsing JSON: ")
     assert "canary" not in str(caught.value)
     assert len(str(caught.value)) < 120
 

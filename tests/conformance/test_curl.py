@@ -58,7 +58,7 @@ def test_a_write_without_a_body(server: Running) -> None:
 
 def test_broken_json_is_refused_and_says_so(server: Running, v1_mount: str) -> None:
     status, body = curl(server, f"{v1_mount}/a", "-d", '{"a": ')
-    assert status == 400 and "failed to parse JSON input" in body["errors"][0]
+    assert status == 400 and "error parsing JSON" in body["errors"][0]
     assert curl(server, f"{v1_mount}/a")[0] == 404
 
 

@@ -216,10 +216,10 @@ def _parse(body: bytes) -> Any:
 
 def _decimal(text: str) -> Decimal:
     if len(text) > JSON_LIMITS.number:
-        raise InvalidRequest(f"failed to parse JSON input: a number has more than {JSON_LIMITS.number} characters")
+        raise InvalidRequest(f"error parsing JSON: a number has more than {JSON_LIMITS.number} characters")
     number = Decimal(text)
     if number and abs(number.adjusted()) > MAX_EXPONENT:
-        raise InvalidRequest(f"failed to parse JSON input: a number's exponent is beyond {MAX_EXPONENT}")
+        raise InvalidRequest(f"error parsing JSON: a number's exponent is beyond {MAX_EXPONENT}")
     return number
 
 
@@ -304,4 +304,4 @@ def _reason(error: Exception) -> str:
 
 
 def _refuse(what: str) -> NoReturn:
-    raise InvalidRequest(f"failed to parse JSON input: {what}")
+    raise InvalidRequest(f"error parsing JSON: {what}")

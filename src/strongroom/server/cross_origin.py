@@ -69,4 +69,4 @@ def _preflight(exchange: Exchange, settings: Cors, lines: bytes) -> bytes:
         ("Access-Control-Allow-Headers", ",".join((*STANDARD_HEADERS, *settings.allowed_headers))),
         ("Access-Control-Max-Age", MAX_AGE),
     )
-    return render(204, b"", extra=lines + b"".join(header(name, value) for name, value in may))
+    return render(200, b"", extra=lines + b"".join(header(name, value) for name, value in may))

@@ -312,6 +312,7 @@ path "allow"    { capabilities = ["update"] allowed_parameters = { "one" = ["goo
 path "anyvalue" { capabilities = ["update"] allowed_parameters = { "one" = [] } }
 path "anyname"  { capabilities = ["update"] allowed_parameters = { "*" = [] "one" = ["*good"] } }
 path "deny"     { capabilities = ["update"] denied_parameters  = { "One" = ["bad*", 5, true] "two" = [] } }
+path "denytime" { capabilities = ["update"] denied_parameters  = { "one" = ["-1h"] } }
 path "denyall"  { capabilities = ["update"] denied_parameters  = { "*" = [] } }
 path "both"     { capabilities = ["update"] allowed_parameters = { "*" = [] } denied_parameters = { "one" = ["*bad*"] } }
 path "require"  { capabilities = ["update", "read", "delete", "list"] required_parameters = ["One"] }
@@ -342,6 +343,10 @@ path "require"  { capabilities = ["update", "read", "delete", "list"] required_p
         ("anyname", {"one": "no good"}, True),
         ("anyname", {"one": "good no"}, False),
         ("deny", {"one": "fine", "three": 1}, True),
+        ("denytime", {"one": "-60m"}, False),
+        ("denytime", {"one": "60m"}, True),
+        ("require", {"ONE": 1}, False),
+        ("require", {"one": 1}, True),
         ("deny", {"oNe": "badly"}, False),
         ("deny", {"one": ["fine", "bad"]}, False),
         ("deny", {"one": "5"}, False),

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from strongroom.core.fields import READERS, Seconds
+from strongroom.core.fields import READERS, SignedSeconds
 from strongroom.core.policy.rules import Rule
 from strongroom.errors import PermissionDenied
 
@@ -24,8 +24,7 @@ from strongroom.errors import PermissionDenied
 def check_parameters(rule: Rule, data: Mapping[str, Any]) -> None:
     """Raises PermissionDenied unless the rule lets these fields pass."""
     lowered = [(name.lower(), value) for name, value in data.items()]
-    names = {name for name, _ in lowered}
-    if not names.issuperset(rule.required_parameters):
+    if not data.keys() >= set(rule.required_parameters):  # no route reads a field that is written with capitals
         raise PermissionDenied
     if lowered and "*" in rule.denied_parameters:
         raise PermissionDenied
@@ -74,7 +73,7 @@ def _reads_as(value: Any, denied: Any) -> bool:
     """Whether a field that takes what is denied, a truth or a number, would read this value as the same."""
     if isinstance(value, list | tuple | Mapping):
         return False
-    read = READERS[bool if _as_text(denied) in ("true", "false") else Seconds]
+    read = READERS[bool if _as_text(denied) in ("true", "false") else SignedSeconds]
     try:
         return denied != "" and bool(read(value) == read(denied))
     except ValueError:
