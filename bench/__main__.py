@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import leases, matrix, report
+from bench import beside, leases, matrix, report
 from bench.disk import sync_millis, syncs_per_thousand
 from bench.fill import fill_over_http, warm_over_http
 from bench.load import resident_mib
@@ -116,12 +116,15 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the whole matrix, an hour or two; goes on where it was interrupted")
     parser.add_argument("--results", type=Path, default=Path("bench-results.jsonl"), help="where --full keeps what it has measured")
     parser.add_argument("--report", action="store_true", help="write docs/measurements.md from the results, measuring nothing")
+    parser.add_argument("--beside", type=Path, help="a program of Vault or OpenBao: the same load on both, in turn")
     options = parser.parse_args()
     cpus = (os.cpu_count() or 1) >= 2 and shutil.which("taskset") is not None
     server_cpu, load_cpu = (0, 1) if cpus else (None, None)
     plan = Plan(options.connections, options.rounds, options.seconds, load_cpu)
     print(f"{plan.connections} connections; load by {'wrk' if shutil.which('wrk') else 'our own generator (wrk is not installed)'}")
-    if options.report:
+    if options.beside:
+        beside.compare(options.beside, server_cpu, plan)
+    elif options.report:
         report.write(Results(options.results), DOCS)
     elif options.full:
         full(options.results, server_cpu, plan._replace(rounds=2, seconds=1))

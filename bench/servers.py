@@ -46,7 +46,8 @@ def _pinned(command: list[str], cpu: int | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Path, cpu: int | None) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: list[str], log: Path, cpu: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process, for as long as it is needed."""
     with log.open("ab") as out:
         process = subprocess.Popen(_pinned(command, cpu), stdout=out, stderr=out, stdin=subprocess.DEVNULL)
     try:
@@ -76,9 +77,9 @@ def bare(directory: Path, size: int, cpu: int | None) -> Iterator[tuple[int, str
     """The bare responder: its pid and URL."""
     port = free_port()
     command = [sys.executable, "-m", "bench.bare", "--port", str(port), "--size", str(size)]
-    with _process(command, directory / "bare.log", cpu) as process:
+    with process(command, directory / "bare.log", cpu) as serving:
         wait_for(port)
-        yield process.pid, f"http://127.0.0.1:{port}"
+        yield serving.pid, f"http://127.0.0.1:{port}"
 
 
 def call(url: str, method: str, path: str, token: str = "", body: Any = None) -> Any:
@@ -123,7 +124,7 @@ def strongroom(
     url = f"http://127.0.0.1:{port}"
     keys = unseal if unseal is not None else {}
     command = [sys.executable, "-m", "strongroom", "server", "-workers", str(workers), "-config", str(config)]
-    with _process(command, directory / "server.log", cpu) as process:
+    with process(command, directory / "server.log", cpu) as serving:
         started = wait_for(port)
         if "key" not in keys:
             made = call(url, "PUT", "sys/init", body={"secret_shares": 1, "secret_threshold": 1})
@@ -132,11 +133,12 @@ def strongroom(
         call(url, "PUT", "sys/unseal", body={"key": keys["key"]})
         started += time.monotonic() - before
         if "token" not in keys:
-            keys["token"], keys["strict"] = _prepare(url, keys["root"])
-        yield Running(process.pid, url, f"https://127.0.0.1:{tls_port}", keys["root"], keys["token"], started, keys["strict"])
+            keys["token"], keys["strict"] = prepare(url, keys["root"])
+        yield Running(serving.pid, url, f"https://127.0.0.1:{tls_port}", keys["root"], keys["token"], started, keys["strict"])
 
 
-def _prepare(url: str, root: str) -> tuple[str, str]:
+def prepare(url: str, root: str) -> tuple[str, str]:
+    """The bench's mount and policies; a token with five of them, and one with a policy of many rules."""
     call(url, "POST", "sys/mounts/kv", root, {"type": "kv", "options": {"version": "2"}})
     names = [f"bench-{number}" for number in range(POLICIES)]
     for name in names:
