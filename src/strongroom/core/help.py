@@ -9,7 +9,7 @@ import msgspec
 from strongroom.core.engine import Engine, Route
 from strongroom.core.openapi import path_item
 from strongroom.core.request import Bare, Mount, Response
-from strongroom.errors import NotFound
+from strongroom.errors import NotFound, several
 
 
 def no_handler(path: str) -> NotFound:
@@ -32,10 +32,10 @@ def help_response(engine: type[Engine], mount: Mount, relative: str) -> Response
     """`?help=1`: what is declared about a path, or about the whole engine at its root. Raises NotFound."""
     routes = engine.router.routes if not relative.strip("/") else [route for route in engine.router.routes if route.match(relative)]
     if not routes:
-        raise no_handler(mount.path + relative)
+        raise NotFound(several("unsupported path"))
     text = _of_route(routes[0], relative) if relative.strip("/") else _of_engine(engine)
     document = {"openapi": "3.0.2", "paths": {f"/{mount.path}{route.pattern}": path_item(route, mount) for route in routes}}
-    return Response(bare=Bare(msgspec.json.encode({"help": text, "see_also": [], "openapi": document})))
+    return Response(bare=Bare(msgspec.json.encode({"help": text, "see_also": None, "openapi": document})))
 
 
 def _of_engine(engine: type[Engine]) -> str:
