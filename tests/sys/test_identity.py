@@ -44,7 +44,7 @@ def test_the_first_login_makes_an_entity_that_is_found_in_every_way() -> None:
     for way in ways:
         assert room.json(room.write("identity/lookup/entity", way)) == entity
     assert room.json(room.read(f"identity/entity/name/{entity['name']}")) == entity
-    assert room.json(room.read(f"identity/entity-alias/id/{alias['id']}")) == alias
+    assert room.json(room.read(f"identity/entity-alias/id/{alias['id']}")) == {**alias, "namespace_id": "root"}
 
 
 def test_members_are_those_of_vault() -> None:
@@ -62,7 +62,6 @@ def test_members_are_those_of_vault() -> None:
         "direct_group_ids": [],
         "inherited_group_ids": [],
         "merged_entity_ids": None,
-        "mfa_secrets": {},
         "namespace_id": "root",
         "creation_time": time,
         "last_update_time": time,
@@ -74,10 +73,9 @@ def test_members_are_those_of_vault() -> None:
         "mount_path": "auth/userpass/",
         "mount_type": "userpass",
         "metadata": {"username": "alice"},
-        "custom_metadata": {},
+        "custom_metadata": None,
         "merged_from_canonical_ids": None,
         "local": False,
-        "namespace_id": "root",
         "creation_time": time,
         "last_update_time": time,
     }
@@ -102,9 +100,11 @@ def test_listings_are_paged_and_say_a_few_words(kind: str) -> None:
     for name in ("alice", "bob", "carol"):
         login(room, name)
     found = room.json(room.ask(Operation.LIST, f"identity/{kind}"))
-    assert found["keys"] == sorted(found["keys"]) and len(found["keys"]) == 3 and found["key_info"].keys() == set(found["keys"])
-    words = [info["name"] if kind == "entity-alias/id" else info["aliases"][0]["name"] for info in found["key_info"].values()]
-    assert sorted(words) == ["alice", "bob", "carol"]
+    assert found["keys"] == sorted(found["keys"]) and len(found["keys"]) == 3
+    if kind != "entity/name":
+        assert found["key_info"].keys() == set(found["keys"])
+        words = [info["name"] if kind == "entity-alias/id" else info["aliases"][0]["name"] for info in found["key_info"].values()]
+        assert sorted(words) == ["alice", "bob", "carol"]
     assert room.list(f"identity/{kind}", {"after": found["keys"][0], "limit": 1}) == [found["keys"][1]]
 
 
@@ -134,9 +134,9 @@ def test_a_lookup_of_nobody_has_no_content(body: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({}, "query parameters not supplied"),
-        ({"id": "a", "name": "b"}, "only one"),
-        ({"id": "a", "alias_name": "b", "alias_mount_accessor": "c"}, "only one"),
+        ({}, "query parameter not supplied"),
+        ({"id": "a", "name": "b"}, "conflict"),
+        ({"id": "a", "alias_name": "b", "alias_mount_accessor": "c"}, "conflict"),
         ({"alias_name": "a"}, "both"),
         ({"alias_mount_accessor": "a"}, "both"),
     ],

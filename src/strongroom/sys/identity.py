@@ -24,6 +24,10 @@ MAX_DETAILED: Final = 1_000
 """Longest listing that says more than names: each entry costs a look-up or two, on the loop."""
 
 
+_SUMMARY: Final = frozenset(("canonical_id", "name", "mount_accessor", "mount_path", "mount_type", "metadata", "custom_metadata", "local"))
+"""What a listing says of an alias."""
+
+
 class LookupBody(msgspec.Struct, frozen=True):
     """By what to find an entity: one of these, or the last two together."""
 
@@ -54,7 +58,7 @@ class IdentityEngine(SystemEngine, kind="identity", family="system"):
     def list_entities_by_name(self, body: ListBody) -> Response:
         """List the names of all entities."""
         found = self.core.identities.entity_names(self.call.transaction, body.after, body.limit)
-        return _detailed(found, lambda name: self._summary(self._named(name)))
+        return keys_response(found)
 
     @read("entity/name/{name}")
     def read_entity_by_name(self, name: str) -> Response:
@@ -68,11 +72,11 @@ class IdentityEngine(SystemEngine, kind="identity", family="system"):
         asked = [(value, find) for value, find in ways if value]
         by_alias = bool(body.alias_name or body.alias_mount_accessor)
         if not asked and not by_alias:
-            raise InvalidRequest("query parameters not supplied")
+            raise InvalidRequest("query parameter not supplied")
         if len(asked) + by_alias > 1:
-            raise InvalidRequest("give only one of 'id', 'name', 'alias_id', or 'alias_name' with 'alias_mount_accessor'")
+            raise InvalidRequest("query parameter conflict; please supply distinct set of query parameters")
         if by_alias and not (body.alias_name and body.alias_mount_accessor):
-            raise InvalidRequest("both 'alias_name' and 'alias_mount_accessor' need to be set")
+            raise InvalidRequest("both 'alias_name' and 'alias_mount_accessor' needs to be set")
         found = self._by_alias_name(body.alias_mount_accessor, body.alias_name) if by_alias else asked[0][1](asked[0][0])
         return self._shown(found) if found is not None else None
 
@@ -90,7 +94,7 @@ class IdentityEngine(SystemEngine, kind="identity", family="system"):
         alias = self.core.identities.alias_by_id(self.call.transaction, id)
         if alias is None:
             raise NotFound
-        return Response(data=self._alias(alias))
+        return Response(data={**self._alias(alias), "namespace_id": "root"})
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
@@ -129,7 +133,6 @@ class IdentityEngine(SystemEngine, kind="identity", family="system"):
             "direct_group_ids": [],
             "inherited_group_ids": [],
             "merged_entity_ids": None,
-            "mfa_secrets": {},
             "namespace_id": "root",
             "creation_time": rfc3339(entity.created),
             "last_update_time": rfc3339(entity.updated),
@@ -143,10 +146,9 @@ class IdentityEngine(SystemEngine, kind="identity", family="system"):
             "name": alias.name,
             **self._mount(alias),
             "metadata": alias.metadata or None,
-            "custom_metadata": alias.custom_metadata,
+            "custom_metadata": alias.custom_metadata or None,
             "merged_from_canonical_ids": None,
             "local": False,
-            "namespace_id": "root",
             "creation_time": rfc3339(alias.created),
             "last_update_time": rfc3339(alias.updated),
         }
@@ -161,11 +163,11 @@ class IdentityEngine(SystemEngine, kind="identity", family="system"):
         if entity is None:
             return {}
         aliases = [{"id": alias.id, "name": alias.name, **self._mount(alias)} for alias in self._aliases(entity)]
-        return {"id": entity.id, "name": entity.name, "aliases": aliases}
+        return {"name": entity.name, "aliases": aliases}
 
     def _alias_summary(self, alias_id: str) -> dict[str, Any]:
         alias = self.core.identities.alias_by_id(self.call.transaction, alias_id)
-        return {"canonical_id": alias.entity_id, "name": alias.name, **self._mount(alias)} if alias is not None else {}
+        return {name: value for name, value in self._alias(alias).items() if name in _SUMMARY} if alias is not None else {}
 
 
 def _detailed(names: list[str], summary: Callable[[str], dict[str, Any]]) -> Response:
