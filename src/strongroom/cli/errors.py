@@ -10,6 +10,8 @@ from __future__ import annotations
 SUCCESS = 0
 LOCAL = 1
 REMOTE = 2
+UNKNOWN = 127
+"""A shell's code for a command that there is not; Vault's command line has it too."""
 INTERRUPTED = 130
 
 

@@ -1,7 +1,8 @@
 """The entry point: find the command, parse its words, run it, turn what went wrong into text and an exit code.
 
 Rules of this file:
-- Exit codes are Vault's: 0 done, 1 a fault on this side (usage, files, settings), 2 the server refused, has nothing, or was not reached.
+- Exit codes are Vault's: 0 done, 1 a fault on this side (usage, files, settings), 2 the server refused, has nothing, or was not reached,
+  127 there is no such command.
 - Whatever became of the three standard streams (closed, full, cut off), the user reads a sentence and no traceback.
 - Nothing is imported before it is needed: `kv get` must not cost more than a few bare interpreter starts.
 - Errors say what, why and what next, and never show a token or a value from the command line.
@@ -15,7 +16,7 @@ import sys
 
 from strongroom.cli import verbs
 from strongroom.cli.command import GLOBAL_FLAGS, Command
-from strongroom.cli.errors import INTERRUPTED, LOCAL, REMOTE, SUCCESS, CommandError, Done, UsageError
+from strongroom.cli.errors import INTERRUPTED, LOCAL, REMOTE, SUCCESS, UNKNOWN, CommandError, Done, UsageError
 from strongroom.cli.flags import parse
 from strongroom.cli.output import clean
 from strongroom.client.errors import BadSettings, ClientError, Refused
@@ -162,4 +163,7 @@ def _not_a_command(words: list[str]) -> int:
         return _fail(usage.group(verb))
     if rest[0] in _HELP:
         return _print_help(verb.split())
-    return _fail(clean(unknown.no_such(verb, rest[0].partition("=")[0], usage.next_words(verb))))
+    return _fail(
+        clean(unknown.no_such(verb, rest[0].partition("=")[0], usage.next_words(verb))),
+        LOCAL if verb or rest[0].startswith("-") else UNKNOWN,
+    )

@@ -6,7 +6,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from strongroom.cli import output
@@ -17,28 +17,53 @@ from strongroom.client.client import Answer
 from strongroom.client.values import Json, Object
 
 
+def _cell(value: Json) -> str:
+    return "" if value is None else output.cell(value)
+
+
+def _map(value: Json) -> str:
+    return output.cell(values.mapping(value))
+
+
+def _ttl(seconds: Json) -> str:
+    return output.cell(seconds or "system")
+
+
+def _replication(local: Json) -> str:
+    return "local" if local else "replicated"
+
+
 class Column(NamedTuple):
-    """A heading and where its value is: a member of the mount, or of one of its objects as `config.default_lease_ttl`."""
+    """A heading, how it shows a value, and where that is: a member of the mount, or of one of its objects as `config.default_lease_ttl`."""
 
     heading: str
     member: str
+    show: Callable[[Json], str] = _cell
 
 
-DETAILS = (
+REPLICATION = Column("Replication", "local", _replication)
+_FIRST = (
     Column("Plugin", "type"),
     Column("Accessor", "accessor"),
-    Column("Default TTL", "config.default_lease_ttl"),
-    Column("Max TTL", "config.max_lease_ttl"),
-    Column("Token Type", "config.token_type"),
-    Column("Force No Cache", "config.force_no_cache"),
-    Column("Local", "local"),
+    Column("Default TTL", "config.default_lease_ttl", _ttl),
+    Column("Max TTL", "config.max_lease_ttl", _ttl),
+)
+_LAST = (
+    REPLICATION,
     Column("Seal Wrap", "seal_wrap"),
-    Column("Options", "options"),
+    Column("External Entropy Access", "external_entropy_access"),
+    Column("Options", "options", _map),
     Column("Description", "description"),
     Column("UUID", "uuid"),
     Column("Version", "plugin_version"),
     Column("Running Version", "running_plugin_version"),
+    Column("Running SHA256", "running_sha256"),
+    Column("Deprecation Status", "deprecation_status"),
 )
+SECRETS_DETAILS = (*_FIRST, Column("Force No Cache", "config.force_no_cache"), *_LAST)
+AUTH_DETAILS = (*_FIRST, Column("Token Type", "config.token_type"), *_LAST)
+_UNLEASED = ("system", "cubbyhole")
+"""Kinds that lease nothing: a lifetime means nothing there."""
 
 _TEXTS = {"default-lease-ttl": "default_lease_ttl", "max-lease-ttl": "max_lease_ttl", "listing-visibility": "listing_visibility"}
 _LISTS = ("audit-non-hmac-request-keys", "audit-non-hmac-response-keys", "passthrough-request-headers", "allowed-response-headers")
@@ -112,15 +137,13 @@ def tuned(session: Session) -> Object:
 def show_mounts(session: Session, answer: Answer, columns: Sequence[Column]) -> int:
     """A table with a row for each mount, sorted by path."""
     mounts: Object = {path: mount for path, mount in answer.data.items() if isinstance(mount, dict)}
-    rows = [(path, *(_member(mount, column.member) for column in columns)) for path, mount in sorted(mounts.items())]
+    rows = [(path, *(_shown(values.mapping(mount), column) for column in columns)) for path, mount in sorted(mounts.items())]
     session.warn(answer)
     return session.show_rows(rows, ("Path", *(column.heading for column in columns)), mounts)
 
 
-def _member(mount: Json, name: str) -> str:
-    outer, _, inner = name.rpartition(".")
-    held = values.mapping(mount)
-    value = values.mapping(held.get(outer)).get(inner) if outer else held.get(inner)
-    if name.endswith("lease_ttl"):
-        return output.duration(value) if value else "system"
-    return "" if value is None else output.cell(value)
+def _shown(mount: Object, column: Column) -> str:
+    outer, _, inner = column.member.rpartition(".")
+    if column.show is _ttl and mount.get("type") in _UNLEASED:
+        return ""
+    return column.show((values.mapping(mount.get(outer)) if outer else mount).get(inner))

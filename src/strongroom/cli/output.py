@@ -176,7 +176,7 @@ def answer_field(answer: Answer, name: str) -> Json:
 def pick(data: Object, name: str) -> Json:
     """One field of an object. Raises CommandError."""
     if name not in data:
-        raise CommandError(f"there is no field {name!r} in what was read; without -field all of them are shown", LOCAL)
+        raise CommandError(f'Field "{name}" not present in secret', LOCAL)
     return data[name]
 
 

@@ -57,17 +57,17 @@ def nonce(session: Session, state: Object) -> str:
     return session.flags.text("nonce") or values.text(state.get("nonce"))
 
 
-def show_state(session: Session, state: Object, labels: Sequence[tuple[str, str]]) -> int:
-    """Print where an attempt stands."""
+def show_state(session: Session, state: Object, labels: Sequence[tuple[str, str]], *, headed: bool = True) -> int:
+    """Print where an attempt stands; the nonce also where there is none."""
     if session.flags.given("field"):
         return session.show_field(output.pick(state, session.flags.text("field")))
     if not session.is_table:
         return session.show_value(state)
-    shown = [(label, name) for label, name in labels if state.get(name) not in (None, "", [])]
-    return session.done(output.table([(label, _value(state, name)) for label, name in shown]))
+    shown = [(label, _value(state, name)) for label, name in labels if name == "nonce" or state.get(name) not in (None, "", [])]
+    return session.done(output.table(shown) if headed else output.plain(shown))
 
 
 def _value(state: Object, name: str) -> str:
     if name == "progress":
         return f"{output.cell(state.get('progress'))}/{output.cell(state.get('required'))}"
-    return output.cell(state.get(name))
+    return output.cell(state.get(name) or "n/a") if name == "nonce" else output.cell(state.get(name))

@@ -101,7 +101,9 @@ class Session:
             sys.stdout.buffer.write(answer.content)
             return SUCCESS
         if not self.is_table:
-            return self.show_value(answer.body)
+            from strongroom.cli import envelope
+
+            return self.show_value(envelope.shown(answer))
         self.warn(answer)
         shown = output.answer_table(answer)
         return self.done(shown or nothing) if shown or nothing else SUCCESS

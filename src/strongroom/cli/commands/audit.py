@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from strongroom.cli import output
 from strongroom.cli.command import MANY, Command
-from strongroom.cli.errors import REMOTE, CommandError
+from strongroom.cli.errors import REMOTE
 from strongroom.cli.flags import Flag
-from strongroom.cli.mounts import Column, show_mounts
+from strongroom.cli.mounts import REPLICATION, Column, show_mounts
 from strongroom.cli.session import Session
-from strongroom.client.values import Object
+from strongroom.client import values
+from strongroom.client.values import Json, Object
 
 _SUMMARY = (Column("Type", "type"), Column("Description", "description"))
-_DETAILS = (*_SUMMARY, Column("Local", "local"), Column("Options", "options"))
+
+
+def _pairs(options: Json) -> str:
+    return " ".join(f"{name}={output.cell(value)}" for name, value in sorted(values.mapping(options).items()))
+
+
+_DETAILS = (*_SUMMARY, REPLICATION, Column("Options", "options", _pairs))
 
 
 def enable(session: Session) -> int:
@@ -37,7 +45,9 @@ def list_devices(session: Session) -> int:
     """List the audit devices."""
     answer = session.client.read("sys/audit")
     if session.is_table and not answer.data:
-        raise CommandError("No audit devices are enabled: nothing is being recorded. Declare one in the server's configuration.", REMOTE)
+        session.say("No audit devices are enabled.")
+        session.note("Nothing is being recorded: declare a device in the server's configuration.")
+        return REMOTE
     return show_mounts(session, answer, _DETAILS if session.flags.switch("detailed") else _SUMMARY)
 
 

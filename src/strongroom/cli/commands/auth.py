@@ -6,7 +6,7 @@ from strongroom.cli.command import Command
 from strongroom.cli.commands.basic import path_help
 from strongroom.cli.commands.secrets import move_mount
 from strongroom.cli.flags import Flag
-from strongroom.cli.mounts import DETAILS, ENABLE_FLAGS, TUNE_FLAGS, Column, enabling, show_mounts, tuned
+from strongroom.cli.mounts import AUTH_DETAILS, ENABLE_FLAGS, TUNE_FLAGS, Column, enabling, show_mounts, tuned
 from strongroom.cli.session import Session
 from strongroom.client.values import Json, Object
 
@@ -43,7 +43,7 @@ def disable(session: Session) -> int:
 
 def list_mounts(session: Session) -> int:
     """List the auth methods."""
-    columns = DETAILS if session.flags.switch("detailed") else _SUMMARY
+    columns = AUTH_DETAILS if session.flags.switch("detailed") else _SUMMARY
     return show_mounts(session, session.client.read("sys/auth"), columns)
 
 

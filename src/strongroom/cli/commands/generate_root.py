@@ -41,10 +41,14 @@ def generate_root(session: Session) -> int:
     if flags.switch("init"):
         return _init(session)
     if flags.switch("status"):
-        return show_state(session, fields(call(session, "GET", _ATTEMPT)), _LABELS)
+        return _show(session, fields(call(session, "GET", _ATTEMPT)))
     if flags.switch("cancel"):
         return session.show(call(session, "DELETE", _ATTEMPT), "Success! Root token generation canceled (if it was started)")
     return _update(session)
+
+
+def _show(session: Session, state: Object) -> int:
+    return show_state(session, state, _LABELS if state.get("otp_length") else _LABELS[:-1], headed=False)
 
 
 def _init(session: Session) -> int:
@@ -54,7 +58,7 @@ def _init(session: Session) -> int:
     state = fields(call(session, "PUT", _ATTEMPT, body))
     if session.is_table and state.get("otp"):
         session.note("Keep the OTP: the new token can be decoded with it only, and it is shown this once.\n")
-    return show_state(session, state, _LABELS)
+    return _show(session, state)
 
 
 def _update(session: Session) -> int:
@@ -62,7 +66,7 @@ def _update(session: Session) -> int:
     if not state.get("started"):
         raise CommandError("no root token is being made; start with 'strongroom operator generate-root -init'", LOCAL)
     body: Object = {"key": share(session, "Share of the unseal key"), "nonce": nonce(session, state)}
-    return show_state(session, fields(call(session, "PUT", _UPDATE, body)), _LABELS)
+    return _show(session, fields(call(session, "PUT", _UPDATE, body)))
 
 
 def _generate_otp(session: Session) -> int:

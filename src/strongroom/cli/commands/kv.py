@@ -131,7 +131,7 @@ def rollback(session: Session) -> int:
     if not isinstance(content, dict):
         raise CommandError(f"version {wanted} of {location.path()} is deleted or destroyed and cannot be written again")
     answer = session.client.write(location.path(), {"data": content, "options": {"cas": current}})
-    return _written(session, location, answer)
+    return session.show(answer)
 
 
 def enable_versioning(session: Session) -> int:

@@ -122,7 +122,7 @@ def seal(session: Session) -> int:
 
 def rotate(session: Session) -> int:
     """Encrypt with a new key from now on."""
-    session.client.write("sys/rotate/keyring")
+    session.client.write("sys/rotate")
     if session.is_table:
         session.done("Success! Rotated key\n")
     return _show_key(session, session.client.read("sys/key-status"))
@@ -135,7 +135,7 @@ def key_status(session: Session) -> int:
 
 def _show_key(session: Session, answer: Answer) -> int:
     if not session.is_table or session.flags.given("field"):
-        return session.show(answer)
+        return session.show_data({name: answer.data.get(name) for name in ("term", "install_time", "encryptions")})
     labels = (("Key Term", "term"), ("Install Time", "install_time"), ("Encryption Count", "encryptions"))
     return session.done(output.plain((label, output.cell(answer.data.get(name))) for label, name in labels))
 
@@ -152,9 +152,20 @@ def members(session: Session) -> int:
     listed = [values.mapping(node) for node in nodes] if isinstance(nodes, list) else []
     if not listed:
         raise CommandError("the server names no nodes")
-    names = ("hostname", "api_address", "cluster_address", "active_node", "version", "last_echo")
-    rows = [tuple("" if node.get(name) is None else output.cell(node.get(name)) for name in names) for node in listed]
-    return session.show_rows(rows, ("Host Name", "API Address", "Cluster Address", "Active Node", "Version", "Last Echo"), answer.body)
+    rows = [tuple("" if node.get(name) is None else output.cell(node.get(name)) for _, name in _NODE) for node in listed]
+    return session.show_rows(rows, tuple(heading for heading, _ in _NODE), {"Nodes": [*listed]})
+
+
+_NODE = (
+    ("Host Name", "hostname"),
+    ("API Address", "api_address"),
+    ("Cluster Address", "cluster_address"),
+    ("Active Node", "active_node"),
+    ("Version", "version"),
+    ("Upgrade Version", "upgrade_version"),
+    ("Redundancy Zone", "redundancy_zone"),
+    ("Last Echo", "last_echo"),
+)
 
 
 _INIT_FLAGS = (

@@ -1,4 +1,8 @@
-"""policy: list, read, write, delete, fmt."""
+"""policy: list, read, write, delete, fmt.
+
+Rules of this file:
+- A policy's name is in lower case, here as on the server: what is said was done names the policy that is there.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +23,19 @@ def list_names(session: Session) -> int:
 
 def read(session: Session) -> int:
     """Print a policy."""
-    name = session.arguments[0]
+    name = session.arguments[0].lower()
     answer = found(lambda: session.client.read(f"sys/policies/acl/{name}"), f"sys/policies/acl/{name}")
-    if not session.is_table or session.flags.given("field"):
+    if session.flags.given("field"):
         return session.show(answer)
-    session.say(values.text(answer.data.get("policy")).rstrip("\n"))
+    if not session.is_table:
+        return session.show_value({"policy": answer.data.get("policy")})
+    session.say(values.text(answer.data.get("policy")).strip())
     return SUCCESS
 
 
 def write(session: Session) -> int:
     """Write a policy from a file, or from standard input (-)."""
-    name, source = session.arguments
+    name, source = session.arguments[0].lower(), session.arguments[1]
     text = session.sources.standard_input() if source == "-" else session.sources.file(source)
     if not text.strip():
         raise UsageError("the policy is empty; a policy without rules is written as a comment")
@@ -40,7 +46,7 @@ def write(session: Session) -> int:
 
 def delete(session: Session) -> int:
     """Delete a policy; tokens that name it lose its rights at once."""
-    name = session.arguments[0]
+    name = session.arguments[0].lower()
     return session.show(session.client.delete(f"sys/policies/acl/{name}"), f"Success! Deleted policy: {name}")
 
 

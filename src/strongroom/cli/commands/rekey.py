@@ -37,15 +37,22 @@ def rekey(session: Session) -> int:
         return _init(session)
     part = "verify" if flags.switch("verify") else "init"
     if flags.switch("status"):
-        return show_state(session, fields(call(session, "GET", _paths(session, part))), _LABELS)
+        return _show(session, fields(call(session, "GET", _paths(session, part))))
     if flags.switch("cancel"):
         answer = call(session, "DELETE", _paths(session, part))
         return session.show(answer, f"Success! Canceled {'verification' if part == 'verify' else 'rekeying'} (if it was started)")
     if flags.switch("backup-retrieve"):
         return session.show(call(session, "GET", _paths(session, "backup")))
     if flags.switch("backup-delete"):
-        return session.show(call(session, "DELETE", _paths(session, "backup")), "Success! Delete backup keys (if they existed)")
+        return session.show(call(session, "DELETE", _paths(session, "backup")), "Success! Delete stored keys (if they existed)")
     return _verify(session) if flags.switch("verify") else _update(session)
+
+
+def _show(session: Session, state: Object) -> int:
+    """Of an attempt that is not under way there is nothing more to say; a backup there is of encrypted shares only."""
+    under_way = state.get("started") or state.get("complete")
+    labels = _LABELS if state.get("pgp_fingerprints") else _LABELS[:-1]
+    return show_state(session, state, labels if under_way else _LABELS[:2])
 
 
 def _paths(session: Session, part: str) -> tuple[str, str]:
@@ -68,7 +75,7 @@ def _init(session: Session) -> int:
         body["pgp_keys"] = pgp_keys(session, flags.listed("pgp-keys"))
     answer = call(session, "PUT", _paths(session, "init"), body)
     state = fields(answer) or fields(call(session, "GET", _paths(session, "init")))
-    return show_state(session, state, _LABELS)
+    return _show(session, state)
 
 
 def _update(session: Session) -> int:
@@ -78,7 +85,7 @@ def _update(session: Session) -> int:
     body: Object = {"key": share(session, "Share of the present key"), "nonce": nonce(session, state)}
     state = fields(call(session, "PUT", _paths(session, "update"), body))
     if not state.get("complete") or not session.is_table or session.flags.given("field"):
-        return show_state(session, state, _LABELS)
+        return _show(session, state)
     return session.done(_completed(state))
 
 
@@ -104,7 +111,7 @@ def _verify(session: Session) -> int:
     state = fields(call(session, "PUT", _paths(session, "verify"), body))
     if state.get("complete") and session.is_table and not session.flags.given("field"):
         return session.done("Success! Rekey verification complete: the new keys replace the old ones from now on.")
-    return show_state(session, state, _LABELS)
+    return _show(session, state)
 
 
 COMMANDS = (

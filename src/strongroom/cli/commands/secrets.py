@@ -7,7 +7,7 @@ import time
 from strongroom.cli.command import Command
 from strongroom.cli.errors import SUCCESS, CommandError
 from strongroom.cli.flags import Flag
-from strongroom.cli.mounts import DETAILS, ENABLE_FLAGS, TUNE_FLAGS, Column, enabling, show_mounts, tuned
+from strongroom.cli.mounts import ENABLE_FLAGS, SECRETS_DETAILS, TUNE_FLAGS, Column, enabling, show_mounts, tuned
 from strongroom.cli.session import Session
 from strongroom.client import values
 
@@ -33,7 +33,7 @@ def disable(session: Session) -> int:
 
 def list_mounts(session: Session) -> int:
     """List the secrets engines."""
-    columns = DETAILS if session.flags.switch("detailed") else _SUMMARY
+    columns = SECRETS_DETAILS if session.flags.switch("detailed") else _SUMMARY
     return show_mounts(session, session.client.read("sys/mounts"), columns)
 
 

@@ -27,7 +27,7 @@ _LABELS = (
     ("Cluster Name", "cluster_name"),
     ("Cluster ID", "cluster_id"),
 )
-_HIDDEN_WHEN_EMPTY = ("recovery_seal", "build_date", "storage_type", "cluster_name", "cluster_id")
+_HIDDEN_WHEN_EMPTY = ("recovery_seal", "storage_type", "cluster_name", "cluster_id")
 
 
 def status(session: Session) -> int:
@@ -39,7 +39,7 @@ def status(session: Session) -> int:
     except ClientError as error:
         raise CommandError(" ".join(error.messages), LOCAL) from None
     shown = dict(answer.body)
-    if not shown.get("sealed") and shown.get("initialized"):
+    if shown.get("initialized"):
         shown |= _leader(session)
     show_seal(session, shown)
     return REMOTE if shown.get("sealed") else SUCCESS
@@ -55,7 +55,7 @@ def show_seal(session: Session, shown: Object) -> int:
 
 
 def _rows(shown: Object) -> list[tuple[str, str]]:
-    present = [(label, name) for label, name in _LABELS if name not in _HIDDEN_WHEN_EMPTY or shown.get(name)]
+    present = [(label, name) for label, name in _LABELS if name in shown and (name not in _HIDDEN_WHEN_EMPTY or shown[name])]
     rows = [(label, output.cell(shown.get(name))) for label, name in present]
     if shown.get("recovery_seal"):
         rows = [(label.replace("Total Shares", "Total Recovery Shares"), value) for label, value in rows]
@@ -72,7 +72,7 @@ def _leader(session: Session) -> Object:
     except Refused:
         return {}
     names = ("ha_enabled", "leader_address", "leader_cluster_address", "active_time")
-    return {name: answer.body[name] for name in names if name in answer.body}
+    return {name: answer.body[name] for name in names if answer.body.get(name) not in (None, "")}
 
 
 COMMANDS = (Command("status", "", status),)
