@@ -53,9 +53,9 @@ def answer(room: Strongroom, token: str, name: str = "ci", **options: Any) -> tu
 
 
 def test_a_configuration_is_read_back_as_it_was_written() -> None:
-    room = fresh()
+    room, keys = fresh(), [PEM, pem(ec_key())]
     sent = {
-        "jwt_validation_pubkeys": [PEM, pem(ec_key())],
+        "jwt_validation_pubkeys": keys,
         "jwt_supported_algs": ["RS256", "ES256"],
         "bound_issuer": ISSUER,
         "default_role": "CI",
@@ -66,7 +66,7 @@ def test_a_configuration_is_read_back_as_it_was_written() -> None:
     }
     room.write("auth/jwt/config", sent)
     found = room.json(room.read("auth/jwt/config"))
-    assert {name: found[name] for name in sent} == {**sent, "default_role": "ci"}
+    assert {name: found[name] for name in sent} == {**sent, "default_role": "ci", "jwt_validation_pubkeys": [key.strip() for key in keys]}
     empty = {"oidc_discovery_url", "oidc_discovery_ca_pem", "oidc_client_id", "jwks_url", "jwks_ca_pem"}
     assert all(found[name] == "" for name in empty) and found["jwks_pairs"] == []
     assert "oidc_client_secret" not in found

@@ -430,14 +430,13 @@ def test_a_host_without_tls_is_kept_with_a_warning_and_never_asked(room: Strongr
 
 
 @pytest.mark.parametrize("pem", ["bad", r"-----BEGIN CERTIFICATE-----\n.....\n-----END CERTIFICATE-----"], ids=["no PEM", "no line ends"])
-def test_a_ca_without_a_certificate_is_taken_with_a_warning_and_trusts_nobody(room: Strongroom, api: Cluster, pem: str) -> None:
+def test_a_ca_without_a_certificate_is_refused(room: Strongroom, api: Cluster, pem: str) -> None:
     fields = {"kubernetes_host": api.url, "token_reviewer_jwt": REVIEWER}
-    assert "every login fails" in room.write(CONFIG, {**fields, "kubernetes_ca_cert": pem}).warnings[0]
-    assert room.json(room.read(CONFIG))["kubernetes_ca_cert"] == pem
-    asked = len(api.asked)
-    status, text = answer(room, signed(projected()))
-    assert status == 400 and "not PEM certificates" in text and len(api.asked) == asked
-    assert room.write(CONFIG, {**fields, "kubernetes_ca_cert": api.ca_pem}).warnings == ()
+    before = room.json(room.read(CONFIG))
+    with pytest.raises(InvalidRequest, match="The provided CA PEM data contains no valid certificates"):
+        room.write(CONFIG, {**fields, "kubernetes_ca_cert": pem})
+    assert room.json(room.read(CONFIG)) == before
+    room.write(CONFIG, {**fields, "kubernetes_ca_cert": api.ca_pem})
     assert answer(room, signed(projected())) == (200, "")
 
 

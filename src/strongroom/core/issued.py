@@ -31,6 +31,6 @@ def signed_claims(call: Call, outbound: Outbound, token: Token, sources: tuple[S
     return call.outside("token", token, sources, fn=lambda: found.verified(token, sources, now))
 
 
-def refusal(error: InvalidToken) -> InvalidRequest:
+def refusal(error: InvalidToken, doing: str = "") -> InvalidRequest:
     """What is answered to a token that fails a check."""
-    return InvalidRequest(f"error validating token: {error}")
+    return InvalidRequest(f"error validating token: {doing}{error}")

@@ -10,7 +10,7 @@ from strongroom.core.forms import merged
 from strongroom.errors import InvalidRequest
 
 MAX_CACHE: Final = 100_000
-"""Vault's bound of ocsp_cache_size."""
+"""Vault's bound of either cache."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,5 +27,7 @@ def changed_settings(before: Settings | None, body: msgspec.Struct) -> Settings:
     """A mount's settings after a write. Raises InvalidRequest."""
     after = merged(before or Settings(), body)
     if not 2 <= after.ocsp_cache_size <= MAX_CACHE:
-        raise InvalidRequest(f"invalid cache size, must be >= 2 and <= {MAX_CACHE}")
+        raise InvalidRequest(f"invalid ocsp cache size, must be >= 2 and <= {MAX_CACHE}")
+    if not -1 <= after.role_cache_size <= MAX_CACHE:
+        raise InvalidRequest(f"invalid role cache size, must be <= {MAX_CACHE} or -1 to disable role caching")
     return after

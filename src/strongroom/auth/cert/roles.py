@@ -121,7 +121,7 @@ def _check_trust(role: Role) -> None:
     try:
         found = trusted(role.certificate)
     except Untrusted:
-        raise InvalidRequest("failed to parse certificate: 'certificate' takes certificates in PEM") from None
+        raise InvalidRequest("failed to parse certificate") from None
     try:
         for certificate in found.pinned:
             check_purpose(certificate)
@@ -153,15 +153,21 @@ def _check_ocsp(ocsp: Ocsp) -> None:
 def shown_role(role: Role) -> dict[str, Any]:
     """The members of a read."""
     ocsp = {f"ocsp_{name}": getattr(role.ocsp, name) for name in Ocsp.__struct_fields__}
-    return members(role, ("policies", "ttl", "max_ttl", "period", "bound_cidrs")) | ocsp
+    told = members(role, ("policies", "ttl", "max_ttl", "period", "bound_cidrs")) | ocsp
+    return {name: None if value == () and not name.startswith("token_") else value for name, value in told.items()}
 
 
 def warnings(role: Role, ttls: Ttls) -> tuple[str, ...]:
     """What whoever wrote the role should know."""
-    given = role.token.max_ttl
-    if not 0 < ttls.max < given:
-        return ()
-    return (f"Given max_ttl of {given} seconds is greater than current mount/system default of {ttls.max} seconds",)
+    token, excess = role.token, "is greater than current mount/system default of"
+    said = {
+        f"Given ttl of {token.ttl} seconds {excess} {ttls.default} seconds": 0 < ttls.default < token.ttl,
+        f"Given max_ttl of {token.max_ttl} seconds {excess} {ttls.max} seconds": 0 < ttls.max < token.max_ttl,
+        f"Given period of {token.period} seconds is greater than the backend's maximum TTL of {ttls.max} seconds": 0
+        < ttls.max
+        < token.period,
+    }
+    return tuple(text for text, due in said.items() if due)
 
 
 class Roles(Engine):

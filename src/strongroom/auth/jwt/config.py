@@ -119,6 +119,7 @@ def changed_config(before: Config | None, body: ConfigBody, *, has_secret: bool)
         check_authorities(getattr(body, name), name)
     plain = {name: getattr(body, name) for name in Config.__struct_fields__ if name not in ("jwks_pairs", "namespace_in_state")}
     kept = before.namespace_in_state if before is not None else True
+    plain["jwt_validation_pubkeys"] = tuple(text.strip() for text in body.jwt_validation_pubkeys)
     plain["default_role"] = role_name(body.default_role) if body.default_role else ""
     return Config(
         **plain,
@@ -147,8 +148,8 @@ def static_keys(texts: tuple[str, ...]) -> tuple[Key, ...]:
         raise InvalidRequest(f"'jwt_validation_pubkeys' has at most {MAX_KEYS} keys of {MAX_PEM} characters")
     try:
         return tuple(from_pem(text) for text in texts)
-    except UnusableKey as error:
-        raise InvalidRequest(f"error parsing public key: {error}") from None
+    except UnusableKey:
+        raise InvalidRequest("error parsing public key: data does not contain any valid public keys") from None
 
 
 def _check_algorithms(body: ConfigBody) -> None:

@@ -58,6 +58,9 @@ class Store(Engine):
         try:
             token = parse(text, config.algorithms)
             claims, issuer = self._signed(token, config)
+        except InvalidToken as error:
+            raise refusal(error, "error verifying token signature: ") from None
+        try:
             if config.bound_issuer or issuer:
                 registered.check_issuer(claims, {config.bound_issuer or issuer})
         except InvalidToken as error:

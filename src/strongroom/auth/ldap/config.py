@@ -31,7 +31,7 @@ GROUP_HOLES: Final = frozenset({"UserDN", "Username"})
 GROUP_FILTER: Final = "(|(memberUid={{.Username}})(member={{.UserDN}})(uniqueMember={{.UserDN}}))"
 
 VERSIONS: Final = {"tls12": ssl.TLSVersion.TLSv1_2, "tls13": ssl.TLSVersion.TLSv1_3}
-FORMER: Final = frozenset({"tls10", "tls11"})
+FORMER: Final = ("tls10", "tls11")
 """What the least version may be called, too: configurations made for Vault say so. Nothing below TLS 1.2 is spoken all the same."""
 DEREFERENCE: Final = {"never": 0, "searching": 1, "finding": 2, "always": 3}
 """What `dereference_aliases` takes, and its number in a search (RFC 4511, 4.5.1.3)."""
