@@ -14,11 +14,12 @@ import subprocess
 import tempfile
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.fill import fill_over_http, warm_over_http
-from bench.load import load, resident_mib
+from bench.load import Target, load, resident_mib
 from bench.measure import Plan, spent
 from bench.operations import BENCH_KEYS, OPERATIONS, fill_list
 from bench.servers import Running, call, free_port, prepare, process, strongroom, wait_for
@@ -88,9 +89,8 @@ def version(program: Path) -> str:
 def compare(program: Path, cpu: int | None, plan: Plan) -> None:
     """Print the table: requests a second and CPU per request of both, and how many times as fast ours is."""
     print(f"{version(program)}, one processor for the server, {plan.connections} connections, {BENCH_KEYS:,} secrets\n")
-    print(
-        f"{'operation':33} {'ours/s':>8} {'theirs/s':>8} {'times':>6}   {'µs CPU':>7} {'theirs':>7} {'times':>6}   {'p99 ms':>7} {'theirs':>7}  failed"
-    )
+    titles = zip("ours/s theirs/s times ours-µs theirs times p99-ms theirs failed".split(), (8, 8, 6, 9, 8, 6, 9, 8, 7), strict=True)
+    print(f"{'operation':31}" + "".join(f" {title:>{width}}" for title, width in titles))
     with tempfile.TemporaryDirectory(prefix="beside-") as name:
         here, there = Path(name) / "ours", Path(name) / "theirs"
         here.mkdir()
@@ -102,26 +102,35 @@ def compare(program: Path, cpu: int | None, plan: Plan) -> None:
                 warm_over_http(server.url, server.token, BENCH_KEYS)
             for line in LINES:
                 print(_line(line, ours, theirs, plan), flush=True)
-            print(f"{'resident memory':33} {resident_mib(ours.pid):6.0f} MiB {resident_mib(theirs.pid):4.0f} MiB")
+            print(f"{'resident MiB':31} {resident_mib(ours.pid):8.0f} {resident_mib(theirs.pid):8.0f}")
+
+
+class Round(NamedTuple):
+    """What one server did under one load: requests a second, µs of CPU for each, the slowest of 100 in ms."""
+
+    rate: float
+    micros: float
+    p99: float
+    failed: int
+
+
+def _round(server: Running, target: Target, plan: Plan) -> Round:
+    micros, outcome = spent(server.pid, lambda: load(target, plan.connections, plan.seconds, plan.cpu))
+    return Round(outcome.requests / outcome.seconds, micros, outcome.p99, outcome.failed)
+
+
+def _middle(rounds: Sequence[Round]) -> Round:
+    rates, micros, tails, failed = zip(*rounds, strict=True)
+    return Round(statistics.median(rates), statistics.median(micros), statistics.median(tails), sum(failed))
 
 
 def _line(name: str, ours: Running, theirs: Running, plan: Plan) -> str:
     operation = OPERATIONS[name]
-    targets = {server: operation.target(server, BENCH_KEYS) for server in (ours, theirs)}
-    micros: dict[Running, list[float]] = {ours: [], theirs: []}
-    rates: dict[Running, list[float]] = {ours: [], theirs: []}
-    tails: dict[Running, list[float]] = {ours: [], theirs: []}
-    failed = 0
-    for _ in range(plan.rounds):
-        for server, target in targets.items():
-            cost, outcome = spent(server.pid, lambda target=target: load(target, plan.connections, plan.seconds, plan.cpu))  # type: ignore[misc]
-            micros[server].append(cost)
-            rates[server].append(outcome.requests / outcome.seconds)
-            tails[server].append(outcome.p99)
-            failed += outcome.failed
-    middle = statistics.median
-    rate, cost, tail = ({server: middle(values[server]) for server in (ours, theirs)} for values in (rates, micros, tails))
+    sides = [(server, operation.target(server, BENCH_KEYS)) for server in (ours, theirs)]
+    rounds = [[_round(server, target, plan) for server, target in sides] for _ in range(plan.rounds)]
+    mine, other = (_middle(side) for side in zip(*rounds, strict=True))
     return (
-        f"{operation.title:33} {rate[ours]:8.0f} {rate[theirs]:8.0f} {rate[ours] / rate[theirs]:6.1f}   {cost[ours]:7.1f} {cost[theirs]:7.1f}"
-        f" {cost[theirs] / cost[ours]:6.1f}   {tail[ours]:7.1f} {tail[theirs]:7.1f}  {failed}"
+        f"{operation.title:31} {mine.rate:8.0f} {other.rate:8.0f} {mine.rate / other.rate:6.1f}"
+        f" {mine.micros:9.1f} {other.micros:8.1f} {other.micros / mine.micros:6.1f}"
+        f" {mine.p99:9.1f} {other.p99:8.1f} {mine.failed + other.failed:7}"
     )
