@@ -1,7 +1,7 @@
 """`make bench ARGS="--beside PROGRAM"`: the same load on strongroom and on HashiCorp Vault (or OpenBao), in turn, on the same processor.
 
 Rules of this file:
-- Each server is as its makers would have it on one machine: durable (Vault: integrated storage), with a file audit device, plain HTTP for both.
+- Each server is as its makers would run it on one machine: durable (Vault: integrated storage), with a file audit device, plain HTTP.
 - Both are pinned to one processor, the load to another; both hold the same secrets, policies and tokens and get the very same requests.
 - Only the ratio of one run means anything. The program is not ours: whoever has it names it.
 """
