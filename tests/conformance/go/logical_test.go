@@ -47,7 +47,7 @@ func TestLogicalCalls(t *testing.T) {
 	_, err = logical.Write("no/such/mount", values{"a": "b"})
 	refused(t, err, 404, "no handler for route")
 	_, err = logical.WriteBytes(mount+"/c", []byte(`{"raw": `))
-	refused(t, err, 400, "failed to parse JSON input")
+	refused(t, err, 400, "error parsing JSON")
 	_, err = logical.JSONMergePatch(now, mount+"/c", values{"a": "b"})
 	refused(t, err, 405, "unsupported operation")
 	deleted := must(logical.DeleteRaw(mount + "/a/b"))(t)
