@@ -117,9 +117,14 @@ def changed_config(mount: Mount, body: ConfigBody) -> MountConfig:
 
 
 def _changed(mount: Mount, body: ConfigBody) -> MountConfig:
-    sent = {name: getattr(body, name) for name in _CHANGES if getattr(body, name) is not UNSET}
+    sent = {name: value for name in _CHANGES if not _says_nothing(name, value := getattr(body, name))}
     changes = {name: _CHANGES[name](mount, value) for name, value in sent.items()}
     return msgspec.structs.replace(mount.config, **changes)
+
+
+def _says_nothing(name: str, value: object) -> bool:
+    """Vault's command line sends both lifetimes with every tune, blank where no flag was given; `system` takes one back."""
+    return value is UNSET or (value == "" and name in ("default_lease_ttl", "max_lease_ttl"))
 
 
 def check_options(family: str, kind: str, options: Mapping[str, str]) -> None:
@@ -145,7 +150,7 @@ def changed_options(mount: Mount, sent: Mapping[str, str]) -> dict[str, str]:
 
 
 def _ttl(what: str, _mount: Mount, value: object) -> int:
-    if value in ("", "system"):
+    if value == "system":
         return 0
     try:
         seconds = parse_duration(value)

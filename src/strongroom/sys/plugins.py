@@ -82,10 +82,10 @@ class PluginRoutes(Routes):
 
     @write("plugins/reload/{kind}/{name}", body=ScopeBody, writes=False)
     def reload_kind(self, kind: str, name: str, body: ScopeBody) -> Response:
-        """Reload engines of one kind: they are part of the program, so there is nothing to do."""
+        """Reload engines of one kind, or of the kind `unknown`: they are part of the program, so there is nothing to do."""
         if body.scope not in ("", "global"):
             raise InvalidRequest("reload scope must be omitted or 'global'")
-        return _reloaded(name in _kinds(kind), body.scope)
+        return _reloaded(any(name in _kinds(each) for each in (TYPES if kind == "unknown" else (kind,))), body.scope)
 
     @read("plugins/pins")
     def pinned_versions(self) -> Response:
