@@ -19,7 +19,7 @@ from strongroom.core.transaction import Transaction
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.crypto.ids import BATCH_PREFIX
 from strongroom.crypto.records import NONCE_BYTES, new_nonce
-from strongroom.errors import InvalidRequest, PermissionDenied
+from strongroom.errors import InvalidRequest, InvalidToken
 
 MAX_TEXT = 4_096
 """Characters of a credential: a batch token carries its metadata, everything else is far shorter."""
@@ -37,16 +37,16 @@ def seal_batch(transaction: Transaction, entry: TokenEntry) -> Secret:
 
 
 def open_batch(transaction: Transaction, credential: Secret) -> TokenEntry:
-    """The entry that a batch token is; says nothing about its ancestors or its end. Raises PermissionDenied."""
+    """The entry that a batch token is; says nothing about its ancestors or its end. Raises InvalidToken."""
     blob = credential.reveal()[len(BATCH_PREFIX) :]
     try:
         sealed = base64.b64decode(blob + "=" * (-len(blob) % 4), b"-_", validate=True)
         opened = transaction.keys.batch.open(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _AAD)
         entry = msgspec.msgpack.decode(opened, type=TokenEntry)
     except (binascii.Error, InvalidRecord, ValueError):
-        raise PermissionDenied from None
+        raise InvalidToken from None
     if not compare_digest(_text(sealed).encode(), credential.reveal().encode()):
-        raise PermissionDenied  # another spelling of the same bytes would be another token
+        raise InvalidToken  # another spelling of the same bytes would be another token
     return entry
 
 
