@@ -97,7 +97,8 @@ def test_opening_from_the_body_takes_a_caller_with_the_right_to(room: Strongroom
     token = wrapped(room)
     for who in ("", "unknown", room.create_token("a", no_default_policy=True)):
         assert refusal(room, "unwrap", {"token": token}, who) == (403, "permission denied")
-    assert refusal(room, "unwrap", {}, "") == (403, "permission denied")
+    assert refusal(room, "unwrap", {}, "") == (403, "error validating wrapping token: token is empty")
+    assert refusal(room, "unwrap", {"token": "unknown"}, "") == (400, "wrapping token is not valid or does not exist")
     counted = room.create_token("default", num_uses=1)
     opened(room, counted, data={"token": token})
     assert refusal(room, "unwrap", {"token": wrapped(room)}, counted) == (403, "permission denied")

@@ -20,7 +20,7 @@ from strongroom.core.openapi import document
 from strongroom.core.registry import engine_class
 from strongroom.core.request import Bare, Mount, Response, Token
 from strongroom.core.tuning import shown_mount
-from strongroom.errors import Forbidden, InvalidRequest, NotFound, PermissionDenied
+from strongroom.errors import Forbidden, InvalidRequest, InvalidToken, NotFound, PermissionDenied
 from strongroom.memo import Budget
 from strongroom.sys.routes import Routes
 
@@ -43,7 +43,9 @@ class InternalRoutes(Routes):
 
     @read("internal/ui/mounts", public=True)
     def visible_mounts(self) -> Response:
-        """List the mounts that the caller can reach, and those listed for everybody."""
+        """List the mounts that the caller can reach, and those listed for everybody; whose token is not known any more is told so."""
+        if self.call.request.credential:
+            self._token()
         return Response(data={"auth": self._visible("auth"), "secret": self._visible("secrets")})
 
     def _visible(self, family: str) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class InternalRoutes(Routes):
     def _token(self) -> Token:
         """The caller's token, good for anything or not."""
         if self.call.token is None:
-            raise PermissionDenied
+            raise InvalidToken if self.call.request.credential else PermissionDenied
         return self.call.token
 
     # -- rights and routes ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from strongroom.clock import rfc3339
 from strongroom.core.engine import read, write
 from strongroom.core.request import Bare, Json, Response, Secret
 from strongroom.core.wrapping import INVALID
-from strongroom.errors import Forbidden, InvalidRequest
+from strongroom.errors import Forbidden, InvalidRequest, PermissionDenied
 from strongroom.sys.routes import Routes
 
 
@@ -48,7 +48,10 @@ class WrappingRoutes(Routes):
         """The wrapping token that is meant, once it is clear that the caller may open it."""
         request, transaction = self.call.request, self.call.transaction
         if not request.credential:
-            raise Forbidden("error validating wrapping token: token is empty")
+            if not given:
+                raise Forbidden("error validating wrapping token: token is empty")
+            self.core.wrapping.find(transaction, Secret(given))  # says no more than a look-up, which asks for no token either
+            raise PermissionDenied
         own = request.credential.reveal()
         if not given or hmac.compare_digest(given.encode(), own.encode()):
             return request.credential
