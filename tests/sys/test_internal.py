@@ -48,7 +48,7 @@ def test_the_list_shows_reachable_mounts_whole(api: Api) -> None:
 
 def test_strangers_see_what_is_listed_for_everybody_and_little_of_it(api: Api) -> None:
     assert api.get("sys/internal/ui/mounts", **NOBODY).data == {"auth": {}, "secret": {}}
-    assert api.get("sys/internal/ui/mounts", token="srs_nobody").data == {"auth": {}, "secret": {}}
+    assert refused(api.get("sys/internal/ui/mounts", token="srs_nobody"))  # so that a console knows that it has to log in again
     api.post("sys/auth/door/tune", {"listing_visibility": "unauth", "description": "come in"})
     api.post("sys/mounts/lend/tune", {"listing_visibility": "hidden"})
     expected = {"auth": {"door/": {"type": "doorman", "description": "come in", "options": {}}}, "secret": {}}
@@ -68,7 +68,7 @@ def bound_token(api: Api, network: str) -> str:
 def test_a_token_bound_elsewhere_or_used_up_is_a_strangers(api: Api) -> None:
     bound = bound_token(api, "10.0.0.0/8")
     assert refused(api.get("sys/internal/ui/mounts/cubbyhole", token=bound))
-    assert api.get("sys/internal/ui/mounts", token=bound).data == {"auth": {}, "secret": {}}
+    assert refused(api.get("sys/internal/ui/mounts", token=bound))
     assert api.get("sys/internal/ui/mounts/cubbyhole", token=bound_token(api, "127.0.0.0/8")).status == 200
     auth = api.post("auth/token/create", {"policies": ["default"], "num_uses": 1}).body["auth"]
     api.get("auth/token/lookup-self", token=auth["client_token"])
