@@ -1,4 +1,5 @@
-"""Writes the reference pages from the declarations they describe: `make docs` (docs/api.md, docs/cli.md).
+"""Writes the reference pages from the declarations they describe: `make docs` (docs/api.md, docs/cli.md,
+docs/differences.md).
 
 Rules of this file: nothing is said here that a route, a field, a command or a flag does not say of itself; a page that is behind fails
 tests/docs/test_reference.py.
@@ -22,6 +23,7 @@ from strongroom.core.registry import engine_class, kinds
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest
 from strongroom.server.commands import COMMANDS
+from tests.docs.differences import differences_page
 from tests.docs.faults import with_table
 from tests.lint.source import ROOT
 
@@ -191,7 +193,7 @@ def _server_command(name: str) -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES: dict[str, Callable[[], str]] = {"api.md": api_page, "cli.md": cli_page}
+PAGES: dict[str, Callable[[], str]] = {"api.md": api_page, "cli.md": cli_page, "differences.md": differences_page}
 
 
 def text_of(page: str) -> str:
