@@ -14,9 +14,9 @@ HEAD = """# What is answered otherwise than by Vault
 <!-- Made by `make docs` from tests/conformance/recorded; edits here are lost. -->
 
 {steps:,} requests were put to HashiCorp Vault 1.18.1, and its answers recorded
-([decision 150](decisions/150-conversations-recorded-with-vault.md)); in every test run they are put to strongroom. {same:,} of the answers are the same in every
-status, member, value and text, save ids, instants and tokens. The others differ for the reasons below. "Status" is Vault's, and strongroom's
-where it is another one.
+([decision 150](decisions/150-conversations-recorded-with-vault.md)); in every test run they are put to strongroom.
+{same:,} of the answers are the same in every status, member, value and text, save ids, instants and tokens.
+The others differ for the reasons below. "Status" is Vault's, and strongroom's where it is another one.
 """
 
 
