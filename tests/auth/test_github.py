@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from strongroom.auth.github.api import MAX_PAGES, PER_PAGE
+from strongroom.auth.github.login import Mapping, told
 from strongroom.core.request import Operation, Peer
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
 from strongroom.outbound.client import Outbound
@@ -111,13 +113,24 @@ def test_a_mount_that_is_not_configured_says_so() -> None:
 def test_mappings_are_read_back_listed_and_deleted(house: House) -> None:
     room = house.room
     assert room.json(room.read(AUTH + "map/teams/DEV")) == {"key": "dev", "value": "developer,reader"}
+    room.write(AUTH + "map/teams/Ops", {"value": "operator, backup"})
+    assert room.json(room.read(AUTH + "map/teams/ops")) == {"key": "Ops", "value": "operator, backup"}, "as it was written"
+    room.write(AUTH + "map/teams/ops", {})
+    assert room.json(room.read(AUTH + "map/teams/OPS")) == {"key": "ops"}
+    assert room.json(room.read(AUTH + "map/teams")) == {"keys": ["dev", "ops"]}
     assert room.list(AUTH + "map/teams") == ["dev", "ops"]
     assert room.list(AUTH + "map/users") == ["alice"]
     room.delete(AUTH + "map/teams/dev")
-    gone = room.read(AUTH + "map/teams/dev")
-    assert gone.data is None and gone.warnings == ("no policies are mapped to this name",)
+    assert room.json(room.read(AUTH + "map/teams/dev")) is None
+    room.delete(AUTH + "map/teams/ops")
+    assert room.json(room.read(AUTH + "map/teams")) == {}
     with pytest.raises(NotFound):
         room.read(AUTH + "map/elsewhere/dev")
+
+
+def test_a_mapping_of_before_names_were_kept_is_read() -> None:
+    row = msgspec.json.decode(b'{"policies":["a","b"]}', type=Mapping)
+    assert (row, told(row)) == (Mapping(("a", "b")), {"value": "a,b"})
 
 
 @pytest.mark.parametrize("value", ["root", "a,root", "response-wrapping"])

@@ -84,7 +84,8 @@ def test_the_configuration_is_read_back_without_the_api_token(house: House) -> N
     assert data["token_ttl"] == 600 and "ttl" not in data
     assert API_TOKEN not in str(data)
     assert "MFA bypass" in answer.warnings[0]
-    assert "No Okta API token" in house.configure(api_token="", bypass_okta_mfa=False).warnings[0]
+    house.configure(api_token="", bypass_okta_mfa=False)
+    assert "No Okta API token" in house.room.read(AUTH + "config").warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,10 @@ def test_users_and_groups_are_read_back_listed_and_deleted(house: House) -> None
     assert room.json(room.read(AUTH + "groups/DEV Team")) == {"policies": ["developer", "reader"]}
     assert room.list(AUTH + "users") == ["ada@example.com"]
     assert room.list(AUTH + "groups") == ["dev team", "local"]
+    room.write(AUTH + "users/ada@example.com", {"groups": "local,dev team", "policies": "own,extra,own"})
+    assert room.json(room.read(AUTH + "users/ada@example.com")) == {"groups": ["local", "dev team"], "policies": ["own", "extra"]}
+    room.write(AUTH + "users/ada@example.com", {"groups": "local"})
+    assert room.json(room.read(AUTH + "users/ada@example.com")) == {"groups": ["local"], "policies": []}, "a write replaces"
     for path in ("users/ada@example.com", "groups/dev team"):
         room.delete(AUTH + path)
         with pytest.raises(NotFound):

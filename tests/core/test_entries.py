@@ -14,7 +14,7 @@ from strongroom.core.forms import HiddenText, NameList, body_of, merged
 from strongroom.core.lockout import canonical_name
 from strongroom.core.mounts import Ttls
 from strongroom.core.names import role_name
-from strongroom.core.request import Alias, Grant, Operation, Response
+from strongroom.core.request import NO_DATA, Alias, Grant, Operation, Response
 from strongroom.core.token.parameters import TokenParameters, granted, renewed
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
 from strongroom.testing import Strongroom
@@ -35,6 +35,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    who: str = ""
     host: Annotated[str, "Who invited him."] = ""
 
 
@@ -100,8 +101,9 @@ class Badge(Engine, kind="test-badge", family="auth"):
         changed=lambda before, body: merged(before or Guest(), body),
         ends="",
         locks=True,
-        absent="nobody of that name",
+        absent=NO_DATA,
         named="who",
+        spelled=True,
     )
 
     @login("login", body=LoginBody)
@@ -201,9 +203,9 @@ def test_warnings_know_how_long_the_mounts_tokens_live(room: Strongroom) -> None
 
 
 def test_entries_may_lie_elsewhere_say_their_name_and_be_missing(room: Strongroom) -> None:
-    assert room.read("auth/badge/guests/ada").warnings == ("nobody of that name",)
+    assert room.read("auth/badge/guests/ada").data == NO_DATA.data
     room.write("auth/badge/guests/Ada", {"host": "bob"})
-    assert data(room, "guests/ada") == {"who": "ada", "host": "bob"}
+    assert data(room, "guests/ada") == {"who": "Ada", "host": "bob"}
     assert room.list("auth/badge/guests") == ["ada"]
 
 

@@ -19,7 +19,7 @@ from strongroom.core.engine import Engine, delete, login
 from strongroom.core.entries import Entries
 from strongroom.core.forms import POLICIES, Duration, HiddenText, NameList, body_of, merged
 from strongroom.core.lockout import canonical_name, unlock
-from strongroom.core.policy.rules import assignable_policies
+from strongroom.core.policy.rules import policies_in_order
 from strongroom.core.request import Alias, Response
 from strongroom.core.token.parameters import TokenParameters, check_peer, granted, with_policies
 from strongroom.errors import InvalidRequest
@@ -74,7 +74,7 @@ ConfigBody: Final = body_of(Config)
 def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     """The configuration after a write. Raises InvalidRequest."""
     start = before or Config()
-    after = merged(start, body, {"unregistered_user_policies": assignable_policies})
+    after = merged(start, body, {"unregistered_user_policies": policies_in_order})
     for name in ("host", "secret"):
         if not getattr(after, name):
             raise InvalidRequest(f"config parameter `{name}` cannot be empty")
@@ -113,7 +113,7 @@ class Radius(Engine, kind="radius", family="auth"):
         Config,
         changed=changed_config,
         missing=NOT_CONFIGURED,
-        warnings=lambda config: (GUESSED,) if len(config.secret) < SHORT_SECRET else (),
+        read_warnings=lambda config: (GUESSED,) if len(config.secret) < SHORT_SECRET else (),
         says={"read": "Show the configuration; never the secret.", "write": "Configure the server, or change what is given."},
     )
     users = Entries(
@@ -121,13 +121,13 @@ class Radius(Engine, kind="radius", family="auth"):
         pattern="users/{name}",
         noun="user",
         name=canonical_name,
-        changed=lambda before, body: merged(before or User(), body, POLICIES),
+        changed=lambda _before, body: merged(User(), body, POLICIES),
         ends="user",
         deletes=False,
         says={
             "list": "List the registered users.",
             "read": "Show a registered user's policies.",
-            "write": "Register a user, or change the policies of one.",
+            "write": "Register a user, or give one other policies; without any he has none of his own.",
         },
     )
 

@@ -50,10 +50,12 @@ class Entries(Kept[Row], frozen=True, eq=False, kw_only=True):
     deletes: bool = True
     warnings: Callable[[Row, Ttls], Warnings] | None = None
     """What whoever writes should know of the row, beside how long the mount's tokens live."""
-    absent: str = ""
-    """The warning that a read of a name without a row answers with; without one it is 404."""
+    absent: Response | None = None
+    """What a read of a name without a row answers; without one it is 404."""
     named: str = ""
     """The member of a read that repeats the name."""
+    spelled: bool = False
+    """Rows keep, in the field called as `named` says, how their name was written, and that is repeated."""
 
     def __set_name__(self, owner: type[Engine], _name: str) -> None:
         one, pattern = self.noun.lower().replace(" ", "_"), self.pattern
@@ -159,14 +161,18 @@ class MountEntries(Generic[Row]):
     def read(self, text: str) -> Response:
         """The answer to a read. Raises NotFound."""
         kept, name = self.kept, self.canonical(text)
-        if kept.absent and self.get(name) is None:
-            return Response(warnings=(kept.absent,))
-        return Response(data={**({kept.named: name} if kept.named else {}), **kept.members(self.shown(name))})
+        if kept.absent is not None and self.get(name) is None:
+            return kept.absent
+        row = self.shown(name)
+        shown = (kept.spelled and getattr(row, kept.named)) or name
+        return Response(data={**({kept.named: shown} if kept.named else {}), **kept.members(row)})
 
     def write(self, text: str, body: msgspec.Struct) -> Response | None:
         """Make or change an entry, and the answer to that. Raises InvalidRequest."""
         name = self.canonical(text)
         row = self.kept.after(self.get(name), body)
+        if self.kept.spelled:
+            row = msgspec.structs.replace(row, **{self.kept.named: text})
         self.put(name, row)
         return self.written(row)
 

@@ -331,6 +331,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 NOTHING: Final = Response()
+NO_DATA: Final = Response(data=Json(b"null"))
+"""A whole answer, 200, that has no data: what Vault says in some places where others are 204, or 404."""
 
 
 class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,33 +3,33 @@
 Rules of this file:
 - A mapping leads from a team's slug or a person's login, in lower case, to policies. The name `default` is everybody's.
 - The organization's number is found when the configuration is written, not at somebody's login: whoever configures decides whom to trust.
-- Reading a mapping that is not there is no error, as in Vault: the answer has no data, and says so.
+- A mapping is read back as it was written. Reading one that is not there is no error, as in Vault: the answer has no data.
 - A renewal asks GitHub again: whoever left the organization or a team that counted does not go on. It asks where the login did: a new
   base_url does not bring those who logged in before to send it their tokens.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from strongroom.auth.github.api import BASE_URL, Member, Questions, checked_base_url, checked_organization
 from strongroom.core.configuration import Configuration
-from strongroom.core.engine import Engine, login, write
-from strongroom.core.entries import Entries
+from strongroom.core.engine import Engine, login, read, write
+from strongroom.core.entries import Entries, MountEntries
 from strongroom.core.fields import given
 from strongroom.core.forms import body_of, merged
 from strongroom.core.names import subject_name
 from strongroom.core.policy.rules import assignable_policies
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.request import NO_DATA, Alias, Grant, Response
 from strongroom.core.token.parameters import TokenParameters, check_peer, granted, renewed, with_policies
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.errors import OutboundError
 
 EVERYBODY: Final = "default"
 """The mapping that counts for whoever logs in."""
-UNMAPPED: Final = "no policies are mapped to this name"
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -41,22 +41,30 @@ class Config(msgspec.Struct, frozen=True):
     token: TokenParameters = TokenParameters()
 
 
-class Mapping(msgspec.Struct, frozen=True):
-    """What a team or a person may."""
+class Mapping(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a team or a person may, and how name and policies were written."""
 
     policies: tuple[str, ...]
+    key: str = ""
+    value: str | UnsetType = UNSET
 
 
 class MappingBody(msgspec.Struct, frozen=True):
     """The policies of a team or a person."""
 
-    value: Annotated[str, "Policies, separated by commas."] = ""
+    value: Annotated[str | UnsetType, "Policies, separated by commas."] = UNSET
 
 
 class LoginBody(msgspec.Struct, frozen=True):
     """What somebody proves himself with."""
 
     token: Annotated[str, "A GitHub access token with the scope read:org."] = ""
+
+
+def told(mapping: Mapping) -> dict[str, Any]:
+    """What a read tells of a mapping, beside its name. Earlier rows have their policies alone."""
+    value = ",".join(mapping.policies) if mapping.value is UNSET else mapping.value
+    return {} if mapping.value is UNSET and not value else {"value": value}
 
 
 def mapped(noun: str) -> Entries[Mapping]:
@@ -67,10 +75,11 @@ def mapped(noun: str) -> Entries[Mapping]:
         folder=f"{noun}s",
         noun=noun,
         body=MappingBody,
-        changed=lambda _before, body: Mapping(assignable_policies(body.value)),
-        told=lambda mapping: {"value": ",".join(mapping.policies)},
+        changed=lambda _before, body: Mapping(assignable_policies(body.value or ""), value=body.value),
+        told=told,
         named="key",
-        absent=UNMAPPED,
+        spelled=True,
+        absent=NO_DATA,
         ends=f"{noun}s",
         says={
             "list": f"List the {noun}s that have policies.",
@@ -79,6 +88,12 @@ def mapped(noun: str) -> Entries[Mapping]:
             "delete": f"Take a {noun}'s policies away; tokens that have them end.",
         },
     )
+
+
+def names(entries: MountEntries[Mapping]) -> Response:
+    """The names that are mapped, for whoever reads where others list."""
+    found = entries.names()
+    return Response(data={"keys": found} if found else {})
 
 
 class GitHub(Engine, kind="github", family="auth"):
@@ -111,6 +126,16 @@ class GitHub(Engine, kind="github", family="auth"):
 
     teams = mapped("team")
     users = mapped("user")
+
+    @read("map/teams")
+    def read_teams(self) -> Response:
+        """List the teams that have policies, in lower case; none are an empty answer."""
+        return names(self.teams)
+
+    @read("map/users")
+    def read_users(self) -> Response:
+        """List the users that have policies, in lower case; none are an empty answer."""
+        return names(self.users)
 
     # -- login --------------------------------------------------------------------------------------------------
 

@@ -84,4 +84,9 @@ def shown_config(config: Config) -> dict[str, Any]:
 
 def warnings(config: Config) -> tuple[str, ...]:
     """What whoever configures should know."""
-    return (*((BYPASS,) if config.bypass_okta_mfa else ()), *(() if config.api_token else (NO_TOKEN,)))
+    return (BYPASS,) if config.bypass_okta_mfa else ()
+
+
+def read_warnings(config: Config) -> tuple[str, ...]:
+    """What whoever reads should know, which says more: whoever wrote without an API token may have meant it."""
+    return (*warnings(config), *(() if config.api_token else (NO_TOKEN,)))

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 
 from strongroom.auth.okta.api import PROVIDERS, Credentials, Person, Questions, Refused
-from strongroom.auth.okta.config import Config, ConfigBody, changed_config, shown_config, warnings
+from strongroom.auth.okta.config import Config, ConfigBody, changed_config, read_warnings, shown_config, warnings
 from strongroom.auth.okta.mappings import Mappings
 from strongroom.core.configuration import Configuration
 from strongroom.core.engine import login
@@ -47,7 +47,7 @@ class Okta(Mappings, kind="okta", family="auth"):
         told=shown_config,
         missing="Okta auth method not configured",
         warnings=warnings,
-        read_warnings=warnings,
+        read_warnings=read_warnings,
         says={"read": "Show the configuration; never the API token.", "write": "Configure the organization, or change what is given."},
     )
 

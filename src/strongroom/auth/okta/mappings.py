@@ -14,6 +14,7 @@ from strongroom.core.engine import Engine
 from strongroom.core.entries import Entries
 from strongroom.core.forms import POLICIES, NameList, Reads, merged
 from strongroom.core.lockout import canonical_name
+from strongroom.core.policy.rules import policies_in_order
 from strongroom.errors import InvalidRequest
 
 _GROUP: Final = re.compile(r"[!-.0-~](?:[ -.0-~]{0,253}[!-.0-~])?", re.ASCII)  # printable, without "/"
@@ -39,7 +40,7 @@ def group_name(text: str) -> str:
     return text.lower()
 
 
-_USER_READS: Final[Reads] = {**POLICIES, "groups": lambda names: tuple(sorted({group_name(name) for name in names}))}
+_USER_READS: Final[Reads] = {"policies": policies_in_order, "groups": lambda names: tuple(dict.fromkeys(map(group_name, names)))}
 
 
 class Mappings(Engine):
@@ -50,13 +51,13 @@ class Mappings(Engine):
         pattern="users/{username}",
         noun="user",
         name=canonical_name,
-        changed=lambda before, body: merged(before or User(), body, _USER_READS),
+        changed=lambda _before, body: merged(User(), body, _USER_READS),
         ends="user",
         locks=True,
         says={
             "list": "List the users that have groups or policies here.",
             "read": "Show a user's groups and policies.",
-            "write": "Give somebody groups and policies.",
+            "write": "Give somebody groups and policies; those of before are replaced.",
             "delete": "Forget somebody's groups and policies, and end the tokens that have them; at Okta he stays, and can log in.",
         },
     )
