@@ -49,6 +49,9 @@ CLIENT: dict[str, Any] = {
     "iam_server_id_header_value": "vault.example.com",
     "allowed_sts_header_values": ["X-Custom-Header"],
     "max_retries": 3,
+    "role_arn": "",
+    "identity_token_audience": "aws.example",
+    "identity_token_ttl": 600,
 }
 
 
@@ -60,6 +63,13 @@ def test_the_client_settings_are_read_back_without_the_secret_key(room: Strongro
     assert data(room, "config/client") == CLIENT | {"sts_region": "eu-west-2"}
     room.delete(AUTH + "config/client")
     missing(room, "config/client")
+
+
+def test_a_role_that_is_never_assumed_is_kept_and_said_when_it_is_read(room: Strongroom) -> None:
+    room.write(AUTH + "config/client", {"role_arn": "arn:aws:iam::123456789012:role/asking"})
+    answer = room.read(AUTH + "config/client")
+    assert room.json(answer)["role_arn"].endswith("asking") and "'role_arn'" in answer.warnings[0]
+    assert room.json(answer)["allowed_sts_header_values"] is None
 
 
 @pytest.mark.parametrize(
@@ -95,9 +105,14 @@ def test_an_endpoint_that_is_never_asked_is_kept_and_said_when_it_is_read(room: 
 def test_what_names_an_alias_is_read_back(room: Strongroom) -> None:
     default = {"iam_alias": "role_id", "iam_metadata": ["account_id", "auth_type"], "ec2_alias": "role_id"}
     assert data(room, "config/identity") == default | {"ec2_metadata": ["account_id", "auth_type"]}
-    fields = {"iam_alias": "full_arn", "ec2_alias": "image_id", "iam_metadata": "default,client_arn", "ec2_metadata": ["region"]}
+    fields = {
+        "iam_alias": "full_arn",
+        "ec2_alias": "image_id",
+        "iam_metadata": "default,client_arn,inferred_hostname",
+        "ec2_metadata": ["region"],
+    }
     room.write(AUTH + "config/identity", fields)
-    expected = {"iam_metadata": ["account_id", "auth_type", "client_arn"], "ec2_metadata": ["region"]}
+    expected = {"iam_metadata": ["account_id", "auth_type", "client_arn", "inferred_hostname"], "ec2_metadata": ["region"]}
     assert data(room, "config/identity") == fields | expected
     for wrong in ({"iam_alias": "nothing"}, {"ec2_alias": "full_arn"}, {"iam_metadata": "region"}, {"ec2_metadata": "client_arn"}):
         with pytest.raises(InvalidRequest, match=next(iter(wrong))):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from strongroom.core.configuration import Configuration
 from strongroom.core.engine import Engine
 from strongroom.core.entries import Entries
 from strongroom.core.fields import given
-from strongroom.core.forms import HiddenText, NameList, Reads, members, merged, one_of, some_of
+from strongroom.core.forms import Duration, HiddenText, NameList, Reads, members, merged, one_of, some_of
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.url import parse_url
 
@@ -47,6 +47,7 @@ IAM_METADATA: Final = (
     "inferred_aws_region",
     "inferred_entity_id",
     "inferred_entity_type",
+    "inferred_hostname",
 )
 EC2_METADATA: Final = ("account_id", "ami_id", "auth_type", "instance_id", "region")
 DEFAULT_METADATA: Final = ("account_id", "auth_type")
@@ -65,6 +66,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     iam_server_id_header_value: Annotated[str, "What logins must have signed in X-Vault-AWS-IAM-Server-ID."] = ""
     allowed_sts_header_values: Annotated[NameList, "More headers that a login may have signed."] = ()
     max_retries: Annotated[int, "Kept for clients; what fails is for the caller to try again."] = -1
+    role_arn: Annotated[str, "Kept for clients that read it back; no identity tokens are made to assume it."] = ""
+    identity_token_audience: Annotated[str, "Kept for clients that read it back."] = ""
+    identity_token_ttl: Annotated[Duration, "Kept for clients that read it back."] = 0
 
     def __repr__(self) -> str:
         return f"Client({self.access_key!r})"
@@ -156,6 +160,11 @@ def asked(endpoint: str) -> str:
     return endpoint.rstrip("/")
 
 
+def shown_client(client: Client) -> dict[str, Any]:
+    """The members of a read."""
+    return members(client) | {"allowed_sts_header_values": client.allowed_sts_header_values or None}
+
+
 def _unused(client: Client) -> tuple[str, ...]:
     found = []
     for name in _ASKED:
@@ -163,6 +172,10 @@ def _unused(client: Client) -> tuple[str, ...]:
             asked(getattr(client, name) or STS)
         except InvalidRequest:
             found.append(f"'{name}' is never asked, and logins that need it fail: only https://host[:port] is, without a path")
+    if client.role_arn:
+        found.append(
+            "'role_arn' is never assumed: IAM is asked with access_key and secret_key, and about other accounts as config/sts says"
+        )
     return tuple(found)
 
 
@@ -178,6 +191,7 @@ class Settings(Engine):
         Client,
         pattern="config/client",
         changed=changed_client,
+        told=shown_client,
         deletes=True,
         read_warnings=_unused,
         says={

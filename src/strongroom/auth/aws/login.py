@@ -81,6 +81,7 @@ class Aws(Lists, kind="aws", family="auth"):
             "inferred_entity_type": "",
             "inferred_entity_id": "",
             "inferred_aws_region": "",
+            "inferred_hostname": "",
         }
         aliases = {"role_id": role.role_id, "unique_id": unique_id, "canonical_arn": principal.canonical, "full_arn": caller.arn}
         alias = Alias(aliases[identity.iam_alias], {field: available[field] for field in identity.iam_metadata})

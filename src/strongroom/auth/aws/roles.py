@@ -99,9 +99,10 @@ RoleBody: Final = body_of(Role)
 
 
 def shown_role(role: Role) -> dict[str, Any]:
-    """The members of a read; two of them are the server's own."""
+    """The members of a read; two of them are the server's own. Of the lists one is null where it is empty, as in Vault."""
     own = {"role_id": role.role_id, "bound_iam_principal_id": role.bound_iam_principal_id}
-    return own | members(role, ("policies", "ttl", "max_ttl", "period"))
+    instances = {"bound_ec2_instance_id": role.bound_ec2_instance_id or None}
+    return own | members(role, ("policies", "ttl", "max_ttl", "period")) | instances
 
 
 class Roles(Settings):
