@@ -79,7 +79,8 @@ def answer(room: Strongroom, token: str, name: str = "ci") -> tuple[int, str]:
 def test_a_configuration_is_read_back_and_the_private_key_is_not_even_kept() -> None:
     room = Strongroom()
     room.write("sys/auth/gcp", {"type": "gcp"})
-    assert room.json(room.read("auth/gcp/config"))["iam_alias"] == "unique_id"
+    before = room.json(room.read("auth/gcp/config"))
+    assert set(before) == {"iam_metadata", "gce_metadata", "identity_token_audience", "identity_token_ttl"}, "what is not set is not told"
     named = {"client_email": EMAIL, "client_id": UNIQUE, "private_key_id": "k1", "project_id": "project-1"}
     credentials = json.dumps({**named, "private_key": "-----BEGIN PRIVATE KEY-----", "type": "service_account"})
     sent = {"iam_alias": "role_id", "gce_alias": "role_id", "iam_metadata": ["role"], "custom_endpoint": {"api": "https://x.example"}}
@@ -87,6 +88,9 @@ def test_a_configuration_is_read_back_and_the_private_key_is_not_even_kept() -> 
     found = room.json(room.read("auth/gcp/config"))
     assert {name: found[name] for name in (*sent, *named)} == {**sent, **named} and len(found["gce_metadata"]) == 9
     assert "PRIVATE" not in json.dumps(found) and any("private key was not kept" in each for each in warnings)
+    room.write("auth/gcp/config", {"iam_alias": "", "google_certs_endpoint": "", "identity_token_ttl": "1m"})
+    after = room.json(room.read("auth/gcp/config"))
+    assert "iam_alias" not in after and after["identity_token_ttl"] == 60
     with pytest.raises(UnsupportedOperation):
         room.delete("auth/gcp/config")
 

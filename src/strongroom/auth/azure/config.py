@@ -26,6 +26,9 @@ ENVIRONMENTS: Final = {
 }
 """Where each cloud describes its tenants."""
 
+_OWN: Final = frozenset(("authority_url", "authority_ca_pem"))
+"""Settings that are strongroom's."""
+
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -46,9 +49,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     identity_token_ttl: Annotated[Duration, "Kept for clients that read it back."] = 0
 
     def shown(self) -> dict[str, Any]:
-        """The members of a read. The delays are in nanoseconds, as Vault's are and Terraform divides them."""
+        """The members of a read, those that Vault lacks where they are set.
+
+        The delays are in nanoseconds, as Vault's are and Terraform divides them.
+        """
         delays = {name: getattr(self, name) * SECOND for name in ("retry_delay", "max_retry_delay")}
-        return msgspec.structs.asdict(self) | delays
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value or name not in _OWN} | delays
 
     @property
     def issuer(self) -> Source:

@@ -13,7 +13,7 @@ import msgspec
 
 from strongroom.auth.azure.config import Config, ConfigBody, changed_config
 from strongroom.auth.azure.resource import Resource, resource_of
-from strongroom.auth.azure.roles import Role, changed_role, check_role
+from strongroom.auth.azure.roles import Role, changed_role, check_role, shown_role
 from strongroom.core.configuration import Configuration, answer
 from strongroom.core.engine import Engine, login, write
 from strongroom.core.entries import Entries
@@ -60,7 +60,7 @@ class Azure(Engine, kind="azure", family="auth"):
     roles = Entries(
         Role,
         changed=changed_role,
-        old=("policies", "ttl", "max_ttl", "period", "num_uses"),
+        told=shown_role,
         missing='invalid role name "{}"',
         warnings=lambda role, _ttls: (NOWHERE,) if role.bound_locations else (),
         ends="role",

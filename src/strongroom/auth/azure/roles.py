@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from strongroom.auth.azure.resource import Resource
-from strongroom.core.forms import NameList, merged, own
+from strongroom.core.forms import NameList, members, merged, own
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.errors import InvalidRequest
 
@@ -50,6 +50,11 @@ def changed_role(before: Role | None, body: msgspec.Struct) -> Role:
     if after.bound_service_principal_ids == after.bound_group_ids == ("*",):
         raise InvalidRequest("expected specific bound_group_ids or bound_service_principal_ids; both cannot be '*'")
     return after
+
+
+def shown_role(role: Role) -> dict[str, Any]:
+    """The members of a read: a bound that binds nothing is null, as in Vault."""
+    return members(role, ("policies", "ttl", "max_ttl", "period", "num_uses")) | {name: getattr(role, name) or None for name in BOUNDS}
 
 
 def check_role(role: Role, claims: Mapping[str, Any], resource: Resource | None) -> None:

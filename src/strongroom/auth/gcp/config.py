@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import given
-from strongroom.core.forms import NameList, Reads, TextMap, body_of, merged, one_of, some_of
+from strongroom.core.forms import Duration, NameList, Reads, TextMap, body_of, merged, one_of, some_of
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.issuers import Source
 from strongroom.outbound.tls import check_authorities
@@ -41,18 +41,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_id: str = ""
     private_key_id: str = ""
     project_id: str = ""
-    iam_alias: Annotated[str, "What names an iam login: unique_id or role_id."] = "unique_id"
+    iam_alias: Annotated[str, "What names an iam login: unique_id or role_id; unique_id where none is given."] = ""
     iam_metadata: Annotated[NameList, "What goes on the alias of an iam login; `default` for all."] = IAM_METADATA
-    gce_alias: Annotated[str, "What names a gce login: instance_id or role_id."] = "instance_id"
+    gce_alias: Annotated[str, "What names a gce login: instance_id or role_id; instance_id where none is given."] = ""
     gce_metadata: Annotated[NameList, "What goes on the alias of a gce login; `default` for all."] = GCE_METADATA
-    google_certs_endpoint: Annotated[str, "Where Google's keys are."] = GOOGLE_KEYS
+    google_certs_endpoint: Annotated[str, f"Where Google's keys are; {GOOGLE_KEYS} where none is given."] = ""
     google_certs_ca_pem: Annotated[str, "Authorities to trust there and at the API, in place of the system's."] = ""
     custom_endpoint: Annotated[TextMap, "Addresses in place of Google's: `api` is where keys of service accounts are."] = {}
+    identity_token_audience: Annotated[str, "Kept for clients that read it back."] = ""
+    identity_token_ttl: Annotated[Duration, "Kept for clients that read it back."] = 0
 
     @property
     def google(self) -> Source:
         """Where Google's keys are."""
-        return Source(self.google_certs_endpoint, self.google_certs_ca_pem)
+        return Source(self.google_certs_endpoint or GOOGLE_KEYS, self.google_certs_ca_pem)
 
     def account(self, name: str) -> Source:
         """Where the keys of a service account are."""
@@ -82,7 +84,7 @@ def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
     after = merged(before or Config(), body, _CONFIG_READS, **({} if credentials is UNSET else _named(credentials)))
     if not {"api", "iam", "crm", "compute"}.issuperset(after.custom_endpoint):
         raise InvalidRequest("custom_endpoint may have api, iam, crm and compute")
-    parse_url(after.google_certs_endpoint)
+    parse_url(after.google.url)
     for name, url in after.custom_endpoint.items():
         base_url(_address(url), f"custom_endpoint.{name}")
     check_authorities(after.google_certs_ca_pem, "google_certs_ca_pem")
@@ -91,7 +93,7 @@ def changed_config(before: Config | None, body: msgspec.Struct) -> Config:
 
 def _alias(kind: str, default: str) -> Callable[[str], str]:
     read = one_of((default, "role_id"), f"invalid {kind} alias type: must be one of: {', '.join(sorted((default, 'role_id')))}")
-    return lambda name: read(name or default)
+    return lambda name: name and read(name)
 
 
 def _metadata(field: str, known: tuple[str, ...]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
@@ -103,7 +105,6 @@ _CONFIG_READS: Final[Reads] = {
     "gce_alias": _alias("GCE", "instance_id"),
     "iam_metadata": _metadata("iam_metadata", IAM_METADATA),
     "gce_metadata": _metadata("gce_metadata", GCE_METADATA),
-    "google_certs_endpoint": lambda url: url or GOOGLE_KEYS,
 }
 
 
@@ -123,5 +124,6 @@ def _named(text: str) -> dict[str, Any]:
 
 
 def shown_config(config: Config) -> dict[str, Any]:
-    """The members of a read."""
-    return {name: value for name in Config.__struct_fields__ if (value := getattr(config, name)) not in ("", {})}
+    """The members of a read: what is set, and what Vault always tells."""
+    told = {name: value for name in Config.__struct_fields__ if (value := getattr(config, name)) not in ("", {})}
+    return told | {"identity_token_audience": config.identity_token_audience}

@@ -21,7 +21,7 @@ from strongroom.core.entries import Entries
 from strongroom.core.fields import Names, given
 from strongroom.core.issued import refusal, signed_claims
 from strongroom.core.names import role_name, subject_name
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.request import NO_DATA, Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed
 from strongroom.crypto.errors import InvalidToken
 from strongroom.crypto.ids import uuid4_text
@@ -73,22 +73,22 @@ class Gcp(Engine, kind="gcp", family="auth"):
         return answer((NO_KEY,) if given(body).get("credentials") else ())
 
     @write("role/{name}", body=RoleBody, exists="role_exists")
-    def write_role(self, name: str, body: msgspec.Struct) -> Response | None:
+    def write_role(self, name: str, body: msgspec.Struct) -> Response:
         """Create a role, or change what is given of one."""
         name = role_name(name)
         role, warnings = changed_role(self.roles.get(name), body, uuid4_text())
         self.roles.put(name, role)
-        return answer(warnings)
+        return answer(warnings) or NO_DATA
 
     @write("role/{name}/service-accounts", body=EditBody)
-    def edit_service_accounts(self, name: str, body: EditBody) -> Response | None:
+    def edit_service_accounts(self, name: str, body: EditBody) -> Response:
         """Add and remove service accounts of an iam role."""
         role = self._editable(name, body, "iam", "service_accounts")
         kept = [each for each in dict.fromkeys((*role.bound_service_accounts, *body.add)) if each not in body.remove]
         return self.write_role(name, RoleBody(bound_service_accounts=Names(kept)))
 
     @write("role/{name}/labels", body=EditBody)
-    def edit_labels(self, name: str, body: EditBody) -> Response | None:
+    def edit_labels(self, name: str, body: EditBody) -> Response:
         """Add and remove labels of a gce role."""
         role = self._editable(name, body, "gce", "labels")
         kept = {key: value for key, value in (role.bound_labels | labels(body.add)).items() if key not in body.remove}

@@ -131,7 +131,9 @@ def _warnings(role: Role) -> tuple[str, ...]:
     found = []
     if role.bound_regions and role.bound_zones:
         found.append(
-            'Given both "bound_regions" and "bound_zones", "bound_regions" will be ignored in favor of the more specific "bound_zones".'
+            'Given both "bound_regions" and "bound_zones" fields for role type "gce", "bound_regions" will be ignored in favor of the more '
+            'specific "bound_zones" field. '
+            'To fix this warning, update the role to remove either the "bound_regions" or "bound_zones" field.'
         )
     if role.bound_labels or role.bound_instance_groups:
         found.append("only Google's compute API could confirm labels and instance groups, and it is not asked: the role takes nobody")
