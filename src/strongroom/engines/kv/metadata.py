@@ -247,7 +247,7 @@ def _as_text(value: Any, said: str) -> str:
 
 
 def _wrong_pair(name: str, value: str) -> Iterator[str]:
-    shown = encode_json(name[:MAX_NAME]).decode()
+    shown = encode_json(name).decode()
     for what, text, most in (("key", name, MAX_NAME), ("value for key", value, MAX_VALUE)):
         length = len(text.encode())
         if not 0 < length <= most:
