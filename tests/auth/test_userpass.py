@@ -233,7 +233,7 @@ def test_batch_tokens_come_where_the_user_says_so() -> None:
     room = fresh()
     room.write(USERS + "alice", {"token_type": "batch"})
     assert room.login(LOGIN + "alice", {"password": "right"}).token_type == "batch"
-    with pytest.raises(InvalidRequest, match="invalid 'token_type' value \"default-batch\""):
+    with pytest.raises(InvalidRequest, match="invalid 'token_type' value: it is service, batch or default"):
         room.write(USERS + "alice", {"token_type": "default-batch"})
 
 

@@ -146,6 +146,16 @@ def test_bad_input_gets_a_clear_400_and_changes_nothing(api: Api, verb: str, pat
     assert api.room.storage._rows == before  # type: ignore[attr-defined]
 
 
+def test_a_folder_is_not_the_secret_of_its_name_wherever_the_mount_lies(api: Api) -> None:
+    api.post("sys/mounts/metadata", {"type": "kv", "options": {"version": "2"}})
+    for mount in ("secret", "metadata"):
+        api.send("POST", f"{mount}/data/a", {"data": {}})
+        for verb, path in (("GET", "metadata/a/"), ("GET", "subkeys/a/"), ("DELETE", "metadata/a/")):
+            reply = api.send(verb, f"{mount}/{path}", None)
+            assert (reply.status, reply.body) == (404, {"errors": []}), path
+        assert api.get(f"{mount}/data/a").status == 200
+
+
 def test_check_and_set_accepts_the_current_version_only(api: Api) -> None:
     assert api.put("a", {}, cas=0).status == 200
     assert api.put("a", {}, cas="1").status == 200

@@ -317,6 +317,13 @@ def test_moves_that_cannot_be(api: Api, body: dict[str, str], text: str) -> None
 # -- rights -------------------------------------------------------------------------------------------------------
 
 
+def test_no_mount_lies_where_its_requests_would_be_read_as_a_tune(api: Api) -> None:
+    assert api.post("sys/remount", {"from": "lend", "to": "deep/tune"}).status == 400
+    assert api.post("sys/remount", {"from": "auth/door", "to": "auth/deep/tune"}).status == 400
+    assert api.post("sys/mounts/tune", {"type": "kv"}).status == 204
+    assert api.send("DELETE", "sys/mounts/tune", None).status == 204
+
+
 def test_mounts_need_no_sudo_and_remount_does(api: Api) -> None:
     token = allowed(api, "sys/mounts/*:create read update delete", "sys/remount:update")
     assert api.post("sys/mounts/mine", {"type": "lender"}, token=token).status == 204

@@ -182,6 +182,8 @@ def mount_path(text: str) -> str:
         raise InvalidRequest("a mount path is made of letters, digits, '_', '.', '@' and '-', in segments divided by '/'")
     if ".." in segments or "." in segments:
         raise InvalidRequest("a mount path has no relative segments")
+    if path.removeprefix("auth/").endswith("/tune"):
+        raise InvalidRequest("a mount path of several segments does not end in 'tune', as requests about it would be read as a tune")
     return path + "/"
 
 

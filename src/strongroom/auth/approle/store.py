@@ -115,11 +115,11 @@ class Store(Engine):
         if not accessor:
             raise InvalidRequest("missing secret_id_accessor")
         if len(accessor) != ACCESSOR_LENGTH or "/" in accessor:
-            no_accessor(accessor)
+            no_accessor()
         place = self.store.settings(self._accessor(role.key, accessor), Place)
         found = self.secret_id(place.row) if place is not None else None
         if place is None or found is None:
-            no_accessor(accessor)
+            no_accessor()
         return place.row, found
 
     def add(self, role: Role, place: bytes, made: SecretId) -> None:
@@ -185,6 +185,7 @@ class Store(Engine):
         return rows[-1][0][head:] + b"\0" if len(rows) == PAGE else b""
 
 
-def no_accessor(accessor: str) -> NoReturn:
-    """What is said of an accessor that leads nowhere; Terraform looks for the words."""
-    raise NotFound(f'failed to find accessor entry for secret_id_accessor: "{accessor[:ACCESSOR_LENGTH]}"')
+def no_accessor() -> NoReturn:
+    """What is said of an accessor that leads nowhere; Terraform looks for the words. What was sent may be a secret id, put into the wrong
+    field: it is not repeated, and errors stand in the audit log in clear."""
+    raise NotFound("failed to find accessor entry for secret_id_accessor")

@@ -64,8 +64,6 @@ class TokenBody(msgspec.Struct, frozen=True, kw_only=True):
     bound_cidrs: Annotated[Names | UnsetType, "Old name of token_bound_cidrs."] = UNSET
 
 
-MAX_TYPE: Final = 32
-"""Characters that are quoted of a `token_type` that is none."""
 NUMBERS: Final = ("ttl", "max_ttl", "explicit_max_ttl", "period", "num_uses")
 _OLD: Final = (*NUMBERS, "policies", "bound_cidrs")
 _NAMES: Final = tuple(name for name in TokenParameters.__struct_fields__ if name != "old")
@@ -102,7 +100,7 @@ def _by_old_name(body: msgspec.Struct, name: str) -> bool:
 def token_type(text: str) -> str:
     """The canonical token type. Raises InvalidRequest."""
     if text not in TYPES:
-        raise InvalidRequest(f"invalid 'token_type' value \"{text[:MAX_TYPE]}\"")
+        raise InvalidRequest("invalid 'token_type' value: it is service, batch or default")
     return TYPES[text]
 
 

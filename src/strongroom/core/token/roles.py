@@ -19,7 +19,6 @@ from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.forms import Duration, NameList, Reads, body_of, members, merged
 from strongroom.core.glob import fits_any
 from strongroom.core.policy.rules import assignable_policies
-from strongroom.core.token.parameters import MAX_TYPE
 from strongroom.core.token.terms import bound_cidrs
 from strongroom.errors import InvalidRequest
 
@@ -118,7 +117,7 @@ def _type(text: str) -> str:
     """A role says what its tokens are; there is no default beyond it. Raises InvalidRequest."""
     if text in DEFAULT_TYPES or text in ("service", "batch"):
         return text
-    raise InvalidRequest(f"invalid 'token_type' value \"{text[:MAX_TYPE]}\"")
+    raise InvalidRequest("invalid 'token_type' value: it is service, batch, default-service or default-batch")
 
 
 def _aliases(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class KeyValue(Engine):
         """The row key of a secret; a handler works it out once. Raises NotFound: no secret's name ends in "/", and whoever reads or deletes
         a folder does not mean the secret of that name."""
         if self.call.request.slashed:
-            raise self.unmatched(self.call.operation, self.call.request.path + "/") or NotFound
+            raise self.unmatched(self.call.operation, self.call.request.path.removeprefix(self.mount.path) + "/") or NotFound
         return self.store.row(ITEM + path)
 
     def head(self, row: bytes) -> Head | None:
