@@ -322,6 +322,10 @@ def test_no_mount_lies_where_its_requests_would_be_read_as_a_tune(api: Api) -> N
     assert api.post("sys/remount", {"from": "auth/door", "to": "auth/deep/tune"}).status == 400
     assert api.post("sys/mounts/tune", {"type": "kv"}).status == 204
     assert api.send("DELETE", "sys/mounts/tune", None).status == 204
+    assert api.post("sys/auth/tune", {"type": "userpass"}).status == 204
+    assert api.send("DELETE", "sys/auth/tune", None).status == 204
+    assert "auth/tune/" not in api.get("sys/auth").data
+    assert api.send("DELETE", "sys/mounts/secret/tune", None).status == 405
 
 
 def test_mounts_need_no_sudo_and_remount_does(api: Api) -> None:

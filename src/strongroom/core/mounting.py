@@ -163,7 +163,7 @@ def tune(core: Core, call: Call, mount: Mount, body: TuneBody) -> tuple[str, ...
 def remove(core: Core, call: Call, family: str, path: str) -> None:
     """Stage the end of a mount; nothing happens where there is none. Raises InvalidRequest for mounts that always exist."""
     full = prefix(family) + path.strip("/") + "/"
-    if full.endswith("/tune/"):
+    if path.strip("/").endswith("/tune"):  # its tuning is meant, which nobody deletes
         raise UnsupportedOperation
     if family == "auth" and full == "auth/token/":
         raise InvalidRequest("token credential backend cannot be disabled")
