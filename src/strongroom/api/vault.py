@@ -14,7 +14,7 @@ from hmac import compare_digest
 from typing import Any, NamedTuple
 
 from strongroom.api.wire import canonical_path, parse_form, parse_query, strict_json
-from strongroom.core.envelope import encode, envelope
+from strongroom.core.envelope import encode, envelope, errors_body
 from strongroom.core.request import NOTHING, Operation, Peer, Request, Response, Secret
 from strongroom.core.snapshots.paths import UPLOADS
 from strongroom.crypto.ids import uuid4_text
@@ -62,15 +62,9 @@ _FORM = b"application/x-www-form-urlencoded"
 _NO_DATA: Mapping[str, Any] = {}
 
 DENIED = "permission denied"
-
-
-def _errors(*messages: str) -> bytes:
-    return encode({"errors": messages}) + b"\n"
-
-
-WITHOUT_TOKEN = _errors(DENIED)
-PERMISSION_DENIED = _errors(several(DENIED))
-INVALID_TOKEN = _errors(several(DENIED, "invalid token"))
+WITHOUT_TOKEN = errors_body(DENIED)
+PERMISSION_DENIED = errors_body(several(DENIED))
+INVALID_TOKEN = errors_body(several(DENIED, "invalid token"))
 """Clients look for these words, and Vault's agent logs in again when it reads the last two."""
 
 JSON = "application/json"

@@ -70,14 +70,9 @@ def data_text(data: Mapping[str, Any] | Json | None) -> bytes:
 def envelope(response: Response, request_id: str, mount_type: str = "") -> bytes:
     """The whole body of a logical answer. `mount_type`: the kind of the mount that gave it, where a token was asked for."""
     if response.wrap is not None:
-        head = b'{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":null,"wrap_info":'
-        return (
-            head
-            + encode(_wrap_members(response.wrap))
-            + b',"warnings":'
-            + encode(response.warnings or None)
-            + b',"auth":null,"mount_type":""}'
-        )
+        head = b'{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":null,'
+        told = encode(_wrap_members(response.wrap)), encode(response.warnings or None)
+        return head + b'"wrap_info":%b,"warnings":%b,"auth":null,"mount_type":""}' % told
     lease = response.lease or _NO_LEASE
     if response.auth is None and not response.warnings and not response.mirror and not lease.id:
         # The shape of a read, the most frequent answer.
@@ -109,6 +104,11 @@ def envelope(response: Response, request_id: str, mount_type: str = "") -> bytes
         if extra:
             return text + b"," + encode(extra)[1:]
     return text + b"}"
+
+
+def errors_body(*messages: str) -> bytes:
+    """The whole body of an answer that says nothing but what is wrong."""
+    return encode({"errors": messages}) + b"\n"
 
 
 _MEMBERS = frozenset(("request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth", "mount_type"))

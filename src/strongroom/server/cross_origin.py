@@ -12,9 +12,10 @@ from typing import Final
 
 from strongroom.core.core import Core
 from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
+from strongroom.core.envelope import errors_body
 from strongroom.errors import StrongroomError
 from strongroom.server.annotated import AnnotatedExchange
-from strongroom.server.http import Exchange, errors_body, header, render
+from strongroom.server.http import Exchange, header, render
 
 METHODS: Final = ("DELETE", "GET", "OPTIONS", "POST", "PUT", "PATCH", "LIST", "SCAN")
 MAX_AGE: Final = "300"
@@ -44,7 +45,7 @@ class CrossOrigin:
         if not settings.enabled or origin.partition("://")[2].encode("latin-1") == exchange.headers.get(b"host"):
             return exchange
         if not settings.allows(origin) or not (origin.isascii() and origin.isprintable()):
-            exchange.answer(render(403, errors_body(("origin not allowed",))))
+            exchange.answer(render(403, errors_body("origin not allowed")))
             return None
         lines = header("Access-Control-Allow-Origin", origin) + header("Vary", "Origin")
         if exchange.verb == b"OPTIONS":

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import BinaryIO, ClassVar, NamedTuple, cast
 
-import msgspec
 from msgspec import Struct
 
+from strongroom.core.envelope import errors_body
 from strongroom.core.request import Peer
 from strongroom.errors import InternalError, StrongroomError
 from strongroom.server.connections import LAST_MOMENT, TICK, Connections
@@ -89,7 +89,7 @@ class Exchange(Struct, eq=False, repr_omit_defaults=True):
 
     def failed(self, error: StrongroomError) -> None:
         """No audit device took the lines: the message is not sent."""
-        self.message = render(error.status, errors_body(error.messages))
+        self.message = render(error.status, errors_body(*error.messages))
 
     def stream(self, head: bytes, file: BinaryIO, size: int) -> None:
         """Send a head and then `size` bytes of a file, as fast as the client takes them."""
@@ -420,7 +420,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._phase == LINGERING:
             return
         self._end()
-        self._write(closing(render(status, errors_body(messages), extra=extra)))
+        self._write(closing(render(status, errors_body(*messages), extra=extra)))
         self._enter(LINGERING, self._limits.linger_seconds)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
@@ -482,11 +482,6 @@ def header(name: str, value: str) -> bytes:
 def closing(data: bytes) -> bytes:
     """The same answer, telling the client that it is the last one."""
     return data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-
-
-def errors_body(messages: tuple[str, ...]) -> bytes:
-    """Vault's error body."""
-    return msgspec.json.encode({"errors": messages}) + b"\n"
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
