@@ -202,7 +202,8 @@ def test_operators_initialise_unseal_rekey_rotate_generate_a_root_token_and_seal
         shell.variables["VAULT_TOKEN"] = fresh
         assert shell("token lookup -format=json").json["data"]["policies"] == ["root"]
 
-        shell("operator seal")
+        for _ in range(2):  # what is sealed is sealed already
+            assert "Vault is sealed" in shell("operator seal").out
         assert "sealed" in shell("secrets list", code=2).err.lower()
         assert shell(f"operator unseal -format=json {key}").json["sealed"] is False
         assert all(root not in Path(log).read_text() for log in worker_paths(f"{tmp_path}/audit.log"))

@@ -22,7 +22,7 @@ from strongroom.errors import InvalidRequest
 from strongroom.server.connections import LAST_MOMENT
 from strongroom.server.forwarded import Forwarding, parse_networks
 from strongroom.server.framing import KNOWN_ONCE, Head, KnownHeads, Refusal, RequestReader
-from strongroom.server.http import Exchange, ListenerInfo, header, render
+from strongroom.server.http import Exchange, HttpProtocol, ListenerInfo, header, render
 from strongroom.server.limits import DEFAULT_LIMITS
 from tests.server.harness import read_all, serving
 
@@ -469,6 +469,8 @@ def test_draining_closes_idle_connections_and_finishes_what_was_begun() -> None:
         busy.sendall(get())
         served.wait_until(lambda: len(held) == 1 and len(served.connections) == 2)
         drained = asyncio.run_coroutine_threadsafe(served.connections.drain(5), served.loop)
+        served.wait_until(lambda: served.connections.draining)
+        served.pass_time(LAST_MOMENT)
         assert read_all(idle) == b""
         assert not drained.done()
         served.call(lambda: held[0].answer(render(200, b"done")))
@@ -491,6 +493,38 @@ def test_who_connected_just_before_the_end_is_still_answered_once() -> None:
         served.pass_time(LAST_MOMENT + 1)
         assert read_all(silent) == b""
         drained.result(5)
+
+
+def drained_in_use() -> bytes:
+    """What a client with a connection that it keeps receives for the request that it sends just as the server begins to drain."""
+    with serving(echo) as served, served.connect() as kept:
+        kept.sendall(get(b"/first"))
+        assert kept.recv(4_096).endswith(b"/first ")
+        drained = asyncio.run_coroutine_threadsafe(served.connections.drain(5), served.loop)
+        served.wait_until(lambda: served.connections.draining)
+        with contextlib.suppress(ConnectionError):
+            kept.sendall(get(b"/late"))
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            received = read_all(kept)
+        drained.result(5)
+        return received
+
+
+def test_who_keeps_a_connection_is_answered_once_more_and_told_that_it_is_the_last() -> None:
+    received = drained_in_use()
+    assert received.endswith(b"/late ")
+    assert received.count(b"HTTP/1.1 200 OK\r\nConnection: close\r\n") == 1
+
+
+@pytest.mark.control
+def test_control_one_that_closes_idle_connections_at_once_loses_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drain(self: HttpProtocol) -> None:
+        self._keep = self._keep_alive = False
+        self._close()
+
+    monkeypatch.setattr(HttpProtocol, "drain", drain)
+    assert b"/late" not in drained_in_use()
 
 
 # ---- peers

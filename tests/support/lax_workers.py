@@ -5,7 +5,8 @@ what others changed. `selfish`: a worker that seals does not tell the others. `s
 before the commit. `unsynced`: the disk fails one of them. `stubborn`: one that is ordered to seal does not. `stuck`: one of them hangs in
 its first start, and is given six seconds for it. `willing`: nobody remembers that the server was sealed. `impatient`: a silent worker is
 ended after seconds instead of a minute, and one that could not open is told again at once. `shortsighted`: only the last change of the root
-key can be followed.
+key can be followed. `slow`: a snapshot takes seconds to be put in place; `greedy`: and shares are taken meanwhile. `abrupt`: idle
+connections are closed at once.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import Any
 
 from strongroom.core.committed import Committed
 from strongroom.core.group import GroupRun
 from strongroom.core.sealing import rekey
+from strongroom.core.snapshots import putting
 from strongroom.server import worker
 from strongroom.server.committer import Committer
+from strongroom.server.http import IDLE, HttpProtocol
+from strongroom.server.sealer import Sealer
 from strongroom.server.serve import run
 from strongroom.server.worker import Worker
 from strongroom.server.workers import keyholder, supervisor
@@ -28,6 +33,7 @@ from tests.support.patching import put
 LATE_SECONDS = 0.03
 
 _commit = Committer._commit
+_put = putting._put
 _tick = Worker._tick
 _joins = Member.joins
 _open_by_itself = Worker.open_by_itself
@@ -48,7 +54,7 @@ def _failed_sync(self: Worker) -> None:
 
 def _stubborn() -> None:
     """Ordered to seal, a worker does nothing; it is given a second."""
-    put(Worker, seal_by_order=lambda self, done: None)
+    put(Sealer, seal_by_order=lambda self, done: None)
     put(keyholder, ORDER_SECONDS=1.0)
 
 
@@ -74,11 +80,35 @@ def _impatient() -> None:
     put(worker, OPENING_SECONDS=0.5)
 
 
+def _slow() -> None:
+    """As a store of gigabytes would be."""
+
+    def put_slowly(*given: Any) -> None:
+        time.sleep(3)
+        _put(*given)
+
+    put(putting, _put=put_slowly)
+
+
+def _greedy() -> None:
+    _slow()
+    put(keyholder.Keyholder, _being_sealed=False)
+
+
+def _abrupt(self: HttpProtocol) -> None:
+    self._keep = self._keep_alive = False
+    if self._phase == IDLE and self._exchange is None:
+        self._close()
+
+
 WAYS = {
+    "slow": _slow,
+    "greedy": _greedy,
+    "abrupt": lambda: put(HttpProtocol, drain=_abrupt),
     "impatient": _impatient,
     "deaf": lambda: put(Committed, share=lambda self, newest: None),
     "forgetful": lambda: put(Committed, heard=lambda self, feed: self.stand(feed.gsn)),
-    "selfish": lambda: put(Member, seal=lambda self: None),
+    "selfish": lambda: put(Member, seal=lambda self: True),
     "silent": lambda: put(Member, opened=lambda self, root, used: None),
     "stubborn": _stubborn,
     "stuck": _stuck,

@@ -78,7 +78,7 @@ class Server:
         self.port, self.tls_port = free_port(), free_port()
         self.token = self.recovery_key = ""
         self.process: subprocess.Popen[bytes] | None = None
-        self._clients: list[Client] = []
+        self.clients: list[Client] = []
         self.authority: Authority = make_authority(directory / "tls", ["localhost"], ["127.0.0.1"], SystemClock().now())
         self.seal_key.write_text(secrets.token_hex(32))
         self.seal_key.chmod(0o600)
@@ -194,7 +194,7 @@ class Server:
         """A connection, as root unless told otherwise."""
         said = self.token if token is None else token
         made = Client(self.tls_port, said, self.tls_context()) if tls else Client(self.port, said)
-        self._clients.append(made)
+        self.clients.append(made)
         return made
 
     def tls_context(self) -> ssl.SSLContext:
@@ -208,7 +208,7 @@ class Server:
     def close(self) -> None:
         """End the process and every connection."""
         self.kill()
-        for client in self._clients:
+        for client in self.clients:
             client.close()
 
     def output(self) -> str:

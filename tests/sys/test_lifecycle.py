@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from strongroom.api.vault import answer
 from strongroom.barrier.anchor import Anchor
 from strongroom.barrier.keyring import SEALS_KEY, boot_payload, boot_record
 from strongroom.barrier.seals.static import Static
@@ -17,6 +18,7 @@ from strongroom.core.fields import compile_fields
 from strongroom.core.registry import engine_class
 from strongroom.core.request import Operation, Peer, Request, Secret
 from strongroom.core.sealing.unsealing import try_open
+from strongroom.core.work import Work
 from strongroom.errors import InvalidRequest, Sealed, StorageTampered, StrongroomError, Unavailable, UnsupportedOperation
 from strongroom.outbound.client import Outbound
 from strongroom.storage.memory import MemoryStorage
@@ -34,9 +36,12 @@ def empty(*, seals: tuple[Static, ...] = ()) -> Core:
     return core
 
 
+def request_of(operation: Operation, path: str, **data: Any) -> Request:
+    return Request("id", operation, path, data, b"", Secret(""), Peer())
+
+
 def bare(core: Core, path: str, operation: Operation = READ, **data: Any) -> tuple[int, Any]:
-    request = Request("id", operation, path, data, b"", Secret(""), Peer())
-    response = PUBLIC[path](core, request)
+    response = PUBLIC[path](core, request_of(operation, path, **data))
     assert response is not None
     answer = response.bare
     assert answer is not None
@@ -324,10 +329,30 @@ def test_other_verbs_are_refused(path: str) -> None:
 def test_everything_else_is_sealed() -> None:
     room = Strongroom()
     room.write("sys/seal")
-    for operation, path in ((READ, "sys/mounts"), (UPDATE, "sys/seal"), (READ, "sys/key-status"), (READ, "sys/rekey/init")):
+    for operation, path in ((READ, "sys/mounts"), (UPDATE, "sys/step-down"), (READ, "sys/key-status"), (READ, "sys/rekey/init")):
         assert isinstance(room.request(operation, path).error, Sealed)
     room.unseal()
     assert room.read("sys/key-status").data
+
+
+def test_sealing_what_is_sealed_or_empty_is_done_already_as_in_vault() -> None:
+    room = Strongroom()
+    assert PUBLIC["sys/seal"](room.core, request_of(UPDATE, "sys/seal")) is None, "an open server asks for a token"
+    room.write("sys/seal")
+    for core in (room.core, empty()):
+        core.public.update(PUBLIC)
+        work = Work(request_of(UPDATE, "sys/seal"), lambda _work: None)
+        work.run(core, None)
+        assert work.error is None and answer(work.request, work.response, None).status == 204
+        with pytest.raises(UnsupportedOperation):
+            PUBLIC["sys/seal"](core, request_of(READ, "sys/seal"))
+
+
+def test_a_sealed_worker_does_not_call_the_server_sealed_while_another_has_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Strongroom()
+    room.write("sys/seal")
+    monkeypatch.setattr(type(room.core.process), "alone", False)
+    assert isinstance(room.request(UPDATE, "sys/seal").error, Sealed)
 
 
 def test_sealing_takes_sudo() -> None:
@@ -344,7 +369,7 @@ def test_sealing_takes_sudo() -> None:
 
 def test_what_answers_while_sealed_is_documented_as_it_is() -> None:
     routes = {f"sys/{route.pattern}": route for route in engine_class("system", "system").router.routes if route.owner is LifecycleRoutes}
-    apart = {"sys/metrics"}  # a route like others, but on a listener that shows them to everybody
+    apart = {"sys/metrics", "sys/seal"}  # routes like others, but for a listener that shows metrics to everybody, and where it is sealed
     assert routes.keys() == PUBLIC.keys() - apart
     assert all(route.public for route in routes.values())
     assert {field.name for field in compile_fields(HealthBody).table if field.kind is int} == DEFAULT_CODES.keys()

@@ -14,15 +14,21 @@ class Process(Protocol):
 
     @property
     def alone(self) -> bool:
-        """Whether no other worker has the keys."""
+        """Whether no other worker has the keys, or may have them still."""
         ...
 
-    def seal_others(self) -> None:
-        """Seal all workers but this one; takes a moment, so not on the loop. Raises Unavailable."""
+    def seal_others(self) -> bool:
+        """Seal all workers but this one; takes a moment, so not on the loop. Raises Unavailable.
+
+        False where another worker seals the server just now: this one may seal as well, and do nothing else.
+        """
         ...
 
     def seal(self, then: Callable[[], None] | None = None) -> None:
-        """Seal this worker once the present answers are out. `then` needs no keys of ours, and is done before anything else is served."""
+        """Seal this worker once the present answers are out. `then` needs no keys of ours, and is done before anything else is served.
+
+        Raises Unavailable where something is to be done `then` and a seal is under way already.
+        """
         ...
 
     def unsealed(self) -> None:

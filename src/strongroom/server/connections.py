@@ -21,10 +21,10 @@ from strongroom.clock import Clock
 from strongroom.server.framing import KnownHeads
 from strongroom.server.limits import Limits
 
-LAST_MOMENT: Final = 1.0
-"""Seconds that a connection has for its first request once the server drains."""
 TICK: Final = 0.5
 """Seconds between two sweeps: the grain of every deadline."""
+LAST_MOMENT: Final = 0.5 + 2 * TICK
+"""Seconds that a connection has at most for one more request once the server drains; at least half a second, whatever the sweep's phase."""
 
 SPARE_FILES: Final = 48
 """Descriptors kept back from connections for databases, audit files, sockets of our own and the accept that answers 503."""
@@ -40,7 +40,7 @@ class Connection(Protocol):
         ...
 
     def drain(self) -> None:
-        """Close at once when idle, else after the answer in flight."""
+        """Close after the answer in flight, or to what comes within a moment."""
         ...
 
     def abort(self) -> None:
@@ -149,9 +149,9 @@ class Connections:
             connection.expire()
 
     async def drain(self, seconds: float) -> None:
-        """Close idle connections, let answers in flight leave, and after `seconds` cut what is left. Close the listening sockets first.
+        """Let answers in flight leave, close idle connections, and after `seconds` cut what is left. Close the listening sockets first.
 
-        Who connected just before still gets one answer, if he asks within a moment: he cannot know, and would take the end for a failure.
+        Who asks within a moment still gets one answer, which says that it is the last: he cannot know, and may not send it twice.
         """
         self.draining = True
         self._empty = asyncio.get_running_loop().create_future()

@@ -228,14 +228,10 @@ class HttpProtocol(asyncio.Protocol):
             self.abort()
 
     def drain(self) -> None:
-        """Close at once when idle, else after the answer to what was begun. Who asked nothing yet has a moment for it."""
-        new = not self._keep_alive
+        """Close after the answer to what was begun. Who is idle has a moment to ask once more: his request may be on its way."""
         self._keep = self._keep_alive = False
         if self._phase == IDLE and self._exchange is None:
-            if new:
-                self.deadline = self._connections.deadline(LAST_MOMENT)
-            else:
-                self._close()
+            self.deadline = min(self.deadline, self._connections.deadline(LAST_MOMENT))
 
     def abort(self) -> None:
         """Close now, whatever is unsent."""

@@ -52,8 +52,9 @@ class _Alone:
 
     alone = True
 
-    def seal_others(self) -> None:
+    def seal_others(self) -> bool:
         """Nobody asks."""
+        return True
 
     def seal(self, then: Callable[[], None] | None = None) -> None:
         """Nobody asks."""

@@ -236,7 +236,7 @@ def _take_orders(worker: Worker, member: Member) -> None:
     """Listen to the supervisor; without one there is nothing to serve for."""
 
     def ordered() -> None:
-        if not member.ordered(worker.open_by_order, worker.seal_by_order):
+        if not member.ordered(worker.open_by_order, worker.sealer.seal_by_order):
             worker.loop.remove_reader(member.orders.socket)
             worker.stopping.set()
 

@@ -3,8 +3,8 @@
 Rules of this file:
 - Everything is opened after the process that serves was made; nothing here survives a fork.
 - It implements core/ports.py: what a route may ask of the process.
-- It may be one of several (server/workers/): then it is opened by order, posts what the others need to know, and ends once it has sealed,
-  because only the end of a process surely erases its memory; the supervisor starts another one, sealed.
+- It may be one of several (server/workers/): then it is opened by order, posts what the others need to know, and ends once it was sealed
+  for a moment, because only the end of a process surely erases its memory; the supervisor starts another one, sealed.
 - Sealing: the present answers leave, then the keys go. Draining: no new connections, the open calls finish, then the store closes.
 """
 
@@ -35,7 +35,7 @@ from strongroom.core.snapshots.taking import Snapshotting
 from strongroom.core.work import Internal
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.signatures import DualVerifier
-from strongroom.errors import ConfigError, StorageTampered, StorageUnusable, StrongroomError
+from strongroom.errors import ConfigError, StorageTampered, StorageUnusable, StrongroomError, Unavailable
 from strongroom.outbound.addresses import allow_list
 from strongroom.outbound.client import Outbound
 from strongroom.outbound.dialer import Dialer
@@ -59,6 +59,7 @@ from strongroom.server.readings import show
 from strongroom.server.recipients import read_public
 from strongroom.server.repeats import Repeats
 from strongroom.server.scheduler import LONGEST_SLEEP, SHARED_SLEEP, Scheduler
+from strongroom.server.sealer import Sealer, Steps
 from strongroom.server.workers.siblings import Alone, Post, Siblings
 from strongroom.storage.api import AREA, Storage
 from strongroom.storage.memory import MemoryStorage
@@ -74,6 +75,10 @@ TICK = 1.0
 """Seconds between looks whether audit lines wait for a checkpoint, and between posts to the other workers."""
 OPENING_SECONDS = 5.0
 """How long a worker that is about to be opened by another takes no requests."""
+FOLLOW_SECONDS = 2.0
+"""After the others have sealed until this one does by itself: the request that asked for it does so at once, if nothing stops it."""
+SEALED_SECONDS = 1.0
+"""How long a sealed worker of several serves on: who sealed over a connection that he keeps may unseal over it. Then it ends."""
 RETIRE_SECONDS = 2.0
 """How long the connections of a sealed worker may take to end; its place is empty meanwhile."""
 
@@ -161,8 +166,10 @@ class Worker:
         self._opened = asyncio.Event()
         self._ordered = self._retired = self.failed = False
         self._opening: asyncio.TimerHandle | None = None
+        self._following: asyncio.TimerHandle | None = None
         self._checkpoints = Checkpoints(broker, self.siblings, self.loop, log, self._post)
         self._root = bytearray()
+        self.sealer = Sealer(self.dispatch, self.committer, self._spawn, Steps(self._last_checkpoint, self._wipe, self._sealed), log)
         show(self)
 
     # -- serving ------------------------------------------------------------------------------------------------
@@ -194,6 +201,7 @@ class Worker:
         seconds = RETIRE_SECONDS if self._retired else DRAIN_SECONDS
         with suppress(TimeoutError):
             await asyncio.wait_for(self.connections.drain(seconds), seconds + 5)
+        await self.sealer.ended()
         await self.committer.idle()
         if not self.core.barrier.sealed:
             await self._checkpoints.end(stopping=True)
@@ -241,6 +249,8 @@ class Worker:
 
     def open_by_order(self, root: bytearray, used: tuple[bytes, ...]) -> None:
         """Open the store with the key that another worker proved. Raises StrongroomError."""
+        if self._retired:
+            raise Unavailable("this process ends; the one that takes its place is opened")
         self._ordered = True
         try:
             open_with_root(self.core, root, used)
@@ -267,17 +277,22 @@ class Worker:
 
     @property
     def alone(self) -> bool:
-        """Whether no other worker has the keys."""
-        return not self.siblings.shared
+        """Whether no other worker has the keys, or may have them still."""
+        return not self.siblings.keyed
 
-    def seal_others(self) -> None:
-        """Seal all other workers; waits for them."""
-        self.siblings.seal()
+    def seal_others(self) -> bool:
+        """Seal all other workers; waits for them. Whatever becomes of the request, this one follows: there is no server half sealed."""
+        try:
+            return self.siblings.seal()
+        finally:
+            self.loop.call_soon_threadsafe(self._follow)
+
+    def _follow(self) -> None:
+        self._following = self.loop.call_later(FOLLOW_SECONDS, self.seal)
 
     def seal(self, then: Callable[[], None] | None = None) -> None:
-        """Seal once the present answers are out; later requests wait for it, and for what is to be done `then`."""
-        self.dispatch.hold()
-        self.committer.after_answers(lambda: self._spawn(self._seal(then)))
+        """Seal once the present answers are out; later requests wait for it, and for what is to be done `then`. Raises Unavailable."""
+        self.sealer.seal(then)
 
     def reload(self) -> None:
         """Have this worker and all others read their files again."""
@@ -372,47 +387,32 @@ class Worker:
         if not task.cancelled() and task.exception() is not None:
             self.log.report(task.exception() or RuntimeError())
 
-    async def _seal(self, then: Callable[[], None] | None = None) -> None:
-        try:
-            await self.committer.idle()
-            if not self.core.barrier.sealed:
-                await self._checkpoints.end(stopping=False)
-        finally:
-            self.scheduler.stop()
-            self.siblings.stays_sealed = True  # also while it waits for connections to end, or for a snapshot to be put in place
-            self.core.barrier.seal()
-            self.core.committed.forget(None, None)
-            self._forget()
-            self.core.audit.close()
-            if then is not None:
-                await self._while_sealed(then)
-            self.log.info("sealed")
-            self.dispatch.release()
-            if self.siblings.shared:
-                self._retire()
+    async def _last_checkpoint(self) -> None:
+        if not self.core.barrier.sealed:
+            await self._checkpoints.end(stopping=False)
 
-    async def _while_sealed(self, then: Callable[[], None]) -> None:
-        """Put a snapshot in the place of the store."""
-        try:
-            await self.loop.run_in_executor(None, then)
-            self.log.warning("the store was replaced by a snapshot; it opens once its key holders unseal it")
-        except StrongroomError as error:
-            self.log.error("the store stays as it was", reason="; ".join(error.messages))
+    def _wipe(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        self.scheduler.stop()
+        self.siblings.stays_sealed = True  # also while it waits for connections to end, or for a snapshot to be put in place
+        self.core.barrier.seal()
+        self.core.committed.forget(None, None)
+        self._forget()
+        self.core.audit.close()
+
+    def _sealed(self) -> None:
+        """Say so; where there are others, end soon."""
+        if self.siblings.shared:
+            self.loop.call_later(SEALED_SECONDS, self._retire)
+            self._try("the supervisor was not told that this process sealed", self.siblings.sealed)
 
     def _retire(self) -> None:
-        """End: another worker takes this one's place, with a memory that never held a key."""
-        self._retired = True
-        self.stopping.set()
-        self.siblings.retire()
-
-    def seal_by_order(self, done: Callable[[], None]) -> None:
-        """Seal as `seal` does; `done` is called once that is so."""
-        self.dispatch.hold()
-        self.committer.after_answers(lambda: self._spawn(self._seal_and_say(done)))
-
-    async def _seal_and_say(self, done: Callable[[], None]) -> None:
-        await self._seal()
-        done()
+        """End, unless opened again: another worker takes this one's place, with a memory that never held a key."""
+        if self.core.barrier.sealed:
+            self._retired = True
+            self.stopping.set()
+            self._try("the supervisor was not told that this process ends", self.siblings.retire)
 
     def _forget(self) -> None:
         """What was made of the keys goes with them, and the tokens of whoever was connected."""
@@ -451,7 +451,7 @@ class Worker:
         wipe(self._root)
         self._root = bytearray()
         self.log.error("sealed: the root key was changed while this process did not listen; where nobody else has it, unseal again")
-        self._spawn(self._seal())
+        self.seal()
 
     def _keep_up(self) -> None:
         """An idle worker hears of what others committed all the same: of a new root key before the way to it ends, of audit devices."""

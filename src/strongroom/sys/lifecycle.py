@@ -1,4 +1,4 @@
-"""The routes that answer while sealed or not initialised: init, unseal, seal-status, health, leader.
+"""The routes that answer while sealed or not initialised: init, unseal, seal, seal-status, health, leader.
 
 Rules of this file:
 - They need no token and no mount table; `PUBLIC` maps their paths to plain functions of core and request, which answer before any
@@ -127,6 +127,15 @@ def _unseal(core: Core, request: Request) -> Response:
         return bare(seal_status(core))
     warning = submit(core, body.key, accept_rollback=body.accept_rollback)
     return bare(seal_status(core, warning))
+
+
+def _seal(core: Core, request: Request) -> Response | None:
+    """To seal what is sealed is done already, whoever asks: as Vault answers. Where some worker has the keys, it takes a token there."""
+    if not core.barrier.sealed or not core.process.alone:
+        return None
+    if request.operation not in _WRITES:
+        raise UnsupportedOperation
+    return Response()
 
 
 def _seal_status(core: Core, request: Request) -> Response:
@@ -288,6 +297,7 @@ PUBLIC: dict[str, Handler] = {
     "sys/metrics": _metrics,
     "sys/init": _init,
     "sys/unseal": _unseal,
+    "sys/seal": _seal,
     "sys/seal-status": _seal_status,
     "sys/health": _health,
     "sys/leader": _leader,

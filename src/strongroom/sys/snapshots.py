@@ -16,7 +16,7 @@ from strongroom.clock import rfc3339
 from strongroom.core.engine import read, write
 from strongroom.core.request import Bare, Response
 from strongroom.core.snapshots.putting import checked
-from strongroom.errors import InvalidRequest
+from strongroom.errors import InvalidRequest, Unavailable
 from strongroom.sys.routes import Routes
 
 CONTENT_TYPE = "application/gzip"
@@ -53,8 +53,8 @@ class SnapshotRoutes(Routes):
         if not body:
             raise InvalidRequest("the body is the snapshot: send the bytes of the file")
         found = self.call.outside("check the snapshot", fn=lambda: checked(core, body, force=force))
-        if not process.alone:
-            self.call.once("seal the others", fn=process.seal_others)
+        if not process.alone and not self.call.once("seal the others", fn=process.seal_others):
+            raise Unavailable("the server is being sealed by another request; the store stays as it is: unseal it, then try again")
         process.seal(found.put)
         return Response(data=_shown(found.manifest), status=ACCEPTED)
 

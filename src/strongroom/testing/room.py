@@ -65,8 +65,9 @@ class QuietProcess:
         self.declared: tuple[Declared, ...] = ()
         self._actions: list[Callable[[], None]] = []
 
-    def seal_others(self) -> None:
+    def seal_others(self) -> bool:
         """There are none."""
+        return True
 
     def seal(self, then: Callable[[], None] | None = None) -> None:
         """Seal once the call is answered."""

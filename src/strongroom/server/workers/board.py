@@ -18,7 +18,7 @@ MAX_SLOTS: Final = 64
 """Workers of one server: beyond this many cores the one writer is the limit."""
 TRIES: Final = 16
 
-_LEAD, _LIVE, _CLOSED, _RESTARTS, _WORDS = range(5)
+_LEAD, _LIVE, _CLOSED, _RESTARTS, _KEYED, _WORDS = range(6)
 _LENGTH: Final = 4
 
 
@@ -54,6 +54,15 @@ class Board:
     @restarts.setter
     def restarts(self, number: int) -> None:
         self._words[_RESTARTS] = number
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a worker has the root key, or may have it still."""
+        return bool(self._words[_KEYED])
+
+    @keyed.setter
+    def keyed(self, keyed: bool) -> None:
+        self._words[_KEYED] = keyed
 
     def live(self) -> list[int]:
         """The slots whose worker runs."""

@@ -51,15 +51,19 @@ class RootChanged(msgspec.Struct, frozen=True, tag=True):
 
 
 class SealOthers(msgspec.Struct, frozen=True, tag=True):
-    """Ask: the other workers are to seal. Answered once they have."""
+    """Ask: the other workers are to seal. Answered with OthersSealed once they have, or where another worker asked for that first."""
+
+
+class Sealed(msgspec.Struct, frozen=True, tag=True):
+    """Ask: this worker has sealed, and done what was to be done while it is. It may be opened again; otherwise it retires."""
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True):
-    """Ask: this worker has sealed and ends; another is to take its place, sealed."""
+    """Ask: this worker is sealed and ends; another is to take its place. It gives no share any more, and opens no more."""
 
 
 class ShareGiven(msgspec.Struct, frozen=True, tag=True):
-    """Ask: take this unseal share in. Answered with SharesTaken."""
+    """Ask: take this unseal share in. Answered with SharesTaken, or with Done while the server is being sealed."""
 
     set_id: bytes
     threshold: int
@@ -96,6 +100,12 @@ class SharesTaken(msgspec.Struct, frozen=True, tag=True):
         return f"SharesTaken({len(self.shares)} shares)"
 
 
+class OthersSealed(msgspec.Struct, frozen=True, tag=True):
+    """Answer. `last`: nobody else has a key; otherwise another worker is the last one, and waits for this one."""
+
+    last: bool
+
+
 class Open(msgspec.Struct, frozen=True, tag=True):
     """Order, with the root key: open the store."""
 
@@ -103,7 +113,7 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
 
 class Seal(msgspec.Struct, frozen=True, tag=True):
-    """Order: seal, and end once what is held was answered."""
+    """Order: seal."""
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
@@ -112,9 +122,9 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     problem: str = ""
 
 
-Ask = Hello | Serves | Opened | RootChanged | SealOthers | Retire | ShareGiven | ProgressWanted | ProgressReset
+Ask = Hello | Serves | Opened | RootChanged | SealOthers | Sealed | Retire | ShareGiven | ProgressWanted | ProgressReset
 Order = Open | Seal
-Answer = Done | Welcome | Progressed | SharesTaken
+Answer = Done | Welcome | Progressed | SharesTaken | OthersSealed
 Message = Ask | Order | Answer
 
 NO_ROOT: Final = bytes(KEY_BYTES)

@@ -52,6 +52,10 @@ class Member:
     def last(self) -> bool:
         return self._board.live() in ([], [self.slot])
 
+    @property
+    def keyed(self) -> bool:
+        return self._board.keyed
+
     def lives(self, boot: bytes) -> bool:
         posted = [self._read(slot).boot for slot in self._board.live()]
         return any(life and hmac.compare_digest(life, boot) for life in posted)
@@ -70,8 +74,12 @@ class Member:
     def root_changed(self, root: bytearray) -> None:
         self._asks.ask(channel.RootChanged(), root)
 
-    def seal(self) -> None:
-        self._asks.ask(channel.SealOthers())
+    def seal(self) -> bool:
+        answer = self._asks.ask(channel.SealOthers())
+        return isinstance(answer, channel.OthersSealed) and answer.last
+
+    def sealed(self) -> None:
+        self._asks.ask(channel.Sealed())
 
     def retire(self) -> None:
         self._asks.ask(channel.Retire())
@@ -140,7 +148,7 @@ class CollectedShares:
         """Give it to the supervisor."""
         answer = self._asks.ask(channel.ShareGiven(set_id, threshold, share, accept))
         if not isinstance(answer, channel.SharesTaken):
-            raise Unavailable("the supervisor did not take the share; give it again")
+            raise Unavailable("the server is just being sealed, and took no share; try again in a moment")
         return Given(answer.new, answer.shares, answer.accepted)
 
     def standing(self) -> Standing:

@@ -45,6 +45,11 @@ class Siblings(Protocol):
         """Whether no other worker runs."""
         ...
 
+    @property
+    def keyed(self) -> bool:
+        """Whether one of the workers has the root key, or may have it still."""
+        ...
+
     def lives(self, boot: bytes) -> bool:
         """Whether a worker of this life runs."""
         ...
@@ -65,12 +70,16 @@ class Siblings(Protocol):
         """The root key is another one now."""
         ...
 
-    def seal(self) -> None:
-        """Have the others seal; waits until they have. Raises Unavailable."""
+    def seal(self) -> bool:
+        """Have the others seal; waits until they have. False where another one seals the server, this one too. Raises Unavailable."""
+        ...
+
+    def sealed(self) -> None:
+        """This one has sealed, and done what was to be done while it is."""
         ...
 
     def retire(self) -> None:
-        """This one has sealed and is about to end; another takes its place."""
+        """This one is sealed and ends; another takes its place."""
         ...
 
     def reload(self) -> bool:
@@ -101,7 +110,7 @@ class Alone:
     shared = False
     newest: Newest | None = None
     leads = last = True
-    stays_sealed = False
+    stays_sealed = keyed = False
 
     def __init__(self) -> None:
         self.shares: Shares = Progress()
@@ -124,8 +133,12 @@ class Alone:
     def root_changed(self, root: bytearray) -> None:
         """Nobody needs the key."""
 
-    def seal(self) -> None:
+    def seal(self) -> bool:
         """Nobody else has keys."""
+        return True
+
+    def sealed(self) -> None:
+        """It may be opened again."""
 
     def retire(self) -> None:
         """It goes on."""

@@ -22,7 +22,8 @@ WITHIN: Final = 10.0
 class Slot:
     """See the rules above. `pid` is 0 while there is no worker; `ordered` numbers its orders, `heard` is when it began or posted last.
 
-    `joined` says that it takes orders, `serves` that it takes requests, `opened` that it has the root key.
+    `joined` says that it takes orders, `serves` that it takes requests, `opened` that it has the root key, `sealing` that it was told to
+    let go of that and has not said so yet, `retiring` that it is ending.
     """
 
     def __init__(self, number: int, sockets: list[socket.socket]) -> None:
@@ -31,7 +32,9 @@ class Slot:
         self.pid = self.ordered = 0
         self.asks: End | None = None
         self.orders: End | None = None
-        self.joined = self.serves = self.opened = self.retiring = self.closed = False
+        self.joined = self.serves = self.opened = self.sealing = self.retiring = self.closed = False
+        self.opens = False
+        """Whether its last order is to open."""
         self.end_by = self.heard = 0.0
         self._posts = 0
         self._deaths: deque[float] = deque(maxlen=DEATHS)
@@ -39,12 +42,26 @@ class Slot:
     def begin(self, pid: int, asks: End, orders: End, now: float) -> None:
         """A worker was started."""
         self.pid, self.asks, self.orders, self.heard = pid, asks, orders, now
-        self.joined = self.serves = self.opened = self.retiring = False
+        self.joined = self.serves = self.opened = self.sealing = self.retiring = False
+
+    def seal(self, end_by: float) -> None:
+        """Its worker is told to seal, and ended if it has not by then."""
+        if not self.sealing:
+            self.sealing, self.end_by = True, end_by
+
+    def sealed(self) -> None:
+        """Its worker has no key any more. It may be opened again, or is about to retire."""
+        self.opened = self.sealing = False
 
     def retire(self, end_by: float) -> None:
-        """Its worker is to end by then, and that is no death."""
+        """Its worker is to end by then."""
         if not self.retiring:
             self.retiring, self.end_by = True, end_by
+
+    @property
+    def ends(self) -> bool:
+        """Whether its worker may be ended, and that is no death."""
+        return self.retiring or self.sealing
 
     def silent(self, posts: int, now: float) -> float:
         """For how long its worker has given no sign: it posts every second once it serves."""

@@ -196,14 +196,14 @@ class Supervisor:
                     self._ended(slot, os.waitstatus_to_exitcode(status))
 
     def _ended(self, slot: Slot, code: int) -> None:
-        never_served, retiring, pid = not slot.serves, slot.retiring, slot.pid
+        never_served, ends, pid = not slot.serves, slot.ends, slot.pid
         self._forget(slot)
         if self._stopping:
             return
         if not self._started and never_served and code == 1:
             self._exit = 1  # its own words say why: the configuration cannot be served
             self._stop()
-        elif retiring:
+        elif ends:
             self._start(slot)
         else:
             self._died(slot, pid, code)
