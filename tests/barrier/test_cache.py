@@ -67,6 +67,7 @@ def test_it_stays_within_its_bounds_and_counts_right(steps: list[tuple[str, int,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "LIMIT_ROWS", 12)
         patch.setattr(module, "LIMIT_BYTES", 4_000)
+        patch.setattr(module, "LIMIT_ABSENT", 6)
         cache = Cache()
         truth: dict[bytes, bytes | None] = {}
         for verb, name, size in steps:
@@ -82,8 +83,43 @@ def test_it_stays_within_its_bounds_and_counts_right(steps: list[tuple[str, int,
                 assert cache.keep(row, truth[row]).record == truth[row]
                 assert row in cache.rows, "what was just kept is there"
             assert len(cache.rows) <= 12
+            assert sum(entry.record is None for entry in cache.rows.values()) <= 6
             assert all(truth[each] == entry.record for each, entry in cache.rows.items())
             assert cache._bytes == sum(module._size(each, entry) for each, entry in cache.rows.items()) <= 4_000
+
+
+def guess(cache: Cache, times: int) -> None:
+    for number in range(times):
+        cache.keep(number.to_bytes(18), None)
+
+
+def test_rows_that_are_not_there_push_out_none_that_is() -> None:
+    """Strangers choose which rows are asked for in vain: whoever guesses tokens costs nobody else a read of the store."""
+    cache = Cache()
+    there = [cache.keep(key(1, name), b"record") for name in range(50)]
+    guess(cache, 100_000)
+    assert all(entry.stands for entry in there)
+    assert len(cache.rows) <= 50 + module.LIMIT_ABSENT
+    cache.forget(list(cache.rows))
+    assert not cache.rows
+    assert not cache._absent
+
+
+@pytest.mark.control
+def test_control_without_a_bound_of_their_own_they_do() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LIMIT_ABSENT", 1_000_000)
+        cache = Cache()
+        there = [cache.keep(key(1, name), b"record") for name in range(50)]
+        guess(cache, 100_000)
+        assert not any(entry.stands for entry in there)
+
+
+def test_what_was_just_looked_for_is_still_here() -> None:
+    """Where rows come from another machine, a call that is run again finds what its question brought."""
+    cache = Cache()
+    guess(cache, 20_000)
+    assert all(number.to_bytes(18) in cache.rows for number in range(20_000 - module.LIMIT_ABSENT // 2, 20_000))
 
 
 def test_writing_the_same_rows_again_and_again_drops_nothing() -> None:

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - What is kept is ciphertext; plaintext of secrets is never kept. `value` holds decoded rows of the server's own tables only.
-- An entry with `record` None says "there is no such row".
+- An entry with `record` None says "there is no such row". Most of those are asked for once, of a token that is over or was guessed, and
+  strangers choose them: they have a bound of their own, so that they neither push out what is there nor make up most of what is kept.
 - Whoever commits, or learns of a commit from the feed, calls `forget` before anybody may rely on it.
 """
 
@@ -16,6 +17,10 @@ from strongroom.storage.api import AREA
 LIMIT_ROWS = 50_000
 LIMIT_BYTES = 48 << 20
 """Bounds on what one worker keeps; at either the older half is dropped, which costs nothing per read."""
+
+LIMIT_ABSENT = 16_384
+"""Rows kept that are not there, about 7 MiB; beyond it the older half is dropped. The newer half is two for each call that may wait at
+one time: on another machine what one question brought must still be here when the calls that asked come back."""
 
 ENTRY_BYTES = 256
 """What an entry costs beside its key and record, about."""
@@ -44,6 +49,7 @@ class Cache:
     def __init__(self) -> None:
         self.rows: dict[bytes, Entry] = {}
         self._bytes = 0
+        self._absent: dict[bytes, None] = {}
         self._watchers: dict[bytes, list[Callable[[bytes | None], None]]] = {}
 
     def keep(self, key: bytes, record: bytes | None) -> Entry:
@@ -51,15 +57,25 @@ class Cache:
         self._drop(key)
         entry = self.rows[key] = Entry(record)
         self._bytes += _size(key, entry)
+        if record is None:
+            self._keep_absent(key)
         if len(self.rows) > LIMIT_ROWS or self._bytes > LIMIT_BYTES:
             self._halve()
         return entry
+
+    def _keep_absent(self, key: bytes) -> None:
+        self._absent[key] = None
+        if len(self._absent) > LIMIT_ABSENT:
+            for older in list(self._absent)[: LIMIT_ABSENT // 2]:
+                self._drop(older)
 
     def _drop(self, key: bytes) -> None:
         entry = self.rows.pop(key, None)
         if entry is not None:
             entry.stands = False
             self._bytes -= _size(key, entry)
+            if entry.record is None:
+                del self._absent[key]
 
     def _halve(self) -> None:
         newest = list(self.rows.items())[len(self.rows) // 2 :]
@@ -67,12 +83,15 @@ class Cache:
         for key, entry in newest:
             entry.stands = True
             self.rows[key] = entry
+            if entry.record is None:
+                self._absent[key] = None
         self._bytes = sum(_size(key, entry) for key, entry in newest)
 
     def _clear(self) -> None:
         for entry in self.rows.values():
             entry.stands = False
         self.rows.clear()
+        self._absent.clear()
 
     def watch(self, area: bytes, heard: Callable[[bytes | None], None]) -> None:
         """Call `heard(row key)` for each changed row of the area, and `heard(None)` when everything may have changed."""

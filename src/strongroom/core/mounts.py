@@ -195,7 +195,7 @@ def reserved(path: str) -> bool:
 def drain(transaction: Transaction, area: bytes, below: str = "") -> bool:
     """Delete up to a call's worth of rows of an area, or of a name in it; True when more are left."""
     names = area + NAMES
-    starts = [transaction.keys.names.key(names, [below])] if below else [names, area + DIGESTS]
+    starts = [names + transaction.keys.names.component(names, below)] if below else [names, area + DIGESTS]
     left = DRAIN_ROWS
     for start in starts:
         rows = transaction.scan(start, start[:-1] + bytes([start[-1] + 1]) if start[-1] < 255 else start + b"\xff" * 8, left)
