@@ -56,7 +56,7 @@ faults: $(DEV) ## Run the long fault tests, or those of one fault: make faults F
 	@STRONGROOM_FAULT=$(F) $(LONG) $(BIN)/python -m pytest -v -s $(if $(F),tests,tests/faults tests/core tests/engines tests/storage) $(ARGS); \
 		code=$$?; $(BIN)/python -m tests.faults.results $(FAULTS); exit $$code
 
-soak: $(DEV) ## Work for an hour and watch memory, descriptors and threads (MINUTES=5 for less)
+soak: $(DEV) ## Work for an hour and watch memory, descriptors and threads (MINUTES=30 for less)
 	STRONGROOM_SOAK_MINUTES=$(or $(MINUTES),60) STRONGROOM_FAULT=F33 $(LONG) $(BIN)/python -m pytest -s tests/faults/test_soak.py
 
 lock: $(DEV) ## Resolve the dependencies anew into locks/ (needs uv)

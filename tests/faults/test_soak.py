@@ -29,8 +29,8 @@ SECONDS: Final = float(os.environ.get("STRONGROOM_SOAK_MINUTES", "60")) * 60 if 
 WARM_SHARE: Final = 0.25
 """Of the time, in which clients do not pause: caches fill, as far as they may, and the allocator finds its size."""
 WARM_TOKENS: Final = 2 * LIMIT_ABSENT
-"""Tokens that come and go in that time, or the caches are not full and a slope says nothing: each leaves, for a while, a row that is not there
-any more and the hashes of its requests, of which a worker keeps as many or fewer (`framing.KNOWN_ONCE`)."""
+"""Tokens that come and go in that time, or the caches are not full and a slope says nothing: each leaves, for a while, a row that is not
+there any more and the hashes of its requests, of which a worker keeps as many or fewer (`framing.KNOWN_ONCE`)."""
 CLIENTS, PAUSE = 4, 0.012
 """About 60 % of one core."""
 TOKEN_TURNS, WARM_TURNS = 25, 5
@@ -151,9 +151,8 @@ def slope(samples: Sequence[Sample]) -> float:
 def told(name: str, run: Run) -> None:
     """Print what was measured: every minute of it, for whoever wants to see the curve."""
     mib = " ".join(f"{each.memory / (1 << 20):.1f}" for each in run.samples[::6])
-    print(
-        f"\n{name}: {run.done} requests in {SECONDS:.0f} s, {run.tokens} tokens before; {slope(run.samples) / (1 << 20):.2f} MiB an hour\n{mib}"
-    )
+    grown = f"{slope(run.samples) / (1 << 20):.2f} MiB an hour"
+    print(f"\n{name}: {run.done} requests in {SECONDS:.0f} s, {run.tokens} tokens in the warm-up; {grown}\n{mib}")
 
 
 def grows(run: Run) -> bool:

@@ -64,6 +64,18 @@ def test_revoking_a_root_of_a_deep_tree_ends_its_deepest_leaf_at_once(room: Stro
     assert token_rows(room) == before, "nothing is left of the tree"
 
 
+def test_the_name_of_a_token_that_is_removed_is_not_kept(room: Strongroom) -> None:
+    """Its private rows are looked for once; names kept for that would push out those that are asked for again and again."""
+    names = room.core.barrier.keys.names
+    tokens = [room.create_token("default", no_parent=True) for _ in range(20)]
+    before = len(names._memo) + len(names.known)
+    for token in tokens:
+        room.request(Operation.UPDATE, "auth/token/revoke-self", token=token)
+    while room.run_due(1_000):
+        pass
+    assert len(names._memo) + len(names.known) <= before + 1, "how a token is revoked is a name too"
+
+
 def test_hundreds_of_children_are_removed_or_spared_in_steps(room: Strongroom) -> None:
     for spared in (False, True):
         before = token_rows(room)
