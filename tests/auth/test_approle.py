@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.auth.approle import model
+from strongroom.auth.approle import login, model
 from strongroom.auth.approle.model import metadata
 from strongroom.barrier.view import QUEUE_AREA
 from strongroom.core.request import Operation, Peer
@@ -607,6 +607,23 @@ def test_token_networks_bind_login_and_token_and_those_of_the_secret_id_are_narr
     with pytest.raises(PermissionDenied):
         room.read("auth/token/lookup-self", token=token, peer=Peer("10.2.1.1", 1))
     assert answer(room, credentials(room, token_bound_cidrs="10.1.0.0/16"), Peer("10.2.1.1", 1)) == LOCKED
+
+
+def test_a_role_that_was_narrowed_narrows_the_secret_ids_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, near, far = fresh(), Peer("10.1.1.1", 1), Peer("10.2.1.1", 1)
+    wide = credentials(room, token_bound_cidrs="10.0.0.0/8, 192.0.2.0/24")
+    room.write(CI, {"token_bound_cidrs": "10.1.0.0/16"})
+    assert answer(room, wide, far) == LOCKED
+    token = room.login(LOGIN, wide, peer=near).client_token.reveal()
+    room.read("auth/token/lookup-self", token=token, peer=near)
+    with pytest.raises(PermissionDenied):
+        room.read("auth/token/lookup-self", token=token, peer=far)
+    monkeypatch.setattr(login, "shared", lambda _role, of_the_secret_id: of_the_secret_id)
+    token = room.login(LOGIN, wide, peer=near).client_token.reveal()
+    room.read("auth/token/lookup-self", token=token, peer=far)  # the negative control
+    monkeypatch.undo()
+    room.write(CI, {"token_bound_cidrs": "172.16.0.0/12"})
+    assert answer(room, wide, Peer("172.16.0.1", 1)) == LOCKED
 
 
 def test_uses_count_down_and_the_last_one_ends_the_secret_id() -> None:

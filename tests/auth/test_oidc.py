@@ -195,6 +195,19 @@ def test_userinfo_is_of_the_same_subject_and_never_overrides_what_is_signed(prov
     assert 'claim "hd" does not match' in refused(room, provider.browse(begin(room)["auth_url"]))
 
 
+def test_an_id_token_is_not_proved_by_userinfo(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users choose much of what a provider tells of them: a nonce there would make one's own login out of anybody's id token."""
+    room = fresh(provider)
+    role(room)
+    provider.claims["nonce"], url = None, begin(room)["auth_url"]
+    provider.userinfo = {"nonce": dict(parse_qsl(urlsplit(url).query))["nonce"]}
+    assert refused(room, provider.browse(url)).startswith("Token verification failed. invalid nonce")
+    monkeypatch.setattr("strongroom.auth.jwt.provider.PROOF", frozenset())
+    url = begin(room)["auth_url"]
+    provider.userinfo = {"nonce": dict(parse_qsl(urlsplit(url).query))["nonce"]}
+    assert end(room, provider.browse(url)).auth is not None, "the negative control"
+
+
 def test_how_long_ago_the_user_proved_himself_can_be_bounded(provider: Provider) -> None:
     room = fresh(provider)
     role(room, max_age="5m")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,9 @@ from hypothesis import strategies as st
 from strongroom.core.policy.acl import Acl, compile_acl
 from strongroom.core.policy.listing import asked, shown
 from strongroom.core.policy.rules import parse_policy
-from strongroom.core.request import Operation, Response
+from strongroom.core.request import Call, Operation, Peer, Request, Response, Secret
 from strongroom.errors import InvalidRequest, NotFound
+from strongroom.testing import Strongroom
 from tests.engines.api_kit import Api
 from tests.sys.kit import allowed, house, refused
 
@@ -83,6 +87,11 @@ def acl(limit: int) -> Acl:
     return compile_acl([parse_policy("p", text)])
 
 
+def asking(data: Mapping[str, Any]) -> Call:
+    request = Request("1", Operation.LIST, "a/", data, b"", Secret(""), Peer())
+    return Call(request, request.operation, Strongroom().core.transaction(None))
+
+
 @given(
     ceiling=st.integers(0, 5),
     wanted=st.one_of(st.none(), st.integers(-(2**70), 2**70), st.text(max_size=12), st.booleans()),
@@ -99,7 +108,7 @@ def test_a_ceiling_is_never_exceeded(ceiling: int, wanted: object, names: list[s
     if ceiling:
         assert 0 < limit <= ceiling
     try:
-        answer = shown(rules, Operation.LIST, "a/", data, Response(data={"keys": names}))
+        answer = shown(asking(data), rules, Response(data={"keys": names}))
     except NotFound:
         assert not names
         return

@@ -179,7 +179,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
     @list_("accessors/", body=ListBody, sudo=True)
     def accessors(self, body: ListBody) -> Response:
         """List the accessors of all tokens."""
-        return keys_response(paged(self.core.tokens.accessors(self.call.transaction), body))
+        return keys_response(paged(sorted(self.core.tokens.living(self.call, lambda _digest, entry: entry.accessor)), body))
 
     # -- extending ----------------------------------------------------------------------------------------------
 

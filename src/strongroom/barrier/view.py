@@ -36,6 +36,9 @@ MAX_SEGMENTS = 128
 """Of a key: the longest path and what an engine or the core puts around it. Keys also come out of bodies, such as lease ids, and the row
 key of every prefix is remembered, so that a key's cost grows with the square of its segments."""
 
+KEYS_OF_A_FOLDER = 16
+"""What reading one of few names costs, in names of a directory that is known."""
+
 _salt = RandomPool(8).take
 _encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
@@ -160,6 +163,20 @@ class View:
                 yield from self.walk(full)
             else:
                 yield full
+
+    def walked(self, pending: tuple[str, ...], most: int) -> tuple[Sequence[str], tuple[str, ...]]:
+        """A share of a walk: about `most` keys, and what is still to be walked. `pending` holds keys, and paths that end in "/"; the last
+        comes first. A directory that is very long makes the call pause."""
+        found, stack = [], [*pending]
+        while stack and most > 0:
+            path = stack.pop()
+            if path.endswith("/"):
+                stack += [path + name for name in reversed(self.directory(path).names)]
+                most -= KEYS_OF_A_FOLDER
+            else:
+                found.append(path)
+                most -= 1
+        return found, tuple(stack)
 
     def digests(self, prefix: bytes, limit: int = -1) -> Sequence[bytes]:
         """Digest keys that begin with `prefix`, in order."""

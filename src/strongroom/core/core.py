@@ -279,7 +279,7 @@ class Core:
         if response is NOTHING:
             return response
         if call.operation in LISTINGS and call.token is not None:
-            response = listing.shown(call.token.acl, call.operation, call.request.path, call.request.data, response)
+            response = listing.shown(call, call.token.acl, response)
             if isinstance(response.data, Listed) and len(response.data.directory) > MASKED_AT_ONCE:
                 self._mask_ahead(call, response.data.directory)
         return self._finish(call, response)

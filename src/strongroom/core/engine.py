@@ -16,15 +16,17 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from strongroom.barrier.view import View, page_of
 from strongroom.clock import Clock
 from strongroom.core.fields import Fields, compile_fields
+from strongroom.core.gathering import gathered
 from strongroom.core.lockout import Limits, Lockout
 from strongroom.core.request import Call, Grant, LeaseTerms, Listed, Mount, Operation, Response
 from strongroom.errors import NotFound, StrongroomError
@@ -323,3 +325,25 @@ def listed(store: View, path: str, body: ListBody) -> Response:
     if not directory.names:
         raise NotFound
     return Response(data=Listed(directory), source=directory)
+
+
+SCANNED_AT_ONCE: Final = 2_000
+"""Names that a SCAN reads in one run of its call: about 5 ms of a worker."""
+
+
+Place: TypeAlias = tuple[tuple[str, ...], int]
+"""Where a SCAN goes on: what is still to be walked, and how many names are still wanted."""
+
+
+def scanned(call: Call, store: View, below: str, body: ListBody) -> list[str]:
+    """What a SCAN asked for of all keys below a path that ends in "/", relative to it: depth first, sorted per level. Raises Pause."""
+
+    def share(place: Place) -> tuple[list[str], Place | None]:
+        pending, wanted = place
+        keys, pending = store.walked(pending, SCANNED_AT_ONCE)
+        names = [name for key in keys if (name := key[len(below) :]) > body.after][:wanted]
+        left = wanted - len(names)
+        return names, (pending, left) if pending and left else None
+
+    start: Place = (below,), body.limit if body.limit > 0 else sys.maxsize
+    return gathered(call, "scanned", start, share)

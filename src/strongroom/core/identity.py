@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from strongroom.barrier.view import page_of
 from strongroom.core import areas
 from strongroom.core.committed import Committed
 from strongroom.core.policy.templates import AliasView, Identity
@@ -88,7 +89,7 @@ class Identities:
 
     def count(self, transaction: Transaction) -> int:
         """How many entities there are."""
-        return len(transaction.view(areas.IDENTITY).list("entity"))
+        return len(transaction.view(areas.IDENTITY).directory("entity"))
 
     def alias(self, transaction: Transaction, accessor: str, name: str) -> AliasEntry | None:
         """An alias's row."""
@@ -106,15 +107,15 @@ class Identities:
 
     def entity_ids(self, transaction: Transaction, after: str, limit: int) -> list[str]:
         """Ids of entities, sorted."""
-        return transaction.view(areas.IDENTITY).list("entity", after, limit)
+        return page_of(transaction.view(areas.IDENTITY).directory("entity").names, after, limit)
 
     def entity_names(self, transaction: Transaction, after: str, limit: int) -> list[str]:
         """Names of entities, sorted."""
-        return transaction.view(areas.IDENTITY).list("name", after, limit)
+        return page_of(transaction.view(areas.IDENTITY).directory("name").names, after, limit)
 
     def alias_ids(self, transaction: Transaction, after: str, limit: int) -> list[str]:
         """Ids of aliases, sorted."""
-        return transaction.view(areas.IDENTITY).list("alias-id", after, limit)
+        return page_of(transaction.view(areas.IDENTITY).directory("alias-id").names, after, limit)
 
     def identity(self, transaction: Transaction, entity_id: str) -> Known | None:
         """Policies and template values of an entity; None where it is gone."""

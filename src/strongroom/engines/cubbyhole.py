@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, listed, paged, read, scan, write
+from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, listed, read, scan, scanned, write
 from strongroom.core.request import Json, Operation, Response, Token
 from strongroom.core.transaction import entry_masks
 from strongroom.core.wrapping import Wrapped
@@ -98,6 +98,4 @@ class Cubbyhole(Engine, kind="cubbyhole"):
     @scan("{path...}", body=ListBody)
     def scan_names(self, path: str, body: ListBody) -> Response:
         """List every name below a path."""
-        below = self._key(path)
-        names = (name[len(below) :] for name in self.store.walk(below))
-        return keys_response(paged(names, body))
+        return keys_response(scanned(self.call, self.store, self._key(path), body))

@@ -127,7 +127,8 @@ class InternalRoutes(Routes):
     @read("internal/counters/tokens")
     def count_tokens(self) -> Response:
         """Count the service tokens that live."""
-        return Response(data={"counters": {"service_tokens": {"total": len(self.core.tokens.accessors(self.call.transaction))}}})
+        living = self.core.tokens.living(self.call, lambda _digest, _entry: None)
+        return Response(data={"counters": {"service_tokens": {"total": len(living)}}})
 
     @list_("internal/inspect/router/", sudo=True)
     def router_tags(self) -> Response:

@@ -95,22 +95,17 @@ class LeaseRoutes(Routes):
         """The next segments of the lease ids of tokens below a path."""
         head = f"{prefix}/" if prefix else ""
         found = set()
-        for digest, path in self._living():
+        for digest, path in self._lasting():
             lease_id = f"{path}/h{digest.hex()}"
             if lease_id.startswith(head):
                 first, slash, _ = lease_id[len(head) :].partition("/")
                 found.add(first + slash)
         return found
 
-    def _living(self) -> Iterator[tuple[bytes, str]]:
+    def _lasting(self) -> Iterator[tuple[bytes, str]]:
         """Keyed hash and path of every token that lives and will end: one that never does has no lease."""
-        transaction, after = self.call.transaction, b""
-        while True:
-            page, after = self.core.tokens.page(transaction, after)
-            lasting = ((digest, entry) for digest, entry in page if entry.expires)
-            yield from ((digest, entry.path) for digest, entry in lasting if self.core.tokens.alive(transaction, digest) is not None)
-            if not after:
-                return
+        living = self.core.tokens.living(self.call, lambda digest, entry: (digest, entry.path) if entry.expires else None)
+        return (found for found in living if found is not None)
 
     # -- renewing -------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -188,6 +189,39 @@ def test_a_fetched_list_is_replaced_only_by_a_later_one_of_the_same_issuer(room:
     room.advance(13 * 3_600)
     assert len(place.asked) > 1
     assert answer(room, CLIENT) == refused(REVOKED)
+
+
+@pytest.mark.parametrize("issued", [NOW, NOW + 365 * DAY])
+def test_whoever_is_on_the_way_once_does_not_keep_everybody_out(
+    room: Strongroom, place: Answering, issued: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that a forger made is not kept in place of the issuer's, which would be older from then on."""
+    room.write(CRLS + "root", {"url": place.url})
+    forged = revocations(ROOT, issued=issued, ends=issued + 2 * DAY, by=key("forger"))
+    genuine = revocations(ROOT, 7, issued=NOW, ends=NOW + 2 * DAY)
+    place.respond = lambda _: (200, forged)
+    room.advance(13 * 3_600)
+    assert len(place.asked) > 1
+    assert answer(room, CLIENT) == IN
+    place.respond = lambda _: (200, genuine)
+    room.advance(2 * 3_600)
+    assert answer(room, CLIENT) == refused(REVOKED)
+    monkeypatch.setattr(crls.Lists, "_check_signer", lambda *_: None)
+    place.respond = lambda _: (200, forged)
+    room.advance(13 * 3_600)
+    assert answer(room, CLIENT) == refused("the revocation list that was fetched for its issuer is not signed by it"), (
+        "the negative control"
+    )
+
+
+@pytest.mark.parametrize("minutes", [4, 6])
+def test_a_list_of_the_future_is_none(room: Strongroom, place: Answering, minutes: int) -> None:
+    place.respond = lambda _: (200, revocations(MIDDLE, issued=NOW + timedelta(minutes=minutes), by=key("forger")))
+    if minutes < 5:
+        room.write(CRLS + "middle", {"url": place.url})
+        return
+    with pytest.raises(InvalidRequest, match="in the future"):
+        room.write(CRLS + "middle", {"url": place.url})
 
 
 def test_a_list_of_a_former_key_says_nothing_about_the_present_one(place: Answering) -> None:

@@ -4,6 +4,7 @@ Rules of this file:
 - A role id that does not exist, a secret id that does not, one that is over or used up and one from elsewhere answer the same 400, after
   the same look-ups; a locked role id answers 403 whether or not it exists and the secret id is right.
 - A use of a counted secret id is a charge: it is durable before the answer, whatever the answer is.
+- A role that was narrowed narrows the secret ids that it has: what they say of networks counts within what it says now.
 - Keyed hashes suffice where a secret has 256 random bits; nothing slow is done here.
 """
 
@@ -20,8 +21,8 @@ from strongroom.auth.approle.secret_ids import SecretIds
 from strongroom.core.engine import login
 from strongroom.core.request import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
-from strongroom.core.token.terms import lets_in
-from strongroom.errors import InvalidRequest
+from strongroom.core.token.terms import lets_in, shared
+from strongroom.errors import InvalidRequest, PermissionDenied
 
 INVALID = "invalid role or secret ID"
 NO_ROLE = "there is no such role id"
@@ -74,9 +75,12 @@ class AppRole(Roles, Fields, SecretIds, kind="approle", family="auth"):
     def _granted(self, name: str, role: Role, role_id: str, found: SecretId | None) -> Grant:
         """What the login hands out. Raises PermissionDenied where its token could not be used from here."""
         parameters = role.token
-        if found is not None and found.token_bound_cidrs:
-            parameters = msgspec.structs.replace(parameters, bound_cidrs=found.token_bound_cidrs)
         check_peer(parameters, self.call.request.peer)
+        if found is not None and found.token_bound_cidrs:
+            parameters = msgspec.structs.replace(parameters, bound_cidrs=shared(parameters.bound_cidrs, found.token_bound_cidrs))
+            if not parameters.bound_cidrs:
+                raise PermissionDenied(reason="the role's and the secret id's networks for tokens have none in common")
+            check_peer(parameters, self.call.request.peer)
         metadata = {**found.metadata, "role_name": name} if found is not None else {"role_name": name}
         internal = {"role": name, "key": role.key.hex()}
         return granted(parameters, self.call, Alias(role_id, metadata), "", internal, rests_on=(f"role/{name}",))

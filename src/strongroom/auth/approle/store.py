@@ -17,7 +17,7 @@ from typing import NoReturn
 import msgspec
 
 from strongroom.auth.approle.model import Role, SecretId, canonical_role_id, told_role
-from strongroom.barrier.view import decoder
+from strongroom.barrier.view import decoder, page_of
 from strongroom.core.engine import Engine
 from strongroom.core.entries import Entries
 from strongroom.core.lockout import unlock
@@ -152,7 +152,7 @@ class Store(Engine):
 
     def accessors(self, role: Role, after: str, limit: int) -> list[str]:
         """The accessors of a role's secret ids, sorted."""
-        return self.store.list(f"accessor/{role.key.hex()}", after, limit)
+        return page_of(self.store.directory(f"accessor/{role.key.hex()}").names, after, limit)
 
     @staticmethod
     def _accessor(key: bytes, accessor: str) -> str:

@@ -6,7 +6,8 @@ Rules of this file:
 - Lists are rows like any other: the first login after a start knows them.
 - A list revokes by (issuer's name, serial number), for every certificate of a chain. Whoever wrote or signed it, what it names is revoked.
 - A list that was written counts for ever. One that is fetched comes over the network: it must be signed by the issuer whose certificates it
-  speaks of, and be current; else nobody of that issuer logs in until it is. It is replaced only by one of the same issuer, not older.
+  speaks of, and be current; else nobody of that issuer logs in until it is. It is replaced only by one of the same issuer, not older, and
+  one of the future is none: somebody on the way once would have a list of his keep all later ones out, and everybody with them.
 - A list of the issuer's former key (another key identifier) says nothing about certificates of its present one.
 """
 
@@ -37,6 +38,8 @@ SOONEST: Final = timedelta(minutes=5)
 """Between two fetches of one list."""
 LATEST: Final = timedelta(hours=12)
 """Issuers publish new lists long before the old ones end."""
+AHEAD: Final = timedelta(minutes=5)
+"""By how much an issuer's clock may be."""
 MAX_SIGNED: Final = 4_096
 """Lists whose signature was checked, by list and key."""
 
@@ -97,9 +100,7 @@ class Lists(Roles):
         if body.crl:
             self.store.put(f"crls/{name}", self.call.once("crl", body.crl, fn=lambda: parsed(body.crl.encode())))
         elif body.url:
-            found = self._fetched(body.url)
-            self._check_signer(found)
-            self._keep(name, found)
+            self._keep(name, self._fetched(body.url))
         else:
             raise InvalidRequest("one of 'crl' or 'url' must be provided")
 
@@ -119,13 +120,17 @@ class Lists(Roles):
     # -- fetching -----------------------------------------------------------------------------------------------
 
     def _fetched(self, url: str) -> List:
-        """A list as it is now at its place. Raises InvalidRequest and OutboundError."""
+        """A list as it is now at its place, as far as can be told one of its issuer's. Raises InvalidRequest and OutboundError."""
         parse_url(url, plaintext=True)
         outbound = self.outbound
-        return self.call.outside("crl", url, fn=lambda: fetched(outbound, url))
+        found = self.call.outside("crl", url, fn=lambda: fetched(outbound, url))
+        self._check_signer(found)
+        return found
 
     def _check_signer(self, fetched: List) -> None:
-        """Raises InvalidRequest where a role knows the issuer and the list is not signed by it."""
+        """Raises InvalidRequest for a list of the future, and where a role knows the issuer and the list is not signed by it."""
+        if fetched.since > self.call.transaction.now + _ns(AHEAD):
+            raise InvalidRequest("the list at that URL says that it was issued in the future")
         roles = (self.roles.get(name) for name in self.roles.names())
         known = [each for role in roles if role is not None for each in trusted(role.certificate).authorities]
         issuers = [each for each in known if spelled(each.subject) == fetched.issuer]

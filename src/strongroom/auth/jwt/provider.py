@@ -4,7 +4,8 @@ Rules of this file:
 - Blocking functions run on the pool for waiting; the checks are pure and run by the clock of the commit.
 - The code flow always has PKCE with S256 (RFC 7636), a nonce, and the client's secret. What the provider's error says is not passed on, but
   for its error code, which is one of a fixed grammar.
-- Signed claims win over those of the userinfo endpoint, which must be about the same subject.
+- Signed claims win over those of the userinfo endpoint, which must be about the same subject. What the id token proves by is never taken
+  from there: users choose much of what a provider tells of them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from strongroom.outbound.wire import Answer
 
 MAX_CODE: Final = 2_048
 """Characters of an authorization code."""
+
+PROOF: Final = frozenset(("iss", "aud", "azp", "exp", "iat", "nbf", "nonce", "auth_time"))
+"""Claims that an id token is checked by."""
 
 _ERROR: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)
 """Error codes of RFC 6749, section 5.2."""
@@ -111,7 +115,9 @@ class Provider(NamedTuple):
             found = answer.json(dict[str, Any]) if answer.status == 200 else {}
         except (OutboundError, InvalidRequest):
             return {}
-        return found if isinstance(subject, str) and found.get("sub") == subject else {}
+        if not isinstance(subject, str) or found.get("sub") != subject:
+            return {}
+        return {name: value for name, value in found.items() if name not in PROOF}
 
     def _asked(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         where = named_by(self.source, url)

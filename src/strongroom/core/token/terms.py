@@ -44,6 +44,14 @@ def covers(outer: tuple[str, ...], inner: tuple[str, ...]) -> bool:
     return not around or all(any(_lies_in(network, each) for each in around) for network in within)
 
 
+def shared(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """The networks that lie in both; of two networks one lies in the other, or they share nothing. None at all stand for everywhere."""
+    if not some or not others:
+        return some or others
+    within = [text for text in some if covers(others, (text,))] + [text for text in others if covers(some, (text,))]
+    return tuple(dict.fromkeys(within))
+
+
 def _lies_in(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
     if isinstance(inner, IPv4Network):
         return isinstance(outer, IPv4Network) and inner.subnet_of(outer)

@@ -10,18 +10,22 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.committed import Committed
+from strongroom.core.gathering import gathered
 from strongroom.core.identity import Identities
 from strongroom.core.logins import logins_stand
 from strongroom.core.mounts import Mounts
 from strongroom.core.policy.acl import Acl
 from strongroom.core.policy.policies import Policies
-from strongroom.core.request import Auth, Grant, Mount, Peer, Secret, Token, TokenEntry
+from strongroom.core.request import Auth, Call, Grant, Mount, Peer, Secret, Token, TokenEntry
 from strongroom.core.token.batch import MAX_TEXT, open_batch, seal_batch
 from strongroom.core.token.kept import KeptTokens
 from strongroom.core.token.rows import ROWS, AccessorEntry, DigestJob, Mark, accessor_row, child_row, token_digest, token_key, token_row
@@ -34,6 +38,8 @@ from strongroom.errors import InvalidRequest, InvalidToken, PermissionDenied, se
 WRAPPING_POLICY = "response-wrapping"
 MAX_DEPTH = 256
 """Ancestors followed; a deeper tree cannot be made."""
+T = TypeVar("T")
+
 PAGE = 300
 """Token rows that one step of a walk over all tokens reads."""
 SPENT = -1
@@ -199,11 +205,15 @@ class Tokens:
         """What a token may do. Raises PermissionDenied where its entity is disabled or gone."""
         return self._token(transaction, Secret(""), b"", entry, (), 0).acl
 
-    def accessors(self, transaction: Transaction) -> list[str]:
-        """Accessors of all tokens that live."""
-        view = transaction.view(areas.TOKENS)
-        found = (view.settings(row, AccessorEntry) for row in view.digests(b"a"))
-        return sorted(item.accessor for item in found if item is not None and self.alive(transaction, item.digest) is not None)
+    def living(self, call: Call, what: Callable[[bytes, TokenEntry], T]) -> list[T]:
+        """What `what` says of the keyed hash and row of every stored token that lives; where there are many the call pauses."""
+        transaction = call.transaction
+
+        def share(after: bytes) -> tuple[list[T], bytes | None]:
+            page, after = self.page(transaction, after)
+            return [what(digest, entry) for digest, entry in page if self.alive(transaction, digest) is not None], after or None
+
+        return gathered(call, "tokens", b"", share)
 
     # -- uses ---------------------------------------------------------------------------------------------------
 

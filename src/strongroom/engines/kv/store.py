@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from strongroom.core.engine import Engine, ListBody, listed, paged
+from strongroom.core.engine import Engine, ListBody, listed, scanned
 from strongroom.core.request import Response
 from strongroom.core.transaction import entry_masks
 from strongroom.engines.kv.item import Head, Item, version_key
@@ -96,6 +96,4 @@ class KeyValue(Engine):
 
     def scanned(self, path: str, body: ListBody) -> list[str]:
         """Names of all secrets below a path, relative to it, in order."""
-        below = ITEM + path
-        names = (name[len(below) :] for name in self.store.walk(below))
-        return paged(names, body)
+        return scanned(self.call, self.store, ITEM + path, body)
