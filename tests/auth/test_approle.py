@@ -444,7 +444,7 @@ def test_what_is_not_there_is_nothing_or_404() -> None:
                 room.write(f"{ROLE}nobody/{kind}/{verb}", {"secret_id": "x", "secret_id_accessor": "x"})
     with pytest.raises(NotFound, match="does not exist"):
         room.write(ROLE + "nobody/secret-id", {})
-    with pytest.raises(NotFound, match="does not exist"):
+    with pytest.raises(InvalidRequest, match="does not exist"):
         room.list(ROLE + "nobody/secret-id")
 
 

@@ -121,6 +121,11 @@ def test_without_a_reviewer_a_login_asks_with_its_own_token(room: Strongroom, ap
     assert api.asked[-1].headers["authorization"] == f"Bearer {token}"
 
 
+def test_a_reviewers_token_need_not_be_a_jwt(room: Strongroom, api: Cluster) -> None:
+    reconfigure(room, api, token_reviewer_jwt="07401b.f395accd246ae52d")
+    assert room.json(room.read(CONFIG))["token_reviewer_jwt_set"] is True
+
+
 def test_a_token_may_come_from_a_file_that_ends_in_a_line_break(room: Strongroom, api: Cluster) -> None:
     reconfigure(room, api, token_reviewer_jwt=REVIEWER + "\n")
     assert answer(room, signed(projected()) + "\n") == (200, "")
@@ -384,7 +389,7 @@ def test_the_configuration_is_read_back_without_the_token(room: Strongroom, api:
     fields = {
         "kubernetes_host": "10.0.0.1:6443",
         "kubernetes_ca_cert": api.ca_pem,
-        "pem_keys": [PUBLIC_KEY],
+        "pem_keys": [PUBLIC_KEY.strip()],
         "issuer": "me",
         "disable_iss_validation": False,
         "disable_local_ca_jwt": True,
@@ -407,7 +412,8 @@ def test_the_configuration_is_read_back_without_the_token(room: Strongroom, api:
         ({"kubernetes_host": "file:///etc/passwd"}, "URL"),
         ({"kubernetes_host": "a", "kubernetes_ca_cert": "x" * 65_537}, "characters"),
         ({"kubernetes_host": "a", "pem_keys": "bad"}, "public keys"),
-        ({"kubernetes_host": "a", "token_reviewer_jwt": "bad"}, "token"),
+        ({"kubernetes_host": "a", "token_reviewer_jwt": "a b"}, "token"),
+        ({"kubernetes_host": "a", "token_reviewer_jwt": "a\r\nx: y"}, "token"),
     ],
 )
 def test_a_configuration_that_cannot_be_right_is_not_stored(room: Strongroom, fields: dict[str, Any], text: str) -> None:

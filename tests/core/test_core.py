@@ -182,6 +182,21 @@ def test_whoever_may_is_told_what_is_wrong(api: Api) -> None:
     assert isinstance(perform(api.core, Work(elsewhere, lambda _work: None), _raise).error, NotFound)
 
 
+@pytest.mark.parametrize("token", ["", "nonsense", "root"])
+def test_a_wrong_verb_where_strangers_have_business_is_told(api: Api, token: str) -> None:
+    """Who sends his login by GET is not to think that his password was wrong. What else there is strangers are not told."""
+    api.room.write("sys/auth/userpass", {"type": "userpass"})
+    presented = api.room.token if token == "root" else token
+    for operation, path in ((READ, "auth/userpass/login/ann"), (DELETE, "auth/userpass/login/ann"), (READ, "sys/decode-token")):
+        error = api.room.request(operation, path, token=presented).error
+        assert isinstance(error, UnsupportedOperation)
+        assert error.messages == ("unsupported operation",)
+    if token != "root":
+        for path in ("auth/userpass/users/ann", "auth/userpass/login", "auth/nowhere/login/ann", "sys/mounts", "sys/nowhere"):
+            error = api.room.request(DELETE, path, token=presented).error
+            assert isinstance(error, PermissionDenied), path
+
+
 def test_a_mount_whose_engine_is_missing_says_so_to_those_who_may(api: Api) -> None:
     api.room.transact(lambda call: api.core.mounts.add(call.transaction, new_mount("gone/", "nosuchengine", "secrets")))
     assert "plugin not found in the catalog" in api.error(READ, "gone/x").messages[0]

@@ -140,7 +140,7 @@ class Radius(Engine, kind="radius", family="auth"):
 
     # -- login --------------------------------------------------------------------------------------------------
 
-    @login("login/{name}", body=LoginBody)
+    @login("login/{urlusername}", body=LoginBody)
     def log_in(self, name: str, body: LoginBody) -> Response:
         """Log in."""
         if body.username and canonical_name(body.username) != canonical_name(name):

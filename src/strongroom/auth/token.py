@@ -75,7 +75,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
         """Create a token without a parent; the right to this path is all it takes."""
         return self._create(body, orphan=True, named_orphan=True)
 
-    @write("create/{role}", body=CreateBody)
+    @write("create/{role_name}", body=CreateBody)
     def create_by_role(self, role: str, body: CreateBody) -> Response:
         """Create a token as a role says."""
         found = self.token_roles.known(role)
@@ -282,7 +282,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
 
     token_roles = Entries(
         Role,
-        pattern="roles/{name}",
+        pattern="roles/{role_name}",
         noun="token role",
         name=str,
         told=roles.shown,
@@ -292,7 +292,7 @@ class Tokens(SystemEngine, kind="token", family="system"):
         says={"list": "List the token roles.", "delete": "Delete a token role; its tokens live on but cannot be renewed."},
     )
 
-    @write("roles/{name}", body=RoleBody, exists="token_role_exists")
+    @write("roles/{role_name}", body=RoleBody, exists="token_role_exists")
     def write_token_role(self, name: str, body: msgspec.Struct) -> Response | None:
         """Create or change a token role."""
         if not _ROLE_NAME.fullmatch(name):

@@ -101,7 +101,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
     )
     users = Entries(
         User,
-        pattern="users/{name}",
+        pattern="users/{username}",
         noun="user",
         name=canonical_name,
         old=("policies", "ttl", "max_ttl", "bound_cidrs"),
@@ -117,7 +117,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
 
     # -- users --------------------------------------------------------------------------------------------------
 
-    @write("users/{name}", body=UserBody, exists="user_exists")
+    @write("users/{username}", body=UserBody, exists="user_exists")
     def write_user(self, name: str, body: UserBody) -> None:
         """Create a user, or change what is given of one."""
         name = canonical_name(name)
@@ -131,7 +131,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
             raise InvalidRequest('"password" or "password_hash" must be supplied')
         self.users.put(name, User(hashed, token))
 
-    @write("users/{name}/password", body=PasswordBody)
+    @write("users/{username}/password", body=PasswordBody)
     def write_password(self, name: str, body: PasswordBody) -> None:
         """Change a user's password; tokens of earlier logins end, unless it is the one he has."""
         name = canonical_name(name)
@@ -141,7 +141,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
         hashed = self._hashed(name, user, body.password, body.password_hash)
         self.users.put(name, msgspec.structs.replace(user, hashed=hashed))
 
-    @write("users/{name}/policies", body=PoliciesBody)
+    @write("users/{username}/policies", body=PoliciesBody)
     def write_policies(self, name: str, body: PoliciesBody) -> None:
         """Change a user's policies."""
         name = canonical_name(name)
@@ -182,7 +182,7 @@ class Userpass(Engine, kind="userpass", family="auth"):
 
     # -- login --------------------------------------------------------------------------------------------------
 
-    @login("login/{name}", body=LoginBody)
+    @login("login/{username}", body=LoginBody)
     def login(self, name: str, body: LoginBody) -> Response:
         """Log in."""
         name = canonical_name(name)

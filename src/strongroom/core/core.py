@@ -147,6 +147,8 @@ class Core:
         call.args = found.args
         if route is not None and route.writes and not transaction.writing:
             raise NeedsCommit
+        if route is None and request.operation is not Operation.HELP and found.engine and found.engine.router.is_public(found.relative):
+            raise UnsupportedOperation("unsupported operation")  # who logs in by a wrong verb is not to think that his proof was wrong
         if route is None or not route.public:
             try:
                 self._authorise(call, found)

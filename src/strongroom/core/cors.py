@@ -21,7 +21,6 @@ STANDARD_HEADERS = (
     "X-Vault-Policy-Override",
     "Authorization",
     "X-Vault-Token",
-    "X-Vault-Namespace",
 )
 """Request headers that every allowed page may send."""
 

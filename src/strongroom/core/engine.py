@@ -158,6 +158,10 @@ class Router:
                 return route, match.groups()
         return None
 
+    def is_public(self, path: str) -> bool:
+        """Whether somebody without a token has business here, by whichever verb."""
+        return any(found[0].public for operation in Operation if (found := self.find(operation, path)) is not None)
+
     def operations(self, path: str) -> set[Operation]:
         """Which operations the path has at all."""
         return {operation for operation in Operation if self.find(operation, path) is not None}

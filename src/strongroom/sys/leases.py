@@ -117,7 +117,7 @@ class LeaseRoutes(Routes):
             raise InvalidRequest("tokens cannot be renewed through this endpoint; use auth/token/renew")
         return self.core.renew_lease(self.call, lease_id, body.increment)
 
-    @write("leases/renew/{lease_id...}", body=RenewBody)
+    @write("leases/renew/{url_lease_id...}", body=RenewBody)
     def renew_at(self, lease_id: str, body: RenewBody) -> Response:
         """Renew a lease."""
         return self.renew_lease(RenewBody(lease_id, body.increment))
@@ -127,7 +127,7 @@ class LeaseRoutes(Routes):
         """Renew a lease, by the older path."""
         return self.renew_lease(body)
 
-    @write("renew/{lease_id...}", body=RenewBody)
+    @write("renew/{url_lease_id...}", body=RenewBody)
     def renew_old_at(self, lease_id: str, body: RenewBody) -> Response:
         """Renew a lease, by the older path."""
         return self.renew_lease(RenewBody(lease_id, body.increment))
@@ -148,7 +148,7 @@ class LeaseRoutes(Routes):
                 self.core.leases.end(transaction, lease)
         return _ordered(body.sync)
 
-    @write("leases/revoke/{lease_id...}", body=RevokeBody)
+    @write("leases/revoke/{url_lease_id...}", body=RevokeBody)
     def revoke_at(self, lease_id: str, body: RevokeBody) -> Response:
         """Revoke a lease."""
         return self.revoke_lease(RevokeBody(lease_id, body.sync))
@@ -158,7 +158,7 @@ class LeaseRoutes(Routes):
         """Revoke a lease, by the older path."""
         return self.revoke_lease(body)
 
-    @write("revoke/{lease_id...}", body=RevokeBody)
+    @write("revoke/{url_lease_id...}", body=RevokeBody)
     def revoke_old_at(self, lease_id: str, body: RevokeBody) -> Response:
         """Revoke a lease, by the older path."""
         return self.revoke_lease(RevokeBody(lease_id, body.sync))

@@ -40,7 +40,7 @@ class LockedUsers(Routes):
         namespaces = [] if not shown else [{"namespace_id": "root", "namespace_path": "", "counts": total, "mount_accessors": shown}]
         return Response(data={"by_namespace": namespaces, "total": total})
 
-    @write("locked-users/{accessor}/unlock/{alias}")
+    @write("locked-users/{mount_accessor}/unlock/{alias_identifier}")
     def unlock_user(self, accessor: str, alias: str) -> None:
         """Let a locked user try again."""
         unlock(self.call.transaction, self._mount(accessor), subject_name(alias).lower())

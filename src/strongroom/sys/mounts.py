@@ -104,7 +104,7 @@ class MountRoutes(Routes):
         settings.put("remounts", Migrations((*kept, migration)))
         return Response(data={"migration_id": migration.id}, mirror=True)
 
-    @read("remount/status/{migration}")
+    @read("remount/status/{migration_id}")
     def remount_status(self, migration: str) -> Response:
         """Say how a move went."""
         found = [move for move in self._migrations().moves if move.id == migration]

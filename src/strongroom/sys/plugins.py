@@ -45,12 +45,12 @@ class PluginRoutes(Routes):
         detailed = [self._described(kind, name) for kind in TYPES for name in names[kind]]
         return Response(data={**names, "detailed": detailed})
 
-    @list_("plugins/catalog/{kind}/", sudo=True)
+    @list_("plugins/catalog/{type}/", sudo=True)
     def list_kinds(self, kind: str) -> Response:
         """List the kinds of engines of one type."""
         return Response(data={"keys": _kinds(kind)})
 
-    @read("plugins/catalog/{kind}/{name}", sudo=True)
+    @read("plugins/catalog/{type}/{name}", sudo=True)
     def read_kind(self, kind: str, name: str) -> Response:
         """Describe one kind of engine."""
         if name not in _kinds(kind):
@@ -80,7 +80,7 @@ class PluginRoutes(Routes):
             mounting.whole(self.core, self.call, path, several('cannot fetch mount entry on "{}"'))
         return _reloaded(any(body.plugin in _kinds(kind) for kind in TYPES) or bool(body.mounts), body.scope)
 
-    @write("plugins/reload/{kind}/{name}", body=ScopeBody, writes=False)
+    @write("plugins/reload/{type}/{name}", body=ScopeBody, writes=False)
     def reload_kind(self, kind: str, name: str, body: ScopeBody) -> Response:
         """Reload engines of one kind, or of the kind `unknown`: they are part of the program, so there is nothing to do."""
         if body.scope not in ("", "global"):

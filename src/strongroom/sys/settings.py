@@ -17,7 +17,7 @@ from strongroom.core import areas
 from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
 from strongroom.core.engine import delete, keys_response, list_, read, write
 from strongroom.core.fields import Names
-from strongroom.core.request import Response
+from strongroom.core.request import NO_DATA, Response
 from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.sys.routes import Routes
 
@@ -102,7 +102,7 @@ class SettingRoutes(Routes):
         return Response(data={"values": values} if body.multivalue else {"value": values[0] if values else ""})
 
     @write("config/ui/headers/{header}", body=HeaderBody, sudo=True)
-    def write_console_header(self, header: str, body: HeaderBody) -> None:
+    def write_console_header(self, header: str, body: HeaderBody) -> Response:
         """Have the console's answers carry a header."""
         name = header.lower()
         if not body.values:
@@ -112,6 +112,7 @@ class SettingRoutes(Routes):
         if name.startswith("x-vault-"):
             raise InvalidRequest("X-Vault headers cannot be set")
         self._rows().put("ui-headers", HeadersEntry({**self._headers(), name: tuple(body.values)}))
+        return NO_DATA
 
     @delete("config/ui/headers/{header}", sudo=True)
     def delete_console_header(self, header: str) -> None:
@@ -134,7 +135,7 @@ class SettingRoutes(Routes):
         """Show the configuration that the core runs with, without credentials."""
         return Response(data=msgspec.structs.asdict(self.core.settings))
 
-    @write("config/reload/{part}", writes=False)
+    @write("config/reload/{subsystem}", writes=False)
     def reload_configuration(self, part: str) -> None:
         """Read certificates and the reloadable part of the configuration again; reopen audit files."""
         if part not in RELOADABLE:

@@ -65,7 +65,7 @@ class ToolRoutes(Routes):
         warnings = (NO_SEAL,) if body.source == "seal" else ()
         return Response(data={"random_bytes": _written(os.urandom(body.bytes), body.format)}, warnings=warnings)
 
-    @write("tools/random/{first}", body=RandomBody, writes=False)
+    @write("tools/random/{source}", body=RandomBody, writes=False)
     def random_by_path(self, first: str, body: RandomBody) -> Response:
         """Make random bytes, as many or from where the path says."""
         if first in SOURCES:

@@ -142,15 +142,15 @@ def test_settings_keep_what_was_not_sent() -> None:
     defaults = {
         "disable_binding": False,
         "enable_identity_alias_metadata": False,
-        "enable_metadata_on_failures": False,
-        "ocsp_cache_size": 100,
-        "role_cache_size": 200,
+        "ocsp_cache_size": 0,
+        "role_cache_size": 0,
     }
     assert room.json(room.read(CONFIG)) == defaults
     room.write(CONFIG, {"disable_binding": "true"})
     room.write(CONFIG, {"ocsp_cache_size": 7})
-    assert room.json(room.read(CONFIG)) == defaults | {"disable_binding": True, "ocsp_cache_size": 7}
-    for size in (1, 100_001):
+    room.write(CONFIG, {"enable_metadata_on_failures": True})
+    assert room.json(room.read(CONFIG)) == defaults | {"disable_binding": True, "ocsp_cache_size": 7, "enable_metadata_on_failures": True}
+    for size in (-1, 0, 1, 100_001):
         with pytest.raises(InvalidRequest, match="invalid ocsp cache size"):
             room.write(CONFIG, {"ocsp_cache_size": size})
 

@@ -31,7 +31,7 @@ _HINTS = typing.get_type_hints(RoleBody, include_extras=True)
 def single(path: str, name: str, *shown: str, warnings: tuple[str, ...] = ()) -> tuple[Reading, Writing, Deleting]:
     """The routes of one field: `shown` are the names it is read back by, and can be sent under; its own where none are given."""
     names = shown or (name,)
-    pattern = f"role/{{name}}/{path}"
+    pattern = f"role/{{role_name}}/{path}"
     body_type = msgspec.defstruct(f"{name.title()}Body", [(each, _HINTS[each], UNSET) for each in names], frozen=True, kw_only=True)
 
     def reading(self: Store, role: str) -> Response:
@@ -79,7 +79,7 @@ class Fields(Store):
     read_token_cidrs, write_token_cidrs, delete_token_cidrs = single("token-bound-cidrs", "token_bound_cidrs")
     read_period, write_period, delete_period = single("period", "token_period", "token_period", "period")
 
-    @read("role/{name}/local-secret-ids")
+    @read("role/{role_name}/local-secret-ids")
     def read_local(self, name: str) -> Response:
         """Show whether a role's secret ids stay in this cluster."""
         return Response(data={"local_secret_ids": self.roles.shown(name).local_secret_ids})

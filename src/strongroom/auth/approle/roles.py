@@ -32,7 +32,7 @@ class RoleIdBody(msgspec.Struct, frozen=True):
 class Roles(Store):
     """Roles."""
 
-    @write("role/{name}", body=RoleBody, exists="role_exists")
+    @write("role/{role_name}", body=RoleBody, exists="role_exists")
     def write_role(self, name: str, body: msgspec.Struct) -> Response | None:
         """Create a role, or change what is given of one."""
         name = role_name(name)
@@ -48,7 +48,7 @@ class Roles(Store):
         self.keep(name, role, before)
         return answer((*warnings, LONG_TTL) if 0 < self.max_ttl < role.token.max_ttl else warnings)
 
-    @delete("role/{name}")
+    @delete("role/{role_name}")
     def delete_role(self, name: str) -> None:
         """Delete a role and its secret ids; tokens of earlier logins end with it."""
         name = role_name(name)
@@ -56,12 +56,12 @@ class Roles(Store):
         if role is not None:
             self.remove(name, role)
 
-    @read("role/{name}/role-id")
+    @read("role/{role_name}/role-id")
     def read_role_id(self, name: str) -> Response:
         """Show a role's role id."""
         return Response(data={"role_id": self.roles.shown(name).role_id})
 
-    @write("role/{name}/role-id", body=RoleIdBody)
+    @write("role/{role_name}/role-id", body=RoleIdBody)
     def write_role_id(self, name: str, body: RoleIdBody) -> None:
         """Give a role another role id; the old one leads nowhere from then on."""
         if not body.role_id:

@@ -42,12 +42,12 @@ class AccessorBody(msgspec.Struct, frozen=True):
 class SecretIds(Store):
     """Secret ids."""
 
-    @write("role/{name}/secret-id", body=SecretIdBody)
+    @write("role/{role_name}/secret-id", body=SecretIdBody)
     def create_secret_id(self, name: str, body: SecretIdBody) -> Response:
         """Make a secret id of a role."""
         return self._create(self.role(name), random_secret_id(), body)
 
-    @write("role/{name}/custom-secret-id", body=CustomSecretIdBody)
+    @write("role/{role_name}/custom-secret-id", body=CustomSecretIdBody)
     def create_custom_secret_id(self, name: str, body: CustomSecretIdBody) -> Response:
         """Take a secret id that the caller chose; what he chooses has to be as hard to guess as a random one."""
         if not body.secret_id:
@@ -69,19 +69,19 @@ class SecretIds(Store):
         }
         return Response(data=data, accessor=made.accessor)
 
-    @list_("role/{name}/secret-id/", body=ListBody)
+    @list_("role/{role_name}/secret-id/", body=ListBody)
     def list_secret_ids(self, name: str, body: ListBody) -> Response:
         """List the accessors of a role's secret ids."""
-        return keys_response(self.accessors(self.role(name), body.after, body.limit))
+        return keys_response(self.accessors(self.roles.known(self.roles.canonical(name)), body.after, body.limit))
 
-    @write("role/{name}/secret-id/lookup", body=GivenSecretIdBody)
+    @write("role/{role_name}/secret-id/lookup", body=GivenSecretIdBody)
     def lookup(self, name: str, body: GivenSecretIdBody) -> Response:
         """Show what is known about a secret id; nothing where the role has none like it."""
         found = self.secret_id(self._given(name, body))
         return NOTHING if found is None else Response(data=shown_secret_id(found))
 
-    @write("role/{name}/secret-id/destroy", body=GivenSecretIdBody)
-    @delete("role/{name}/secret-id/destroy", body=GivenSecretIdBody)
+    @write("role/{role_name}/secret-id/destroy", body=GivenSecretIdBody)
+    @delete("role/{role_name}/secret-id/destroy", body=GivenSecretIdBody)
     def destroy(self, name: str, body: GivenSecretIdBody) -> None:
         """Destroy a secret id; one that is not there is no error."""
         place = self._given(name, body)
@@ -94,14 +94,14 @@ class SecretIds(Store):
             raise InvalidRequest("missing secret_id")
         return self.place(self.role(name), body.secret_id)
 
-    @write("role/{name}/secret-id-accessor/lookup", body=AccessorBody)
+    @write("role/{role_name}/secret-id-accessor/lookup", body=AccessorBody)
     def lookup_accessor(self, name: str, body: AccessorBody) -> Response:
         """Show what is known about a secret id of the role."""
         _, found = self.by_accessor(self.role(name), body.secret_id_accessor)
         return Response(data=shown_secret_id(found))
 
-    @write("role/{name}/secret-id-accessor/destroy", body=AccessorBody)
-    @delete("role/{name}/secret-id-accessor/destroy", body=AccessorBody)
+    @write("role/{role_name}/secret-id-accessor/destroy", body=AccessorBody)
+    @delete("role/{role_name}/secret-id-accessor/destroy", body=AccessorBody)
     def destroy_accessor(self, name: str, body: AccessorBody) -> None:
         """Destroy a secret id of the role."""
         self.drop(*self.by_accessor(self.role(name), body.secret_id_accessor))

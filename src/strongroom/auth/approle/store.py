@@ -57,7 +57,7 @@ class Store(Engine):
 
     # -- roles --------------------------------------------------------------------------------------------------
 
-    roles = Entries(Role, told=told_role, missing='role "{}" does not exist', ends="role", deletes=False)
+    roles = Entries(Role, pattern="role/{role_name}", told=told_role, missing='role "{}" does not exist', ends="role", deletes=False)
 
     def role(self, text: str) -> Role:
         """A role that something is to be done with. Raises NotFound."""

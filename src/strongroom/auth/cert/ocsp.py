@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from strongroom.auth.cert.config import OCSP_CACHE
 from strongroom.auth.cert.crls import Lists
 from strongroom.auth.cert.roles import Ocsp, Role
 from strongroom.clock import SECOND, Clock
@@ -135,7 +136,7 @@ class Responders(Lists):
         status = self._once(place, query)
         until = min(status.until, now + KEPT)
         memo = _KEPT.get(self.mount.uuid) or remember(_KEPT, MAX_MOUNTS, self.mount.uuid, {})
-        return remember(memo, self.settings.known().ocsp_cache_size, place, status._replace(until=until))
+        return remember(memo, self.settings.known().ocsp_cache_size or OCSP_CACHE, place, status._replace(until=until))
 
     def _once(self, place: Asked, query: Query) -> ocsp.Status:
         outbound, clock = self.outbound, self.clock

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from strongroom.auth.cert.config import Settings, changed_settings
+from strongroom.auth.cert.config import Settings, changed_settings, shown_settings
 from strongroom.core.configuration import Configuration
 from strongroom.core.engine import Engine, write
 from strongroom.core.entries import Entries
@@ -176,6 +176,7 @@ class Roles(Engine):
     settings = Configuration(
         Settings,
         changed=changed_settings,
+        told=shown_settings,
         default=Settings(),
         creates=False,
         says={"read": "Show the settings.", "write": "Change the settings that are given."},

@@ -71,7 +71,7 @@ def mapped(noun: str) -> Entries[Mapping]:
     """Teams or users, and what they may."""
     return Entries(
         Mapping,
-        pattern=f"map/{noun}s/{{name}}",
+        pattern=f"map/{noun}s/{{key}}",
         folder=f"{noun}s",
         noun=noun,
         body=MappingBody,

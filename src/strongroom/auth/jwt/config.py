@@ -190,4 +190,4 @@ def shown_config(config: Config) -> dict[str, Any]:
     """The members of a read."""
     members = {name: getattr(config, name) for name in Config.__struct_fields__}
     members["jwks_pairs"] = [msgspec.structs.asdict(pair) for pair in config.jwks_pairs]
-    return members
+    return members | {"unsupported_critical_cert_extensions": ()}  # none can be allowed here

@@ -5,12 +5,13 @@ Rules of this file:
 - In a pod the server may ask with its own service account, as Vault does, unless `disable_local_ca_jwt` says otherwise. That token goes
   only to an API server that the pod's own CA vouches for, and never from a mount of a tenant: whoever may configure a mount could have
   it sent to himself otherwise.
-- A CA text without a certificate is taken with a warning, as Vault takes it: then no API server is trusted and every login fails.
+- A CA text without a certificate is refused: no API server would be trusted and every login fail.
 - Files are read from the fixed places where Kubernetes puts them; no field is a path.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,14 +19,17 @@ import msgspec
 
 from strongroom.core.fields import Names
 from strongroom.core.forms import HiddenText
-from strongroom.crypto import jwk, jws
-from strongroom.crypto.errors import InvalidToken, UnusableKey
+from strongroom.crypto import jwk
+from strongroom.crypto.errors import UnusableKey
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.tls import MAX_PEM, check_authorities
 from strongroom.outbound.url import base_url
 
 LOCAL: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds `ca.crt` and `token` (Kubernetes documentation, "Accessing the API from within a pod")."""
+
+_BEARER: Final = re.compile(r"[!-~]{1,65536}", re.ASCII)
+"""What an API server is asked with. It need not be a JWT: clusters have static tokens, too."""
 
 DEFAULT_ISSUER = "kubernetes/serviceaccount"
 
@@ -90,7 +94,7 @@ def changed_config(_before: Config | None, body: ConfigBody) -> Config:
     """The configuration after a write, which replaces it. Raises InvalidRequest."""
     if not body.kubernetes_host:
         raise InvalidRequest("no host provided")
-    fields = {stored: getattr(body, sent) for stored, sent in _FIELDS.items()}
+    fields = {stored: getattr(body, sent) for stored, sent in _FIELDS.items()} | {"pem_keys": tuple(map(str.strip, body.pem_keys))}
     config = Config(**fields, reviewer_jwt=body.token_reviewer_jwt.strip())
     _check(config)
     return config
@@ -140,11 +144,8 @@ def _check(config: Config) -> None:
         check_authorities(config.ca_cert, "kubernetes_ca_cert")
     except InvalidRequest:
         raise InvalidRequest("The provided CA PEM data contains no valid certificates") from None
-    if config.reviewer_jwt:
-        try:
-            jws.parse(config.reviewer_jwt)
-        except InvalidToken as error:
-            raise InvalidRequest(f"'token_reviewer_jwt' is not a service account's token: {error}") from None
+    if config.reviewer_jwt and not _BEARER.fullmatch(config.reviewer_jwt):
+        raise InvalidRequest("'token_reviewer_jwt' is a token: printable ASCII without spaces")
 
 
 def warnings(config: Config) -> tuple[str, ...]:

@@ -236,6 +236,14 @@ def _between(least: int, most: int) -> Callable[[int], int]:
     return check
 
 
+def _authorities(text: str) -> str:
+    try:
+        tls_context(text)
+    except InvalidRequest:
+        raise InvalidRequest("failed to parse server tls cert: failed to decode PEM block in the certificate") from None
+    return text
+
+
 _attribute = _matching(_ATTRIBUTE, "takes the name of an attribute: letters, digits and -")
 _wait = _between(1, MAX_WAIT)
 
@@ -244,6 +252,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "insecure_tls": _secure,
     "tls_min_version": _one_of(VERSIONS | dict.fromkeys(FORMER, VERSIONS["tls12"])),
     "tls_max_version": _one_of(VERSIONS),
+    "certificate": _authorities,
     "userdn": _name,
     "groupdn": _name,
     "userattr": lambda text: _attribute(text).lower(),

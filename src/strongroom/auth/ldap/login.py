@@ -56,7 +56,7 @@ class Ldap(Mappings, kind="ldap", family="auth"):
 
     # -- login ------------------------------------------------------------------------------------------------------
 
-    @login("login/{name}", body=LoginBody)
+    @login("login/{username}", body=LoginBody)
     def login(self, name: str, body: LoginBody) -> Response:
         """Log in."""
         name = canonical_name(name)

@@ -48,7 +48,7 @@ class Mappings(Engine):
 
     users = Entries(
         User,
-        pattern="users/{username}",
+        pattern="users/{name}",
         noun="user",
         name=canonical_name,
         changed=lambda _before, body: merged(User(), body, _USER_READS),
