@@ -10,6 +10,7 @@ import pytest
 
 from strongroom.auth.aws import lists
 from strongroom.auth.aws.config import asked
+from strongroom.auth.aws.roles import NOBODY
 from strongroom.clock import SystemClock
 from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, NotFound
@@ -227,7 +228,13 @@ def test_what_a_role_is_first_written_with_stays(room: Strongroom) -> None:
 def test_times_beyond_the_mounts_are_warned_of(room: Strongroom) -> None:
     warnings = room.write(AUTH + "role/x", EC2 | {"token_ttl": "800h", "token_max_ttl": "800h"}).warnings
     said = "Given {0} of 2880000 seconds greater than current mount/system default of 2764800 seconds; {0} will be capped at login time"
-    assert warnings == (said.format("ttl"), said.format("max ttl"))
+    assert warnings == (said.format("ttl"), said.format("max ttl"), NOBODY)
+
+
+@pytest.mark.parametrize("fields", [EC2, IAM | INFERRED])
+def test_a_role_that_nobody_gets_is_told_of_when_it_is_written(room: Strongroom, fields: dict[str, Any]) -> None:
+    assert room.write(AUTH + "role/y", fields).warnings == (NOBODY,)
+    assert room.write(AUTH + "role/z", IAM).warnings == ()
 
 
 # -- tags and the deny list -----------------------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_a_push_nobody_answers_ends(second: House, monkeypatch: pytest.MonkeyPat
 
 def test_what_cannot_be_answered_is_said(second: House) -> None:
     second.ada.number, second.ada.pushes = 42, ["WAITING"]
-    assert "not supported" in second.answer()[1]
+    assert "give a passcode of the app as 'totp'" in second.answer()[1]
     second.ada.factors = FACTORS[:1]
     assert "'totp' passcode parameter is required" in second.answer()[1]
     second.ada.factors = [("sms", "OKTA"), ("token:software:totp", "DUO")]

@@ -28,7 +28,10 @@ NO_EC2 = (
     "logins of the ec2 type are not supported here: verifying an instance takes AWS's EC2 API; "
     "have instances log in by their IAM role (type iam), which proves more"
 )
-NO_INFERENCE = "the role infers EC2 instances, which is not supported here; bind it to IAM principals with bound_iam_principal_arn"
+NO_INFERENCE = (
+    "the role infers EC2 instances, which is not supported here: finding an instance takes AWS's EC2 API; "
+    "bind the role to IAM principals with bound_iam_principal_arn"
+)
 
 
 class Aws(Lists, kind="aws", family="auth"):

@@ -32,6 +32,11 @@ IAM: Final = "iam"
 EC2: Final = "ec2"
 INSTANCE: Final = "ec2_instance"
 
+NOBODY: Final = (
+    "nobody gets this role: it is for EC2 instances, which take AWS's EC2 API to verify, and that is not asked; "
+    "make a role of auth_type iam that is bound to the instances' IAM role with bound_iam_principal_arn"
+)
+
 MAX_PRINCIPALS: Final = 64
 """ARNs that one role is bound to: each is a question to IAM when the role is written."""
 
@@ -121,12 +126,13 @@ class Roles(Settings):
         after = merged(before or Role(role_id=uuid4_text()), body)
         _check(after, sent)
         self.roles.put(name, self._resolved(after, "bound_iam_principal_arn" in sent))
-        return answer(self._warnings(after.token))
+        return answer(self._warnings(after))
 
-    def _warnings(self, token: TokenParameters) -> tuple[str, ...]:
-        limits = (("ttl", token.ttl, self.default_ttl), ("max ttl", token.max_ttl, self.max_ttl))
+    def _warnings(self, role: Role) -> tuple[str, ...]:
+        limits = (("ttl", role.token.ttl, self.default_ttl), ("max ttl", role.token.max_ttl, self.max_ttl))
         said = "Given {0} of {1} seconds greater than current mount/system default of {2} seconds; {0} will be capped at login time"
-        return tuple(said.format(name, given, limit) for name, given, limit in limits if 0 < limit < given)
+        capped = tuple(said.format(name, given, limit) for name, given, limit in limits if 0 < limit < given)
+        return (*capped, NOBODY) if role.auth_type == EC2 or role.inferred_entity_type else capped
 
     def _resolved(self, role: Role, anew: bool) -> Role:
         """The role bound to unique ids, where it is to be. Raises InvalidRequest and Unavailable."""

@@ -32,7 +32,10 @@ ALGORITHMS: Final = frozenset(("RS256",))
 SENT: Final = ("subscription_id", "resource_group_name", "vm_name", "vmss_name")
 
 NO_SECRET: Final = "client_secret was not kept: tokens are judged by what they say, and Azure's API is not asked"
-NOWHERE: Final = "bound_locations can only be confirmed by Azure's compute API, which is not asked: nobody gets this role"
+NOWHERE: Final = (
+    "bound_locations can only be confirmed by Azure's compute API, which is not asked: nobody gets this role; "
+    "bind subscriptions, resource groups or service principals instead"
+)
 
 
 class LoginBody(msgspec.Struct, frozen=True, kw_only=True):

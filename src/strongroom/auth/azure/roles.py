@@ -65,13 +65,19 @@ def check_role(role: Role, claims: Mapping[str, Any], resource: Resource | None)
     if groups and groups != ("*",) and not set(token_groups(claims)).intersection(groups):
         raise InvalidRequest("groups not authorized")
     if role.bound_locations:
-        raise InvalidRequest("the role has bound_locations, which only Azure's compute API could confirm; this server does not ask it")
+        raise InvalidRequest(
+            "the role has bound_locations, which only Azure's compute API could confirm, and it is not asked; have the role bind "
+            "subscriptions, resource groups or service principals instead"
+        )
     for name, (attribute, sentence) in _BY_RESOURCE.items():
         bound = getattr(role, name)
         if not bound:
             continue
         if resource is None:
-            raise InvalidRequest(f"the role has {name}, and the token does not say which resource it was issued to (xms_az_rid, xms_mirid)")
+            raise InvalidRequest(
+                f"the role has {name}, and the token does not say which resource it was issued to (xms_az_rid, xms_mirid); log in with the "
+                "identity of the resource itself, or have the role bind the token's identity with bound_service_principal_ids"
+            )
         if getattr(resource, attribute) not in {value.lower() for value in bound}:
             raise InvalidRequest(sentence)
 

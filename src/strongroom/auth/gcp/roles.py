@@ -136,7 +136,10 @@ def _warnings(role: Role) -> tuple[str, ...]:
             'To fix this warning, update the role to remove either the "bound_regions" or "bound_zones" field.'
         )
     if role.bound_labels or role.bound_instance_groups:
-        found.append("only Google's compute API could confirm labels and instance groups, and it is not asked: the role takes nobody")
+        found.append(
+            "only Google's compute API could confirm labels and instance groups, and it is not asked: the role takes nobody; "
+            "bind projects, zones, regions or service accounts instead"
+        )
     if role.add_group_aliases:
         found.append("add_group_aliases adds none: only Google's resource manager API knows folders and organisations, and it is not asked")
     if role.type == "gce" and not (role.bound_projects or role.bound_service_accounts):

@@ -110,7 +110,10 @@ def check_account(role: Role, account: Account, project: str = "") -> None:
 def check_machine(role: Role, machine: Machine) -> None:
     """The role is for this machine. Raises InvalidRequest."""
     if role.bound_labels or role.bound_instance_groups:
-        raise InvalidRequest("the role binds labels or instance groups, which only Google's compute API could confirm; it is not asked")
+        raise InvalidRequest(
+            "the role binds labels or instance groups, which only Google's compute API could confirm, and it is not asked; have the role "
+            "bind projects, zones, regions or service accounts instead"
+        )
     zone = machine.zone.rpartition("/")[2]
     if role.bound_zones:
         if zone not in {each.rpartition("/")[2] for each in role.bound_zones}:

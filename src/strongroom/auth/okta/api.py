@@ -37,7 +37,7 @@ NO_FACTOR: Final = "Okta Verify Push or TOTP or Google TOTP factor is required i
 NO_CODE: Final = "'totp' passcode parameter is required to perform MFA"
 DENIED: Final = "multi-factor authentication denied"
 LATE: Final = "failed to complete multi-factor authentication"
-NUMBER: Final = "Okta asks for a number to be chosen on the phone, which is not supported; give a passcode as 'totp'"
+NUMBER: Final = "Okta asks for a number to be chosen on the phone, which a login here cannot show; give a passcode of the app as 'totp'"
 EXPIRING: Final = "Your Okta password is in warning state and needs to be changed soon."
 
 PROVIDERS: Final = ("GOOGLE", "OKTA")
