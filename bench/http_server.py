@@ -13,8 +13,9 @@ import uvloop
 from strongroom.clock import SystemClock
 from strongroom.server.certificates import make_authority
 from strongroom.server.connections import Connections
-from strongroom.server.http import Exchange, HttpProtocol, ListenerInfo, render
+from strongroom.server.http import Exchange, HttpProtocol, ListenerInfo
 from strongroom.server.limits import DEFAULT_LIMITS
+from strongroom.server.messages import render
 from strongroom.server.tls import ListenerTls, TlsListener, make_context
 
 

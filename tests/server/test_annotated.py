@@ -11,7 +11,8 @@ from strongroom.core.request import Peer
 from strongroom.errors import AuditFailed
 from strongroom.server.annotated import AnnotatedExchange
 from strongroom.server.framing import Head
-from strongroom.server.http import Exchange, render
+from strongroom.server.http import Exchange
+from strongroom.server.messages import render
 
 MESSAGE = render(200, b"{}")
 

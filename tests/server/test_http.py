@@ -22,8 +22,9 @@ from strongroom.errors import InvalidRequest
 from strongroom.server.connections import LAST_MOMENT
 from strongroom.server.forwarded import Forwarding, parse_networks
 from strongroom.server.framing import KNOWN_ONCE, Head, KnownHeads, Refusal, RequestReader
-from strongroom.server.http import Exchange, HttpProtocol, ListenerInfo, header, render
+from strongroom.server.http import Exchange, HttpProtocol, ListenerInfo
 from strongroom.server.limits import DEFAULT_LIMITS
+from strongroom.server.messages import header, render
 from tests.server.harness import read_all, serving
 
 H = b"Host: a\r\n"
@@ -352,7 +353,8 @@ EXHAUSTED = """
 import asyncio, resource, sys, uvloop
 from strongroom.clock import SystemClock
 from strongroom.server.connections import Connections
-from strongroom.server.http import HttpProtocol, ListenerInfo, render
+from strongroom.server.http import HttpProtocol, ListenerInfo
+from strongroom.server.messages import render
 from strongroom.server.limits import DEFAULT_LIMITS
 
 async def main():

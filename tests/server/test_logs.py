@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from strongroom.core.request import Operation, Peer, Request, Secret
 from strongroom.errors import ConfigError, InvalidRequest
 from strongroom.server.logs import Log
+from strongroom.server.logtail import LogTail
 from tests.server.loop_kit import House, on_loop, room
 
 CANARY = "canary-0123456789abcdef"
@@ -190,3 +191,57 @@ def test_a_log_that_is_gone_stops_nothing(form: str) -> None:
     stream.close()
     log.info("nobody hears this")
     log.report(ValueError(CANARY))
+
+
+def test_what_is_followed_is_what_the_log_would_say_below_its_level_too(form: str) -> None:
+    stream = io.StringIO()
+    log = Log("error", form, stream)
+    log.info("before")
+    lines = log.follow("info", form, lambda: False)
+    log.info("quiet", password=CANARY, thing=Unshowable(), reason="a\nb")
+    log.error("loud", raw=CANARY.encode())
+    text = lines.read(1).decode()
+    assert "before" not in text
+    assert text.index("quiet") < text.index("loud")
+    assert len(text.splitlines()) == 2
+    assert not leaks(text)
+    assert stream.getvalue() == text.splitlines(keepends=True)[1], "the same line"
+    assert lines.read(1) == b""
+
+
+def test_one_level_holds_for_all_processes_until_the_configuration_is_read_again() -> None:
+    stream = io.StringIO()
+    log = Log("info", "json", stream, tail=LogTail(3))
+    one, other = log.bound(1, slot=0), log.bound(2, slot=1)
+    lines = one.follow("warn", "json", lambda: False)
+    one.say_from("error")
+    other.warning("not written")
+    assert (stream.getvalue(), log.level, other.level) == ("", "error", "error")
+    assert b'"slot": 1' in lines.read(1), "but followed, wherever it was said"
+    other.reset_level()
+    one.info("written")
+    assert "written" in stream.getvalue()
+    assert lines.read(1) == b"", "below the level that was asked for"
+    one.say_from("debug")
+    other.set_level("warn")
+    assert log.level == "warn"
+
+
+def test_unknown_levels_and_forms_change_nothing() -> None:
+    log = Log("info", stream=io.StringIO())
+    for wrong in ("", "loud"):
+        with pytest.raises(InvalidRequest, match="trace, debug, info, warn, error"):
+            log.say_from(wrong)
+        with pytest.raises(InvalidRequest, match="unknown log"):
+            log.follow("info", wrong, lambda: False)
+    assert log.level == "info"
+
+
+def test_a_follower_that_is_too_slow_reads_that_lines_are_missing() -> None:
+    log = Log("info", stream=io.StringIO())
+    lines = log.follow("info", "standard", lambda: False)
+    for number in range(2_000):
+        log.info("much is said", number=number)
+    assert "are missing here" in lines.read(1).decode()
+    log.info("the next")
+    assert "the next" in lines.read(1).decode()

@@ -15,8 +15,9 @@ from strongroom.errors import ConfigError
 from strongroom.server.config import Listener, parse_config
 from strongroom.server.connections import TICK
 from strongroom.server.forwarded import parse_networks
-from strongroom.server.http import Exchange, render
+from strongroom.server.http import Exchange
 from strongroom.server.limits import DEFAULT_LIMITS
+from strongroom.server.messages import render
 from strongroom.server.proxy_protocol import ALLOW, ALWAYS, DENY, Trust, trust_of
 from strongroom.server.tls import make_context
 from tests.server.harness import Served, read_all, serving

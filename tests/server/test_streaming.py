@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import ssl
 import threading
 import time
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from strongroom.clock import SystemClock
+from strongroom.core.content import ENDLESS
 from strongroom.server.certificates import make_authority
-from strongroom.server.http import PIECE, Exchange, render, render_head
+from strongroom.server.http import PIECE, Exchange, Handler
 from strongroom.server.limits import DEFAULT_LIMITS
+from strongroom.server.messages import render, render_head
 from strongroom.server.tls import ListenerTls, make_context
 from tests.server.harness import read_all, serving
 from tests.support.http import Client
@@ -120,3 +123,49 @@ def test_many_at_once_each_get_their_own() -> None:
         for thread in threads:
             thread.join(30)
         assert found == [True] * 8
+
+
+class Lines:
+    """An endless body: what was laid into it, until it is closed."""
+
+    def __init__(self) -> None:
+        self.waiting = b""
+        self.closed = False
+
+    def read(self, _size: int, /) -> bytes:
+        piece, self.waiting = self.waiting, b""
+        return piece
+
+
+def follow(lines: Lines) -> Handler:
+    return lambda exchange: exchange.stream(render_head(200, ENDLESS, b"text/plain"), lines, ENDLESS)
+
+
+def test_an_endless_answer_is_sent_as_it_comes_and_ends_with_the_connection() -> None:
+    lines = Lines()
+    with serving(follow(lines)) as served, served.connect() as client:
+        client.sendall(get(close=False))
+        head = client.recv(65_536)
+        assert head.startswith(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
+        assert head.endswith(b"\r\n\r\n")
+        assert b"Content-Length" not in head
+        for line in (b"one\n", b"two\n"):
+            lines.waiting = line
+            assert client.recv(65_536) == line
+        lines.waiting, lines.closed = b"last\n", True
+        assert read_all(client) == b"last\n"
+        served.wait_until(lambda: not len(served.connections))
+        assert not served.problems
+
+
+def test_who_stops_listening_or_whose_server_ends_holds_no_connection() -> None:
+    with serving(follow(Lines())) as served, served.connect() as one, served.connect() as other:
+        for client in (one, other):
+            client.sendall(get(close=False))
+            assert client.recv(65_536)
+        one.shutdown(socket.SHUT_WR)
+        assert read_all(one) == b""
+        assert len(served.connections) == 1, "the other one goes on"
+        served.call(lambda: served.loop.create_task(served.connections.drain(5)))
+        assert read_all(other) == b""
+        served.wait_until(lambda: not len(served.connections))

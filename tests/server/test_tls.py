@@ -11,7 +11,8 @@ from OpenSSL import SSL
 from strongroom.clock import SECOND, SystemClock
 from strongroom.errors import ConfigError
 from strongroom.server.certificates import files, make_authority, renew_if_due
-from strongroom.server.http import Exchange, ListenerInfo, render
+from strongroom.server.http import Exchange, ListenerInfo
+from strongroom.server.messages import render
 from strongroom.server.tls import ListenerTls, make_context
 from tests.server.harness import Served, serving
 

@@ -11,8 +11,9 @@ from OpenSSL import SSL
 
 from strongroom.clock import SystemClock
 from strongroom.server.certificates import make_authority
-from strongroom.server.http import Exchange, render
+from strongroom.server.http import Exchange
 from strongroom.server.limits import DEFAULT_LIMITS, Limits
+from strongroom.server.messages import render
 from strongroom.server.tls import ListenerTls, make_context
 from tests.server.harness import PLAIN, Served, read_all, serving
 from tests.support.server import Server

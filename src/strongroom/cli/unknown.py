@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 ELSEWHERE = {
-    "debug": "'strongroom status', 'strongroom read sys/metrics' and the server's log say what it would collect",
+    "debug": "'strongroom status', 'strongroom read sys/metrics' and 'strongroom monitor' say what it would collect",
     "events": "the audit devices carry every request and answer ('strongroom audit list')",
-    "monitor": "the server writes its log to standard error, which journalctl or whatever started it keeps",
     "namespace": "there is the root namespace only; -namespace=root and an empty VAULT_NAMESPACE are accepted",
     "pki": "there is no pki engine yet",
     "plugin": "engines and auth methods are part of the program; there is nothing to register",
@@ -20,8 +19,12 @@ ELSEWHERE = {
     "ssh": "there is no ssh engine yet",
     "transform": "there is no transform engine",
     "transit": "there is no transit engine yet",
-    "version-history": "'strongroom version' and 'strongroom status' print the two versions",
     "operator diagnose": "'strongroom server -config=FILE' says what is wrong with a configuration, 'operator scrub' checks a store",
+    "operator raft autopilot": "there is no Raft: all nodes on one database are equal ('strongroom operator members')",
+    "operator raft join": "there is no Raft: a node joins by its configuration, which names the database that all share",
+    "operator raft list-peers": "there is no Raft: 'strongroom operator members' lists the nodes",
+    "operator raft remove-peer": "there is no Raft: a node that was stopped is no member any more ('strongroom operator members')",
+    "operator raft snapshot inspect": "'strongroom operator snapshot inspect' says what a snapshot holds",
     "operator usage": "nothing is counted for a bill",
     "operator utilization": "nothing is counted for a bill",
     "-autocomplete-install": 'put this into ~/.bashrc: eval "$(strongroom completion bash)" (or zsh, fish)',

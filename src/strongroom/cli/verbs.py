@@ -44,8 +44,11 @@ VERBS = {
     "operator": Verb("operator", "Initialise, unseal, seal and maintain a server"),
     "operator rekey": Verb("rekey", "Make new unseal or recovery keys"),
     "operator raft": Verb("raft", "Take and restore snapshots over the API, by the names that Vault has"),
+    "operator raft snapshot": Verb("raft", "Take and restore snapshots over the API"),
     "operator snapshot": Verb("raft", "Take, check, restore and rehearse snapshots, on the server's host"),
     "operator generate-root": Verb("generate_root", "Make a root token with a quorum of key holders"),
+    "monitor": Verb("observe", "Print what the server logs, as it does"),
+    "version-history": Verb("observe", "Show which versions the server was"),
     "print": Verb("local", "Print what this command line would use"),
     "version": Verb("local", "Print the version"),
     "completion": Verb("completion", "Print a completion script for a shell"),
@@ -74,7 +77,7 @@ def load(verb: str) -> tuple[Command, ...]:
 
 def owner(words: list[str]) -> str:
     """The verb whose module handles these words, or nothing."""
-    return next((verb for verb in (" ".join(words[:2]), words[0] if words else "") if verb in VERBS), "")
+    return next((verb for count in (3, 2, 1) if (verb := " ".join(words[:count])) in VERBS), "")
 
 
 def run_server_command(words: list[str]) -> int | None:

@@ -107,6 +107,10 @@ class Client:
         """GET. A missing thing gives an answer whose `found` is False only if it carries data, and Refused otherwise."""
         return self.request("GET", path, query=query, probe=probe)
 
+    def follow(self, path: str, query: Mapping[str, str], take: Callable[[bytes], None]) -> None:
+        """GET what goes on: each piece is handed over as it comes."""
+        self.request("GET", path, query=query, take=take)
+
     def list(self, path: str) -> Answer:
         """GET with list=true, which passes through everything that drops unknown verbs."""
         return self.request("GET", path, query={"list": "true"})
@@ -133,12 +137,13 @@ class Client:
         token: str | None = None,
         accept: Collection[int] = (),
         probe: bool = False,
+        take: Callable[[bytes], None] | None = None,
     ) -> Answer:
         """Send one request. `accept` names error statuses that are answers here; a probe is neither wrapped nor shown to `before`."""
         prepared = self.prepare(method, path, body=body, query=query, token=token, wrap=not probe)
         if self._before is not None and not probe:
             self._before(prepared)
-        answer = self._with_retries(prepared)
+        answer = self._with_retries(prepared) if take is None else self._once(prepared, take)
         if answer.status >= 400 and answer.status not in accept and not _is_answer(answer):
             token_sent = any(name == "X-Vault-Token" for name, _ in prepared.headers)
             raise Refused(method, prepared.url, answer.status, _messages(answer), token_sent)
@@ -183,8 +188,8 @@ class Client:
             answer = self._once(prepared)
         return answer
 
-    def _once(self, prepared: Prepared) -> Answer:
-        raw = _exchange(self._connection, prepared)
+    def _once(self, prepared: Prepared, take: Callable[[bytes], None] | None = None) -> Answer:
+        raw = _exchange(self._connection, prepared, take)
         if raw.status == 307:
             raw = self._follow(raw, prepared)
         return _parse(raw)
@@ -205,9 +210,9 @@ class Client:
             connection.close()
 
 
-def _exchange(connection: Connection, prepared: Prepared) -> wire.Raw:
+def _exchange(connection: Connection, prepared: Prepared, take: Callable[[bytes], None] | None = None) -> wire.Raw:
     headers = (("Host", connection.address.authority), *prepared.headers)
-    return connection.exchange(wire.encode(prepared.method, prepared.target, headers, prepared.body), prepared.method == "HEAD")
+    return connection.exchange(wire.encode(prepared.method, prepared.target, headers, prepared.body), prepared.method == "HEAD", take)
 
 
 def _parse(raw: wire.Raw) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Callable
 
 from strongroom.client import wire
 from strongroom.client.address import Address
@@ -24,13 +25,15 @@ class Connection:
         self._settings = settings
         self._socket: socket.socket | None = None
 
-    def exchange(self, request: bytes, bodiless: bool = False) -> wire.Raw:
-        """Send a request's bytes and read its answer. Raises ClientError."""
+    def exchange(self, request: bytes, bodiless: bool = False, take: Callable[[bytes], None] | None = None) -> wire.Raw:
+        """Send a request's bytes and read its answer; with `take` one that goes on, however long nothing comes. Raises ClientError."""
         connected = self._connected()
+        if take is not None:
+            connected.settimeout(None)
         keep = False
         try:
             connected.sendall(request)
-            raw = wire.Reader(connected.recv).answer(bodiless)
+            raw = wire.Reader(connected.recv, take).answer(bodiless)
             keep = raw.reusable
         except TimeoutError:
             limit = f"{self._settings.timeout:g} s; VAULT_CLIENT_TIMEOUT sets that limit"

@@ -8,7 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from strongroom.client.errors import BadAnswer, BadSettings, Unreachable
@@ -61,10 +61,14 @@ def _checked(name: str, value: str) -> str:
 
 
 class Reader:
-    """Takes answers off a connection. `receive(n)` returns up to n bytes, and none at the end."""
+    """Takes answers off a connection. `receive(n)` returns up to n bytes, and none at the end.
 
-    def __init__(self, receive: Callable[[int], bytes]) -> None:
+    With `take` a body of which nobody says how long it is, when all is well, is handed over as it comes, however long it gets.
+    """
+
+    def __init__(self, receive: Callable[[int], bytes], take: Callable[[bytes], None] | None = None) -> None:
         self._receive = receive
+        self._take = take
         self._buffer = b""
 
     def answer(self, bodiless: bool = False) -> Raw:
@@ -78,11 +82,11 @@ class Reader:
             return Raw(status, headers, b"", reusable)
         coding, length = headers.get("transfer-encoding", "").lower(), headers.get("content-length")
         if coding == "chunked" and length is None:
-            return Raw(status, headers, self._chunks(), reusable)
+            return Raw(status, headers, self._body(status, self._chunks()), reusable)
         if coding:
             raise BadAnswer("the server's answer is framed in a way this client does not accept (transfer-encoding)")
         if length is None:
-            return Raw(status, headers, self._rest(), reusable=False)
+            return Raw(status, headers, self._body(status, self._rest()), reusable=False)
         return Raw(status, headers, self._exactly(_size(length, 10)), reusable)
 
     def _head(self) -> tuple[str, int, dict[str, str]]:
@@ -104,16 +108,23 @@ class Reader:
             headers[key] = value.strip()
         return headers
 
-    def _chunks(self) -> bytes:
+    def _body(self, status: int, pieces: Iterator[bytes]) -> bytes:
         parts: list[bytes] = []
         left = MAX_BODY
+        for piece in pieces:
+            if self._take is not None and status == 200:
+                self._take(piece)
+                continue
+            left -= len(piece)
+            parts.append(piece if left >= 0 else _too_long())
+        return b"".join(parts)
+
+    def _chunks(self) -> Iterator[bytes]:
         while size := _size(self._line(1024).partition(";")[0].strip(), 16):
-            left -= size
-            parts.append(self._exactly(size) if left >= 0 else _too_long())
+            yield self._exactly(size)
             if self._line(2):
                 raise BadAnswer("the server's answer has a malformed chunk")
         self._headers()
-        return b"".join(parts)
 
     def _line(self, limit: int) -> str:
         while (end := self._buffer.find(b"\n")) < 0:
@@ -134,13 +145,11 @@ class Reader:
         self._buffer = whole[size:]
         return whole[:size]
 
-    def _rest(self) -> bytes:
-        parts, have = [self._buffer], len(self._buffer)
-        self._buffer = b""
+    def _rest(self) -> Iterator[bytes]:
+        piece, self._buffer = self._buffer, b""
+        yield piece
         while piece := self._receive(65_536):
-            have += len(piece)
-            parts.append(piece if have <= MAX_BODY else _too_long())
-        return b"".join(parts)
+            yield piece
 
     def _more(self) -> None:
         self._buffer += self._some(65_536)

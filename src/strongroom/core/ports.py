@@ -8,9 +8,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from strongroom.core.content import Content
+
+
+class ServerLog(Protocol):
+    """The log of all processes of this server."""
+
+    @property
+    def level(self) -> str:
+        """The least level that is written."""
+        ...
+
+    def say_from(self, level: str) -> None:
+        """Write what is of this level or above from now on. Raises InvalidRequest."""
+        ...
+
+    def reset_level(self) -> None:
+        """Go by the configuration again."""
+        ...
+
+    def follow(self, level: str, form: str, ended: Callable[[], bool]) -> Content:
+        """What is said from now on, until `ended`. Raises InvalidRequest."""
+        ...
+
 
 class Process(Protocol):
     """The running server, seen from a route."""
+
+    @property
+    def log(self) -> ServerLog:
+        """Its log."""
+        ...
 
     @property
     def alone(self) -> bool:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from strongroom.barrier.directory import Directory
+from strongroom.core.content import Content
 
 if TYPE_CHECKING:
     from strongroom.core.engine import Engine, Route
@@ -286,18 +287,16 @@ class RowText(msgspec.Struct, frozen=True):
 
 
 class Bare(msgspec.Struct, frozen=True):
-    """An answer without an envelope: sys/health, PEM files, metrics, documents; or `size` bytes of a file, sent in pieces.
-
-    `reason` is for the audit log: why an answer refuses that somebody reads in a browser.
-    """
+    """An answer without an envelope: sys/health, PEM files, metrics, documents; or `size` bytes of a file, sent in pieces."""
 
     body: bytes
     content_type: str = "application/json"
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
-    file: BinaryIO | None = None
+    file: Content | None = None
     size: int = 0
     reason: str = ""
+    """For the audit log: why an answer refuses that somebody reads in a browser."""
 
     def __repr__(self) -> str:
         return f"Bare({self.status}, {self.content_type}, {self.size or len(self.body)} bytes)"

@@ -5,8 +5,7 @@ Rules of this file: the lines are asked for when the answer leaves, and come fir
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
+from strongroom.core.content import Content
 from strongroom.server.http import Exchange
 
 
@@ -27,7 +26,7 @@ class AnnotatedExchange(Exchange, kw_only=True):
         """Send the message that waited, with the lines in its head."""
         self.answer(self.message)
 
-    def stream(self, head: bytes, file: BinaryIO, size: int) -> None:
+    def stream(self, head: bytes, file: Content, size: int) -> None:
         """Send a head with the lines, and then `size` bytes of a file."""
         self.inner.stream(self._with_lines(head), file, size)
 

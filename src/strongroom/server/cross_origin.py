@@ -15,7 +15,8 @@ from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
 from strongroom.core.envelope import errors_body
 from strongroom.errors import StrongroomError
 from strongroom.server.annotated import AnnotatedExchange
-from strongroom.server.http import Exchange, header, render
+from strongroom.server.http import Exchange
+from strongroom.server.messages import header, render
 
 METHODS: Final = ("DELETE", "GET", "OPTIONS", "POST", "PUT", "PATCH", "LIST", "SCAN")
 MAX_AGE: Final = "300"

@@ -8,13 +8,14 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
 
 from strongroom.api import vault
+from strongroom.core.content import Content
 from strongroom.core.request import Bare, Request
 from strongroom.core.work import Work
 from strongroom.errors import InternalError, NotFound, StrongroomError
-from strongroom.server.http import Exchange, header, render, render_head
+from strongroom.server.http import Exchange
+from strongroom.server.messages import header, render, render_head
 from strongroom.server.repeats import Repeats
 
 Submit = Callable[[Work], None]
@@ -62,7 +63,7 @@ def _extra(headers: tuple[tuple[str, str], ...]) -> bytes:
     return b"".join([header(name, value) for name, value in headers]) if headers else b""
 
 
-def _send_file(exchange: Exchange, bare: Bare, file: BinaryIO) -> None:
+def _send_file(exchange: Exchange, bare: Bare, file: Content) -> None:
     head = render_head(bare.status, bare.size, bare.content_type.encode(), _extra(bare.headers))
     exchange.stream(head, file, bare.size)
 

@@ -13,13 +13,12 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import BinaryIO, ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 from msgspec import Struct
 
+from strongroom.core.content import ENDLESS, Content
 from strongroom.core.envelope import errors_body
 from strongroom.core.request import Peer
 from strongroom.errors import InternalError, StrongroomError
@@ -27,6 +26,7 @@ from strongroom.server.connections import LAST_MOMENT, TICK, Connections
 from strongroom.server.forwarded import Forwarding
 from strongroom.server.framing import HEAD, Head, RequestReader
 from strongroom.server.limits import FAIR_SHARE, LARGE_RATE, SMALL_BODY, TURNED_AWAY, Limits
+from strongroom.server.messages import closing, render
 
 
 class ListenerInfo(NamedTuple):
@@ -37,6 +37,8 @@ class ListenerInfo(NamedTuple):
 
 
 PIECE = 65_536
+FOLLOWING = 0.25
+"""Seconds between looks whether there is more of an endless answer."""
 PIECES_AT_ONCE = 16
 """Of an answer out of a file: read and written in pieces, a megabyte before others get a turn; about a millisecond."""
 
@@ -91,8 +93,8 @@ class Exchange(Struct, eq=False, repr_omit_defaults=True):
         """No audit device took the lines: the message is not sent."""
         self.message = render(error.status, errors_body(*error.messages))
 
-    def stream(self, head: bytes, file: BinaryIO, size: int) -> None:
-        """Send a head and then `size` bytes of a file, as fast as the client takes them."""
+    def stream(self, head: bytes, file: Content, size: int) -> None:
+        """Send a head and then `size` bytes of a file, as fast as the client takes them; of an endless one as it comes."""
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.stream(self, head, file, size)
@@ -150,7 +152,7 @@ class HttpProtocol(asyncio.Protocol):
         self._blocked = False
         self._phase = NEW
         self._held = 0
-        self._file: BinaryIO | None = None
+        self._file: Content | None = None
         self._left = 0
         self.deadline = 0.0
 
@@ -362,7 +364,7 @@ class HttpProtocol(asyncio.Protocol):
             self._phase = IDLE
             self.deadline = self._connections.idle_deadline
 
-    def stream(self, exchange: Exchange, head: bytes, file: BinaryIO, size: int) -> None:
+    def stream(self, exchange: Exchange, head: bytes, file: Content, size: int) -> None:
         """Send an answer whose body lies in a file; called by Exchange.stream only."""
         if exchange is not self._exchange:
             return
@@ -371,7 +373,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._file, self._left = file, size
         self._phase = SENDING
-        self._write(head if self._keep_alive else closing(head))
+        self._write(head if self._keep_alive or size == ENDLESS else closing(head))
         self._send_on()
 
     def _send_on(self) -> None:
@@ -381,17 +383,26 @@ class HttpProtocol(asyncio.Protocol):
             if self._blocked or file is None or exchange is None:
                 return
             self.deadline = self._connections.deadline(self._limits.write_seconds)
-            piece = file.read(min(PIECE, self._left))
-            self._left -= len(piece)
+            piece = file.read(PIECE if self._left == ENDLESS else min(PIECE, self._left))
             if not piece:
-                self.abort()  # the file is shorter than was said: the client must not take this for the whole of it
+                self._at_end(file)
                 return
+            self._left -= len(piece) if self._left != ENDLESS else 0
             if not self._left:
                 self._file = None
                 self._send_last(exchange, piece)
                 return
             self._write(piece)
         asyncio.get_running_loop().call_soon(self._send_on)
+
+    def _at_end(self, file: Content) -> None:
+        """An endless answer goes on until it, the server or the client ends; any other is cut, so that nobody takes this for the whole."""
+        if self._left != ENDLESS:
+            self.abort()
+        elif file.closed or self._eof or not self._keep:
+            self._close()
+        else:
+            asyncio.get_running_loop().call_later(FOLLOWING, self._send_on)
 
     def _send_last(self, exchange: Exchange, piece: bytes) -> None:
         """End the exchange with the last piece, which has no head."""
@@ -439,45 +450,6 @@ class HttpProtocol(asyncio.Protocol):
         self._blocked = True
         self._hold(0)
         self._reader.close()
-
-
-# ---- messages out
-
-
-def render_head(status: int, size: int, content_type: bytes, extra: bytes = b"") -> bytes:
-    """The head of an answer whose body of this size follows."""
-    return b"%b%d\r\n%b\r\n" % (_head(status, content_type), size, extra)
-
-
-@functools.lru_cache(maxsize=256)
-def _head(status: int, content_type: bytes) -> bytes:
-    phrase = HTTPStatus(status).phrase.encode() if status in _STATUSES else b"Unknown"
-    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%bContent-Length: " % (status, phrase, content_type, _ALWAYS)
-
-
-_STATUSES = frozenset(status.value for status in HTTPStatus)
-_ALWAYS = b"Cache-Control: no-store\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
-_NO_CONTENT = b"HTTP/1.1 204 No Content\r\n" + _ALWAYS
-
-
-def render(status: int, body: bytes, content_type: bytes = b"application/json", extra: bytes = b"") -> bytes:
-    """A complete answer. `extra` is whole header lines, each with its CRLF; make them with `header`."""
-    if status == 204:
-        return b"%b%b\r\n" % (_NO_CONTENT, extra)
-    return b"%b%d\r\n%b\r\n%b" % (_head(status, content_type), len(body), extra, body)
-
-
-def header(name: str, value: str) -> bytes:
-    """One header line. Raises ValueError for text that could begin another line."""
-    line = f"{name}: {value}"
-    if not line.isprintable() or not line.isascii() or ":" in name or " " in name:
-        raise ValueError(f"the header {name!r} has characters that a header cannot carry")
-    return f"{line}\r\n".encode("ascii")
-
-
-def closing(data: bytes) -> bytes:
-    """The same answer, telling the client that it is the last one."""
-    return data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:

@@ -6,6 +6,8 @@ Rules of this file:
 - An exception is logged as its type and the places it passed, never its text or locals: either may hold what a caller sent.
 - What could move the cursor or begin a line of its own is escaped.
 - Nothing on the request path logs. A log that cannot be written stops nothing.
+- What is said is also kept for a moment where every worker can follow it (logtail.py), below the log's level, too. The level is one for
+  all processes of the server.
 """
 
 from __future__ import annotations
@@ -13,18 +15,22 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 
 from strongroom.core.request import Call
-from strongroom.errors import ConfigError, StorageTampered
+from strongroom.errors import ConfigError, InvalidRequest, StorageTampered
+from strongroom.server.logtail import LogTail
 
-LEVELS = {"trace": 10, "debug": 10, "info": 20, "notice": 20, "warn": 30, "warning": 30, "error": 40, "err": 40}
+LEVELS = {"trace": 5, "debug": 10, "info": 20, "notice": 20, "warn": 30, "warning": 30, "error": 40, "err": 40}
+_NAMES = {5: "trace", 10: "debug", 20: "info", 30: "warn", 40: "error"}
 MAX_TEXT = 400
 MAX_ITEMS = 40
 _SECRET_WORDS = frozenset(
@@ -71,38 +77,85 @@ def _shown(value: object) -> object:
 class Log:
     """The server's log; `report` is for exceptions that are bugs. It goes to standard error, or to a file of its own."""
 
-    def __init__(self, level: str = "info", form: str = "standard", stream: TextIO | None = None, path: str = "", **bound: object) -> None:
+    def __init__(
+        self,
+        level: str = "info",
+        form: str = "standard",
+        stream: TextIO | None = None,
+        path: str = "",
+        tail: LogTail | None = None,
+        ring: int = 0,
+        **bound: object,
+    ) -> None:
         if form not in ("standard", "json", ""):
             raise ConfigError("log_format is standard or json")
         self._form, self._path, self._bound = form, Path(path) if path else None, bound
         self._stream = stream or (_appending(self._path) if self._path is not None else sys.stderr)
+        self._tail, self._ring, self._writing = tail or LogTail(1), ring, threading.Lock()
         self.tampered = 0
         """How often something was read that is not what was written: an alarm."""
-        self.set_level(level)
+        self._configured = level
+        if not ring:  # the process that was started has the first; others go by its level
+            self.set_level(level)
+        self._begin()
 
-    def set_level(self, level: str) -> None:
-        """Say more or less from now on. Raises ConfigError."""
-        if level.lower() not in LEVELS:
-            raise ConfigError(f"log_level is one of {', '.join(sorted(LEVELS))}")
-        self._level = level
-        renderer: Any = structlog.processors.JSONRenderer() if self._form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    def _begin(self) -> None:
         self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(self._stream),
+            structlog.WriteLogger(self._stream),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 _redact,
-                renderer,
+                self._keep,
+                _renderer(self._form),
             ],
-            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level.lower()]),
+            wrapper_class=structlog.make_filtering_bound_logger(0),
             context_class=dict,
         ).bind(**self._bound)
+
+    def _keep(self, _logger: object, _method: str, event: Event) -> Event:
+        """For whoever follows; and on to the log what its level lets through."""
+        with self._writing:
+            self._tail.write(self._ring, msgspec.json.encode(event))
+        if LEVELS[event["level"]] < self._tail.level:
+            raise structlog.DropEvent
+        return event
+
+    # -- the level, and what was said: core/ports.py ---------------------------------------------------------------
+
+    @property
+    def level(self) -> str:
+        """The least level that is written."""
+        return _NAMES[self._tail.level]
+
+    def set_level(self, level: str) -> None:
+        """As the configuration says it. Raises ConfigError."""
+        if level.lower() not in LEVELS:
+            raise ConfigError(f"log_level is one of {', '.join(sorted(LEVELS))}")
+        self._configured = level
+        self.say_from(level)
+
+    def say_from(self, level: str) -> None:
+        """Say more or less from now on, in every process of this server, until the configuration is read again. Raises InvalidRequest."""
+        self._tail.level = _number(level)
+
+    def reset_level(self) -> None:
+        """Go by the configuration again."""
+        self.say_from(self._configured)
+
+    def follow(self, level: str, form: str, ended: Callable[[], bool]) -> Following:
+        """What is said from now on by any process of this server. Raises InvalidRequest."""
+        if form not in ("standard", "json"):
+            raise InvalidRequest("unknown log format; there are standard and json")
+        return Following(self._tail, _number(level), form, ended)
+
+    # -- the file -------------------------------------------------------------------------------------------------
 
     def reopen(self) -> None:
         """Begin the log file anew where it was moved away, as by logrotate. Raises ConfigError and keeps the old one."""
         if self._path is not None:
             old, self._stream = self._stream, _appending(self._path)
-            self.set_level(self._level)
+            self._begin()
             old.close()
 
     def try_reopen(self) -> None:
@@ -112,9 +165,12 @@ class Log:
         except ConfigError as error:
             self.error("the log file stays as it is", reason="; ".join(error.messages))
 
-    def bound(self, **values: object) -> Log:
-        """A log for another process, to the same place, whose every line has these values."""
-        return Log(self._level, self._form, None if self._path is not None else self._stream, str(self._path or ""), **values)
+    def bound(self, ring: int, **values: object) -> Log:
+        """A log for another process, to the same place, whose every line has these values; each process has a ring of its own."""
+        stream = None if self._path is not None else self._stream
+        return Log(self._configured, self._form, stream, str(self._path or ""), self._tail, ring, **values)
+
+    # -- what is said ---------------------------------------------------------------------------------------------
 
     def info(self, event: str, **values: object) -> None:
         """Something worth knowing."""
@@ -146,6 +202,40 @@ class Log:
             request=call.request.id if call is not None else "",
             frames=[f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
         )
+
+
+class Following:
+    """Lines of the log from a level on, read as they come (`core.content.Content`); `ended` says when there will be no more."""
+
+    def __init__(self, tail: LogTail, least: int, form: str, ended: Callable[[], bool]) -> None:
+        self._tail, self._least, self._render, self._ended = tail, least, _renderer(form), ended
+        self._at = [tail.end(ring) for ring in range(tail.rings)]
+
+    @property
+    def closed(self) -> bool:
+        """Whether there will be no more."""
+        return self._ended()
+
+    def read(self, _size: int, /) -> bytes:
+        """What was said since the last look, by all processes, in the order of time; a few rings at most."""
+        events = [event for ring in range(self._tail.rings) for event in self._new(ring) if LEVELS[event["level"]] >= self._least]
+        events.sort(key=lambda event: str(event["timestamp"]))
+        return "".join(f"{self._render(None, '', event)}\n" for event in events).encode()
+
+    def _new(self, ring: int) -> list[Event]:
+        lines, self._at[ring], lost = self._tail.read(ring, self._at[ring])
+        missing: list[Event] = [{"event": "lines of the log are missing here: too many came at once", "level": "warning", "timestamp": ""}]
+        return (missing if lost else []) + [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
+
+
+def _number(level: str) -> int:
+    if level.lower() not in LEVELS:
+        raise InvalidRequest(f"unknown log level; there are {', '.join(_NAMES.values())}")
+    return LEVELS[level.lower()]
+
+
+def _renderer(form: str) -> Any:
+    return structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
 
 
 def _appending(path: Path) -> TextIO:

@@ -38,6 +38,7 @@ from strongroom.outbound.client import Outbound
 from strongroom.outbound.dialer import Dialer
 from strongroom.server.anchors import audit_files, newest_anchor
 from strongroom.server.config import Config, load_config
+from strongroom.server.logs import Log
 from strongroom.server.public_key import read_key, text_of
 from strongroom.server.up import Layout, data_directory, stored
 from strongroom.server.worker import open_storage, settings_of
@@ -51,6 +52,9 @@ class _Alone:
     """The process around a core that answers nobody."""
 
     alone = True
+
+    def __init__(self) -> None:
+        self.log = Log("error")
 
     def seal_others(self) -> bool:
         """Nobody asks."""

@@ -27,7 +27,8 @@ from strongroom.errors import StrongroomError
 from strongroom.memo import remember
 from strongroom.server.committer import Committer
 from strongroom.server.framing import Head
-from strongroom.server.http import Exchange, render
+from strongroom.server.http import Exchange
+from strongroom.server.messages import render
 
 LIMIT = 16_384
 LIMIT_BYTES = 64 << 20

@@ -37,6 +37,7 @@ from strongroom.server.config import Config, Listener, Store, load_config, parse
 from strongroom.server.hardening import harden
 from strongroom.server.listeners import open_sockets, remove_socket
 from strongroom.server.logs import Log
+from strongroom.server.logtail import LogTail
 from strongroom.server.timekeeping import Timekeeping
 from strongroom.server.worker import Worker, open_storage, settings_of
 from strongroom.server.workers.board import MAX_SLOTS
@@ -128,7 +129,7 @@ def _configured(options: argparse.Namespace) -> Config:
 def serve(config: Config, ready: Ready, *, dev: bool = False, reread: Reread | None = None, workers: int = 1) -> int:
     """Lock the store, harden the process, serve; returns when the server has stopped. `reread` gives the configuration anew on SIGHUP."""
     os.umask(0o077)
-    log = Log(config.log_level, config.log_format, path=config.log_file)
+    log = Log(config.log_level, config.log_format, path=config.log_file, tail=LogTail(1 + workers))
     for warning in config.warnings:
         log.warning(warning)
     _warn_of_open_keys(config, log)
@@ -160,7 +161,7 @@ def _supervise(plan: Plan, workers: int) -> int:
         """In the worker's own process."""
         harden()
         try:
-            whole = uvloop.run(_serve(plan._replace(log=log.bound(slot=member.slot)), member, opened))
+            whole = uvloop.run(_serve(plan._replace(log=log.bound(1 + member.slot, slot=member.slot)), member, opened))
         except StrongroomError as error:
             print(f"strongroom server: {'; '.join(error.messages)}", file=sys.stderr, flush=True)
             return 1

@@ -6,6 +6,7 @@ Rules of this file: the real core, barrier and audit on the real in-memory store
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import StringIO
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from strongroom.core.work import Timer, Work, next_due
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import StorageTampered
 from strongroom.outbound.client import Outbound
+from strongroom.server.logs import Log
 from strongroom.storage.api import Storage
 from strongroom.storage.memory import MemoryStorage
 from strongroom.sys.lifecycle import PUBLIC
@@ -60,6 +62,7 @@ class QuietProcess:
     alone = True
 
     def __init__(self) -> None:
+        self.log = Log(stream=StringIO())
         self.asked: list[str] = []
         self.core: Core | None = None
         self.declared: tuple[Declared, ...] = ()
