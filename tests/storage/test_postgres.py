@@ -106,6 +106,12 @@ def test_a_database_in_another_encoding_is_refused(server: Postgres) -> None:
         ("CREATE RULE r AS ON DELETE TO strongroom_entries DO INSTEAD NOTHING", "triggers or rules"),
         ("DROP TABLE strongroom_nodes", "missing"),
         ("UPDATE strongroom_store SET format = 2", "format 2"),
+        ("CREATE TABLE more () INHERITS (strongroom_entries)", "entries is not a plain table"),
+        ("ALTER TABLE strongroom_changes DROP CONSTRAINT strongroom_changes_pkey", "changes lacks its primary key"),
+        ("ALTER TABLE strongroom_store ALTER gsn TYPE numeric", "store lacks its primary key or a column"),
+        ("ALTER TABLE strongroom_entries ALTER value DROP NOT NULL", "entries lacks its primary key or a column, NOT NULL"),
+        ("ALTER TABLE strongroom_entries RENAME value TO content", "entries lacks its primary key or a column"),
+        ("DELETE FROM strongroom_store", "counts the commits is missing"),
     ],
 )
 def test_tables_that_were_changed_are_refused(server: Postgres, change: str, said: str) -> None:
@@ -114,7 +120,7 @@ def test_tables_that_were_changed_are_refused(server: Postgres, change: str, sai
     commit(made)
     made.close()
     server.sql(change, "changed")
-    with pytest.raises(StorageUnsafe, match=said):
+    with pytest.raises(StorageUnusable, match=said):
         opened(address).check()
 
 
@@ -123,6 +129,7 @@ def test_a_role_without_rights_is_refused(server: Postgres) -> None:
     opened(address).check()
     server.sql("DROP ROLE IF EXISTS reader")
     server.sql("CREATE ROLE reader LOGIN")
+    server.sql("GRANT CONNECT ON DATABASE rights TO reader")
     server.sql("GRANT SELECT ON strongroom_store, strongroom_entries, strongroom_changes, strongroom_nodes TO reader", "rights")
     with pytest.raises(StorageUnsafe, match="cannot be read and written"):
         opened(server.at("rights", user="reader")).check()
@@ -228,8 +235,6 @@ def test_a_standby_is_refused_and_a_promoted_one_taken_and_its_former_primary_re
             _await_standby(standby, before)
             primary.crash()
             standby.promote()
-            with pytest.raises(StorageUnusable):
-                follow.changed(0)
             assert tried(lambda: commit(follow), StorageUnusable) == before + 1
             standby.stop()
             primary.start()

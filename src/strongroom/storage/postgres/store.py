@@ -25,20 +25,10 @@ import psycopg
 from strongroom.errors import StorageUnusable
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Node, Scan, Wanted
 from strongroom.storage.postgres import schema
+from strongroom.storage.postgres.entry import advice, connect
 from strongroom.storage.postgres.group import PostgresGroup
 from strongroom.storage.postgres.history import Answer, Commit, History, answer
-from strongroom.storage.postgres.link import (
-    STALLED_SECONDS,
-    TOO_LONG,
-    WAIT_SECONDS,
-    Line,
-    Link,
-    Server,
-    advice,
-    connect,
-    each_alone,
-    unusable,
-)
+from strongroom.storage.postgres.link import STALLED_SECONDS, TOO_LONG, WAIT_SECONDS, Line, Link, Server, each_alone, unusable
 from strongroom.storage.postgres.reading import read_children, read_ranges, snapshot
 from strongroom.storage.postgres.standby import Standby
 from strongroom.storage.postgres.whole import PostgresInstant, read_scan, replace
@@ -49,6 +39,7 @@ OUTCOME_SECONDS = 7.0
 LAST_TRY_SECONDS = 3.0
 """For a try that began in time, so that its request is answered within ten seconds."""
 OUTCOME_PAUSE = 0.2
+HALFWAY = "the connection broke off while the database was replaced: it has all of the old rows or all of the new ones; do it again"
 LIVE_SECONDS = 12.0
 """A node that was not heard of for so long is not listed."""
 
@@ -243,6 +234,8 @@ class PostgresStorage:
         try:
             group_id = replace(link, pages, gsn, min_epoch)
         except psycopg.Error as error:
+            if error.sqlstate is None:
+                raise StorageUnusable(HALFWAY) from None
             raise unusable("replaced", error) from None
         finally:
             link.close()
