@@ -15,6 +15,7 @@ from strongroom.core.core import Core, Settings
 from strongroom.core.engine import CLASSES, Engine, ListBody, keys_response, list_, patch, read, scan, write
 from strongroom.core.group import GroupRun, perform
 from strongroom.core.mounts import MountTable, Ttls, new_mount
+from strongroom.core.policy import acl
 from strongroom.core.request import Call, Grant, LeaseTerms, Operation, Peer, Request, Response, Secret
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_text
@@ -195,6 +196,38 @@ def test_a_wrong_verb_where_strangers_have_business_is_told(api: Api, token: str
         for path in ("auth/userpass/users/ann", "auth/userpass/login", "auth/nowhere/login/ann", "sys/mounts", "sys/nowhere"):
             error = api.room.request(DELETE, path, token=presented).error
             assert isinstance(error, PermissionDenied), path
+
+
+NAMES = (
+    (UPDATE, "auth/userpass/users/admin/password", "auth/userpass/users/Admin/password"),
+    (READ, "auth/approle/role/prod/role-id", "auth/approle/role/PROD/role-id"),
+    (LIST, "auth/approle/role/prod/secret-id/", "auth/approle/role/PROD/secret-id/"),
+    (UPDATE, "sys/policies/acl/rights", "sys/policies/acl/Rights"),
+    (READ, "sys/policy/rights", "sys/policy/RIGHTS"),
+    (UPDATE, "sys/policies/password/long", "sys/policies/password/Long"),
+    (UPDATE, "sys/config/ui/headers/x-one", "sys/config/ui/headers/X-One"),
+    (READ, "identity/entity/name/ada", "identity/entity/name/Ada"),
+)
+
+
+@pytest.mark.parametrize(("operation", "stored", "written"), NAMES)
+def test_a_denial_is_not_got_round_by_another_spelling_of_a_name(
+    api: Api, operation: Operation, stored: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("userpass", "approle"):
+        api.room.write(f"sys/auth/{kind}", {"type": kind})
+    above = stored.partition("/")[0]
+    grant = f'path "{above}/*" {{ capabilities = ["create", "read", "update", "list", "sudo"] }}'
+    token = api.policy(f'{grant} path "{stored}" {{ capabilities = ["deny"] }}')
+    for path in (stored, written):
+        assert isinstance(api.room.request(operation, path, {}, token=token).error, PermissionDenied)
+    monkeypatch.setattr(acl, "_of_both", lambda written, _stored: written)
+    assert not isinstance(api.room.request(operation, written, {}, token=token).error, PermissionDenied), "the negative control"
+
+
+def test_what_counts_with_case_has_one_spelling(api: Api) -> None:
+    token = api.policy('path "auth/token/*" { capabilities = ["read"] } path "auth/token/roles/ci" { capabilities = ["deny"] }')
+    assert isinstance(api.room.request(READ, "auth/token/roles/CI", token=token).error, NotFound)
 
 
 def test_a_mount_whose_engine_is_missing_says_so_to_those_who_may(api: Api) -> None:

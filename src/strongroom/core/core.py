@@ -91,6 +91,8 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     relative: str
     ttls: Ttls = Ttls()
     limits: Limits = Limits()
+    folded: str = ""
+    """The same path with names in lower case that count without case; "" where it is written so."""
 
 
 class SystemEngine(Engine):
@@ -177,7 +179,7 @@ class Core:
                 raise PermissionDenied  # for who may do neither it is not looked up which of both it would be
             call.operation = self._create_or_update(call, found, found.route.exists)
         sudo = found.route is not None and found.route.sudo
-        call.decision = token.acl.check(call.operation, path, request.data, request.wrap_ttl, sudo)
+        call.decision = token.acl.check(call.operation, path, request.data, request.wrap_ttl, sudo, found.folded)
         if request.operation is Operation.HELP:
             mount = found.mount.path if found.mount is not None else path.rstrip("/") + "/"
             if not token.acl.may_reach(mount):  # help needs no capability, but says whether there is a mount and of what kind
@@ -236,8 +238,10 @@ class Core:
         except InvalidRequest:
             return Found(mount, None, None, (), relative)
         match = engine.router.find(operation, relative)
-        route, args = match if match is not None else (None, ())
-        return Found(mount, engine, route, args, relative, self.mounts.ttls(mount), self.limits(mount))
+        if match is None:
+            return Found(mount, engine, None, (), relative, self.mounts.ttls(mount), self.limits(mount))
+        folded = engine.folded(*match)
+        return Found(mount, engine, *match, relative, self.mounts.ttls(mount), self.limits(mount), folded and mount.path + folded)
 
     def limits(self, mount: Mount) -> Limits:
         """How much guessing locks a name: as the mount is tuned, else as the server is configured."""
@@ -305,7 +309,7 @@ class Core:
             if strange:
                 data = {**data, **dict(zip(route.holes, found.args, strict=True))}
             if call.operation in LISTINGS and call.token is not None:
-                data = listing.asked(call.token.acl, call.operation, call.request.path, data)
+                data = listing.asked(call.token.acl, call.operation, found.folded or call.request.path, data)
             response = route.method(engine, *found.args, read_fields(route.fields, data)) or NOTHING
         if strange and response is not NOTHING:
             response = warned(response, strange - frozenset(route.holes), strange & frozenset(route.holes))

@@ -16,6 +16,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+import string
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -37,6 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _WRITES = frozenset((Operation.CREATE, Operation.UPDATE, Operation.PATCH, Operation.DELETE))
 _HOLE = re.compile(r"\{(\w+)(\.\.\.)?\}", re.ASCII)
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -229,6 +231,8 @@ class Engine:
     """Seconds that what this mount issues lasts where nobody says otherwise, and may last at all."""
     limits: Limits
     """How much guessing locks a name."""
+    folds: ClassVar[frozenset[str]] = frozenset()
+    """Names in paths that count without case, by their holes; in auth methods all do, which make them canonical (core/names.py)."""
     apart: ClassVar[bool] = False
     """Routes run on an object of the class that declares them: classes made into one engine do not meet in their helpers' names."""
 
@@ -262,6 +266,13 @@ class Engine:
     def lockout(self, name: str, *, known: bool) -> Lockout:
         """The counter of wrong passwords for a canonical name; `known`: there is somebody of that name."""
         return Lockout(self.call.transaction, self.mount, name, self.limits, known=known)
+
+    @classmethod
+    def folded(cls, route: Route, args: tuple[str, ...]) -> str:
+        """A route's path with its names in their one form, as they are stored; "" where they are written so."""
+        pairs = zip(route.holes, args, strict=True)
+        names = {hole: arg.translate(_LOWER) if cls.family == "auth" or hole in cls.folds else arg for hole, arg in pairs}
+        return "" if tuple(names.values()) == args else _HOLE.sub(lambda hole: names[hole[1]], route.pattern)
 
     # -- optional hooks -----------------------------------------------------------------------------------------
 

@@ -41,6 +41,8 @@ class LookupBody(msgspec.Struct, frozen=True):
 class IdentityEngine(SystemEngine, kind="identity", family="system"):
     """Who has logged in: entities, and the names by which auth methods know them."""
 
+    folds = frozenset({"name"})
+
     # -- entities ---------------------------------------------------------------------------------------------------
 
     @list_("entity/id/", body=ListBody)

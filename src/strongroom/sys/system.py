@@ -24,7 +24,10 @@ def _route_classes() -> tuple[type[Routes], ...]:
 System = type(
     "System",
     (*_route_classes(), SystemEngine),
-    {"__doc__": "Control, policy, audit, leases and tools of the server itself."},
+    {
+        "__doc__": "Control, policy, audit, leases and tools of the server itself.",
+        "folds": frozenset({"name", "header", "alias_identifier"}),
+    },
     kind="system",
     family="system",
 )

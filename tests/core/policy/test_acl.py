@@ -181,6 +181,25 @@ def test_paths_are_compared_as_they_are() -> None:
     assert not allowed(acl(rules(**{"secret/*": "read"})), READ, "Secret/app")
 
 
+@pytest.mark.parametrize(
+    ("patterns", "written", "granted"),
+    [
+        ({"a/*": "update", "a/ann": "deny"}, "a/Ann", False),
+        ({"a/*": "update", "a/ann": "read"}, "a/Ann", False),
+        ({"a/*": "read", "a/ann": "update"}, "a/Ann", True),
+        ({"a/+/x": "update", "a/ann/*": "deny"}, "a/ANN/x", False),
+        ({"a/*": "deny", "a/Ann": "update"}, "a/Ann", True),
+        ({"a/ann": "deny", "a/Ann": "update"}, "a/Ann", False),
+        ({"a/ann": "read", "a/Ann": "update"}, "a/Ann", True),
+        ({"a/ann": "update"}, "a/Ann", False),
+        ({"a/Ann": "update"}, "a/Ann", True),
+    ],
+)
+def test_of_the_rules_for_two_spellings_of_a_name_the_more_specific_counts(patterns: dict[str, str], written: str, granted: bool) -> None:
+    what = acl(rules(**patterns))
+    assert allowed(what, Operation.UPDATE, written, folded=written.lower()) is granted
+
+
 def test_the_decision_names_the_policies_that_granted() -> None:
     both = acl(rules(a="read update"), rules(a="read"), rules(b="read"))
     assert both.check(READ, "a").granting == ("p0", "p1")

@@ -7,6 +7,8 @@ Rules of this file:
   the greater in order. Lesser rules do not count, even where they deny.
 - LIST and SCAN are about a path in two spellings, `a` and `a/`: wildcard rules for either are candidates, and a wildcard denial written
   for what lies below `a/` is never skipped for a rule that speaks of `a`.
+- A path whose names count without case has a second spelling, too: theirs that is stored. Of the rules for the two the more specific one
+  counts, and where they are equal the one that denies; a spelling that no rule speaks of is denied all the same.
 - `check` raises or says why it granted. An Acl never changes; tokens with the same policies share it.
 - What templates give a caller lies over what all others with the same policies share: a caller costs memory for those few rules alone.
 """
@@ -98,12 +100,23 @@ class Acl:
         return True
 
     def check(
-        self, operation: Operation, path: str, data: Mapping[str, Any] | None = None, wrap_ttl: int = 0, sudo: bool = False
+        self,
+        operation: Operation,
+        path: str,
+        data: Mapping[str, Any] | None = None,
+        wrap_ttl: int = 0,
+        sudo: bool = False,
+        folded: str = "",
     ) -> Decision:
-        """Why this is allowed. Raises PermissionDenied. `sudo`: the route is protected and needs that capability too."""
+        """Why this is allowed. Raises PermissionDenied.
+
+        `sudo`: the route is protected and needs that capability too. `folded`: the path as its names are stored, where that is another.
+        """
         if self.root:
             return _ROOT
         verdict = self._memo[operation].get(path) or self._find(operation, path)
+        if folded:
+            verdict = _of_both(verdict, self._find(operation, folded))
         decision = verdict.granted.get(operation)
         if decision is None:
             raise PermissionDenied
@@ -292,6 +305,16 @@ def _higher(one: Verdict, other: Verdict) -> Verdict:
     if one is NOTHING or other is NOTHING or one is other:
         return other if one is NOTHING else one
     return other if priority(other.rule.pattern) > priority(one.rule.pattern) else one
+
+
+def _of_both(written: Verdict, stored: Verdict) -> Verdict:
+    """Which of the rules for two spellings of one path counts."""
+    if NOTHING in (written, stored):
+        return written
+    exact, other = is_exact(written.rule.pattern), is_exact(stored.rule.pattern)
+    if exact and other:
+        return stored if stored.denies else written
+    return written if exact else stored if other else _higher(written, stored)
 
 
 def clamp_limit(requested: object, ceiling: int) -> int:
