@@ -115,6 +115,44 @@ def test_hvac_takes_a_snapshot_and_puts_it_back(own: Running) -> None:
     assert value(back, "0") == "second"
 
 
+MIB = 1 << 20
+LARGE = 45
+"""Secrets of almost a mebibyte each: beyond what the server takes into memory of a body."""
+
+
+def peaks(server: Running) -> dict[int, int]:
+    """The most memory that each process of a server ever had, in KiB."""
+    found = dict[int, int]()
+    workers = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    for pid in (server.process.pid, *map(int, workers)):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                found[pid] = int(line.split()[1])
+    return found
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_snapshot_that_is_larger_than_any_other_body_is_put_back_and_not_held_in_memory(own: Running, chunked: bool) -> None:
+    client = own.client()
+    for number in range(LARGE):
+        client.secrets.kv.v2.create_or_update_secret(f"large/{number}", {"value": "v" * (MIB - 100_000)}, mount_point="kv")
+    snapshot = taken(client)
+    assert len(snapshot) > 36 * MIB
+    write(client, "0", "latest")
+    before = peaks(own)
+    answer = requests.post(
+        f"{own.address}/v1/sys/storage/raft/snapshot",
+        data=(snapshot[at : at + 32_768] for at in range(0, len(snapshot), 32_768)) if chunked else snapshot,
+        headers={"X-Vault-Token": own.root_token},
+        verify=str(own.ca),
+        timeout=60,
+    )
+    assert answer.status_code == 202, answer.text
+    grown = [peak - before[pid] for pid, peak in peaks(own).items() if pid in before]
+    assert max(grown) < 16 * 1_024, grown
+    assert value(opened(own, own.keys), "0") == "before"
+
+
 def test_hvac_is_told_what_is_wrong_and_nothing_happens(own: Running) -> None:
     client = own.client()
     snapshot = taken(client)

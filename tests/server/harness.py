@@ -7,6 +7,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import uvloop
 from OpenSSL import SSL
@@ -103,6 +104,12 @@ class Served:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+def in_memory(body: bytes | BinaryIO) -> bytes:
+    """A body that did not go to a file."""
+    assert isinstance(body, bytes)
+    return body
 
 
 def read_all(client: socket.socket) -> bytes:

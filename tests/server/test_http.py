@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import io
 import itertools
 import os
 import socket
@@ -11,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+from hashlib import sha256
 
 import pytest
 from httptools import HttpParserCallbackError
@@ -23,15 +26,16 @@ from strongroom.server.connections import LAST_MOMENT
 from strongroom.server.forwarded import Forwarding, parse_networks
 from strongroom.server.framing import KNOWN_ONCE, Head, KnownHeads, Refusal, RequestReader
 from strongroom.server.http import Exchange, HttpProtocol, ListenerInfo
-from strongroom.server.limits import DEFAULT_LIMITS
+from strongroom.server.limits import DEFAULT_LIMITS, Limits
 from strongroom.server.messages import header, render
-from tests.server.harness import read_all, serving
+from strongroom.server.spool import Room
+from tests.server.harness import in_memory, read_all, serving
 
 H = b"Host: a\r\n"
 
 
 def echo(exchange: Exchange) -> None:
-    exchange.answer(render(200, b"%b %b %b" % (exchange.verb, exchange.target, exchange.body)))
+    exchange.answer(render(200, b"%b %b %b" % (exchange.verb, exchange.target, in_memory(exchange.body))))
 
 
 def get(path: bytes = b"/v1/a", extra: bytes = b"", verb: bytes = b"GET") -> bytes:
@@ -43,7 +47,7 @@ def bodies(received: bytes) -> list[bytes]:
 
 
 def new_reader(max_head: int = 32_768, max_body: int = 1_000) -> RequestReader:
-    return RequestReader(max_head, 100, max_body, lambda _head: max_body)
+    return RequestReader(max_head, 100, max_body, lambda _head: Room(max_body))
 
 
 def read_pieces(pieces: list[bytes]) -> list[tuple[bytes, bytes, bytes, bytes | None]]:
@@ -68,7 +72,7 @@ class Cramped(RequestReader):
 
 
 def test_a_body_that_there_is_no_memory_for_is_not_called_malformed() -> None:
-    reader = Cramped(32_768, 100, 1_000, lambda _head: 1_000)
+    reader = Cramped(32_768, 100, 1_000, lambda _head: Room(1_000))
     reader.receive(get(verb=b"POST", extra=b"Content-Length: 3\r\n") + b"abc")
     with pytest.raises(HttpParserCallbackError) as raised:
         reader.next()
@@ -296,10 +300,14 @@ def test_many_tiny_chunks_are_refused() -> None:
         assert read_all(client).startswith(b"HTTP/1.1 413 ")
 
 
+def measure(exchange: Exchange) -> None:
+    exchange.answer(render(200, b"%d" % len(in_memory(exchange.body))))
+
+
 def test_a_large_body_passes_where_the_route_says_so_and_is_counted_while_it_is_read() -> None:
     limits = DEFAULT_LIMITS._replace(large_body=lambda head: head.target == b"/large", max_held_large=1 << 20)
     body = bytes(2 << 20)
-    with serving(lambda exchange: exchange.answer(render(200, b"%d" % len(exchange.body))), limits) as served:
+    with serving(measure, limits) as served:
         request = get(b"/large", b"Content-Length: %d\r\n" % len(body), verb=b"PUT")
         with served.connect() as first:
             first.sendall(request)
@@ -322,7 +330,10 @@ def test_a_large_body_in_chunks_is_asked_about_once_and_ends_at_the_larger_limit
 
     limits = DEFAULT_LIMITS._replace(large_body=larger, max_large_body=2 << 20)
     chunk = b"10000\r\n" + bytes(65_536) + b"\r\n"
-    with serving(lambda exchange: exchange.answer(render(200, b"%d" % len(exchange.body))), limits) as served, served.connect() as client:
+    with (
+        serving(lambda exchange: exchange.answer(render(200, b"%d" % len(in_memory(exchange.body)))), limits) as served,
+        served.connect() as client,
+    ):
         client.sendall(get(b"/small", CHUNKED, verb=b"PUT") + chunk * 16 + b"0\r\n\r\n")
         assert client.recv(1_000).endswith(b"1048576")
         assert not asked
@@ -331,6 +342,67 @@ def test_a_large_body_in_chunks_is_asked_about_once_and_ends_at_the_larger_limit
         assert asked == [b"/large"]
         client.sendall(get(b"/larger", CHUNKED, verb=b"PUT") + chunk * 33)
         assert read_all(client).startswith(b"HTTP/1.1 413 ")
+
+
+def spooled() -> tuple[Limits, list[io.BytesIO]]:
+    """Limits under which bodies beyond a mebibyte go to files, and these."""
+    files: list[io.BytesIO] = []
+
+    def make() -> io.BytesIO:
+        files.append(io.BytesIO())
+        return files[-1]
+
+    return DEFAULT_LIMITS._replace(upload=lambda head: make if head.target == b"/upload" else None, max_upload=8 << 20), files
+
+
+def in_a_file(exchange: Exchange) -> None:
+    assert not isinstance(exchange.body, bytes)
+    exchange.answer(render(200, sha256(exchange.body.read()).hexdigest().encode()))
+
+
+UPLOAD = bytes(range(256)) * (5 << 12)
+"""5 MiB."""
+
+
+@pytest.mark.parametrize("size", [0, 3_000, 65_536, 1 << 20])
+def test_what_may_go_to_a_file_goes_there_as_it_comes_and_holds_no_memory(size: int) -> None:
+    limits, files = spooled()
+    if size:
+        pieces = [UPLOAD[at : at + size] for at in range(0, len(UPLOAD), size)]
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+        request = get(b"/upload", CHUNKED, verb=b"PUT")
+    else:
+        body, request = UPLOAD, get(b"/upload", b"Content-Length: %d\r\n" % len(UPLOAD), verb=b"PUT")
+    with serving(in_a_file, limits) as served, served.connect() as client:
+        client.sendall(request + body[: 3 << 20])
+        served.wait_until(lambda: bool(files) and files[0].tell() > 2 << 20)
+        assert served.connections.held <= 1 << 20
+        assert served.connections.held_large == 0
+        client.sendall(body[3 << 20 :])
+        received = read_all(client)
+        assert received.endswith(sha256(UPLOAD).hexdigest().encode())
+        assert b"Connection: close" in received, "nothing but the request holds the file"
+        assert len(files) == 1
+
+
+def test_it_has_a_limit_too_and_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits, _ = spooled()
+    with serving(in_a_file, limits) as served:
+        request = get(b"/upload", b"Content-Length: %d\r\n" % (9 << 20), verb=b"PUT")
+        assert served.exchange_bytes(request, end=False).startswith(b"HTTP/1.1 413 ")
+    with serving(in_a_file, limits._replace(upload=lambda _head: Full)) as served:
+        for sent in (b"Content-Length: %d\r\n" % len(UPLOAD), CHUNKED):
+            start = b"200000\r\n" if sent is CHUNKED else b""
+            received = served.exchange_bytes(get(b"/upload", sent, verb=b"PUT") + start + bytes(2 << 20), end=False)
+            assert received.startswith(b"HTTP/1.1 507 ")
+            assert b"No space left on device" in received
+
+
+class Full(io.BytesIO):
+    """A file on a full disk."""
+
+    def write(self, _data: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("head", [b"X: " + b"a" * 40_000, b"X" * 40_000, b"a:\r\n" * 101])

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from strongroom.core.snapshots.paths import UPLOADS
 from strongroom.server.framing import Head
 from strongroom.server.large import LargeBodies
 from strongroom.testing import Strongroom
@@ -106,6 +107,24 @@ def test_a_sealed_store_takes_no_large_body() -> None:
     assert large(head)
     room.core.barrier.seal()
     assert not large(head)
+
+
+def test_a_snapshot_goes_to_a_file_of_whoever_may_put_it_back_and_of_nobody_else() -> None:
+    room = Strongroom()
+    large = LargeBodies(room.core)
+    room.write("sys/policies/acl/plain", {"policy": 'path "sys/storage/*" { capabilities = ["update"] }'})
+    room.write("sys/policies/acl/restorer", {"policy": 'path "sys/storage/*" { capabilities = ["update", "sudo"] }'})
+
+    def may(path: str, token: str) -> bool:
+        return large.file(Head(b"POST", f"/v1/{path}".encode(), {b"x-vault-token": token.encode()}, 2 << 30)) is not None
+
+    for path in UPLOADS:
+        assert may(path, room.token) and may(path, room.create_token("restorer"))
+        assert not may(path, room.create_token("plain")) and not may(path, "none")
+    assert not may("secret/data/x", room.token)
+    assert not may(f"{min(UPLOADS)}/x", room.token)
+    room.core.barrier.seal()
+    assert not may(min(UPLOADS), room.token)
 
 
 def test_the_token_is_what_keeps_strangers_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from strongroom.server.certificates import files, make_authority, renew_if_due
 from strongroom.server.http import Exchange, ListenerInfo
 from strongroom.server.messages import render
 from strongroom.server.tls import ListenerTls, make_context
-from tests.server.harness import Served, serving
+from tests.server.harness import Served, in_memory, serving
 
 OPENSSL = SSL._lib  # type: ignore[attr-defined]
 NOW = SystemClock().now()
@@ -152,7 +152,7 @@ def test_a_verifying_listener_refuses_strangers_in_the_handshake(authority: Path
 
 def test_large_bodies_and_answers_pass(authority: Path) -> None:
     def echo(exchange: Exchange) -> None:
-        exchange.answer(render(200, exchange.body * 4))
+        exchange.answer(render(200, in_memory(exchange.body) * 4))
 
     body = bytes(range(256)) * 2_000
     with serving(echo, tls=make_context(listener(authority))) as served:

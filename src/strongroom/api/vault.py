@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hmac import compare_digest
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from strongroom.api.wire import canonical_path, parse_form, parse_query, strict_json
 from strongroom.core.envelope import encode, envelope, errors_body
@@ -106,18 +106,23 @@ def decode(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], body: byt
     return with_body(asked(verb, target, headers), body, peer)
 
 
-def with_body(head: Asked, body: bytes, peer: Peer) -> Request:
-    """The request of a head and a body. Raises InvalidRequest."""
+def with_body(head: Asked, body: bytes | BinaryIO, peer: Peer) -> Request:
+    """The request of a head and a body, a file only where it is no JSON. Raises InvalidRequest."""
     operation, path, data, credential, namespace, wrap_ttl, headers, slashed = head
-    raw = upload = b""
+    raw = b""
     if operation in _BODIES:
-        if path in UPLOADS:
-            upload = body
-        else:
-            raw, data = _body(headers, body)
+        if path not in UPLOADS:
+            raw, data = _body(headers, _in_memory(body))
     elif body and operation is Operation.DELETE and path in _CANCELLATIONS:
-        data = {**data, **_body(headers, body)[1]}
-    return Request(uuid4_text(), operation, path, data, raw, credential, peer, namespace, wrap_ttl, headers, slashed, upload)
+        data = {**data, **_body(headers, _in_memory(body))[1]}
+    return Request(
+        uuid4_text(), operation, path, data, raw, credential, peer, namespace, wrap_ttl, headers, slashed, body if path in UPLOADS else b""
+    )
+
+
+def _in_memory(body: bytes | BinaryIO) -> bytes:
+    assert isinstance(body, bytes)
+    return body
 
 
 def asked(verb: bytes, target: bytes, headers: Mapping[bytes, bytes], prefix: int = 3) -> Asked:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
@@ -103,8 +103,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     `path` has no leading slash; only LIST and SCAN paths end in "/". `raw` is the checked JSON text of the body (b"" when there was
     none), `data` its parsed members, or the query parameters (strings) where there is no body. `wrap_ttl` is in seconds, 0 = unwrapped.
-    `upload` is a body that is no JSON (core/snapshots/paths.py). `headers` has lower-case names, as received; `slashed` says that a
-    READ's or DELETE's path came with a "/" at its end, which it has lost.
+    `upload` is a body that is no JSON (core/snapshots/paths.py), a large one as a file. `headers` has lower-case names, as received;
+    `slashed` says that a READ's or DELETE's path came with a "/" at its end, which it has lost.
     """
 
     id: str
@@ -118,10 +118,10 @@ class Request(msgspec.Struct, frozen=True, gc=False, eq=False):
     wrap_ttl: int = 0
     headers: Mapping[bytes, bytes] = {}
     slashed: bool = False
-    upload: bytes = b""
+    upload: bytes | BinaryIO = b""
 
     def __repr__(self) -> str:
-        return f"Request({self.id}, {self.operation}, {self.path!r}, {len(self.raw) + len(self.upload)} bytes)"
+        return f"Request({self.id}, {self.operation}, {self.path!r}, {len(self.raw)} bytes)"
 
 
 class MountConfig(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ Rules of this file:
   with nothing to hold back; a genuine LINK is refused as any other verb that Vault does not have.
 - A head that llhttp accepted means the same whenever the same bytes come again. Such heads are known by their bytes and not parsed again;
   of a body behind one, as many bytes are taken as its Content-Length says. A keep-alive client sends the same few heads all the time.
+- A body may be more than fits in memory: where it may, what is beyond the usual limit goes to a file as it comes (spool.py).
 - Nothing is repaired: folded lines, bare LF, chunk extensions, trailers and repeated single headers are refused. After a refusal the
   connection is closed, because where the next request begins is no longer known.
 """
@@ -16,14 +17,13 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import BinaryIO, Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from strongroom.errors import StrongroomError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from strongroom.server.spool import Room, Spool
 
 VERBS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"LIST", b"SCAN"))
 
@@ -35,7 +35,8 @@ SINGLE: Final = frozenset(
 """Headers that mean one thing only: two of them are two opinions, and who would be right depends on who reads."""
 
 MAX_CHUNKS: Final = 16_384
-"""A body of 32 MiB in chunks of 2 KiB; a million one-byte chunks would be pure parsing work."""
+LEAST_CHUNK: Final = 2_048
+"""Chunks are as large on average, once there are so many: a million of one byte would be pure parsing work."""
 
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _CRLF = b"\r\n"
@@ -141,13 +142,15 @@ class RequestReader:
     """Reads requests out of one connection's bytes.
 
     `receive` takes what arrived; `next` says whether a whole request stands in `head`, `body`, `keep_alive`.
-    While a body is read, `length` is its size as far as it is known, and `expects` says that the client waits for 100 Continue.
+    While a body is read, `length` is its size as far as it is known, and `expects` says that the client waits for 100 Continue. A body that
+    went to a file stands in `upload`, and its connection is not kept: nothing else should hold the file open.
     """
 
     __slots__ = (
         "_at",
         "_chunks",
         "_ended",
+        "_file",
         "_grown",
         "_headed",
         "_headers",
@@ -171,10 +174,11 @@ class RequestReader:
         "keep_alive",
         "length",
         "stage",
+        "upload",
     )
 
     def __init__(
-        self, max_head: int, max_headers: int, max_body: int, larger: Callable[[Head], int], heads: KnownHeads | None = None
+        self, max_head: int, max_headers: int, max_body: int, larger: Callable[[Head], Room], heads: KnownHeads | None = None
     ) -> None:
         self._heads = KnownHeads() if heads is None else heads
         self._max_head = max_head
@@ -187,8 +191,10 @@ class RequestReader:
         self.stage = HEAD
         self._verb = self._target = self._repeated = b""
         self._headers: dict[bytes, bytes] = {}
-        self.body = b""
+        self.body: bytes = b""
         self._grown = bytearray()
+        self._file: Spool | None = None
+        self.upload: BinaryIO | None = None
         self.length = self._left = self._chunks = 0
         self.keep_alive = self.expects = self._headed = self._ended = self._plain = False
         self.head = Head(b"", b"", self._headers, 0)
@@ -197,6 +203,11 @@ class RequestReader:
     def waiting(self) -> int:
         """Bytes that arrived and are not yet part of a request; `buffer` is empty when there are none."""
         return len(self.buffer) - self._at
+
+    @property
+    def kept(self) -> int:
+        """Bytes of the body that are in memory once all are here."""
+        return self.length if self._file is None else 0
 
     def receive(self, data: bytes) -> None:
         """Take what the socket brought."""
@@ -210,6 +221,7 @@ class RequestReader:
         """Forget everything. The parser refers back to this reader, so it is replaced by one that does not."""
         self._parser = HttpRequestParser(None)
         self._consume(len(self.buffer))
+        self._file = self.upload = None
 
     def next(self) -> bool:
         """Read on; True when a whole request is here, False when more bytes are needed. Raises Refusal."""
@@ -335,7 +347,11 @@ class RequestReader:
 
     def _bound(self, size: int) -> None:
         if size > self._limit:
-            self._limit = self._larger(self.head)
+            room = self._larger(self.head)
+            self._limit = room.most
+            if size <= room.most and room.file is not None and self._file is None:
+                self._file = Spool(room.file, self._grown or self.body)
+                self._grown, self.body = bytearray(), b""
         if size > self._limit:
             raise Refusal(413, f"http: request body too large; at most {self._limit} bytes are taken here")
 
@@ -380,7 +396,7 @@ class RequestReader:
         self.length += size
         self._chunks += 1
         self._bound(self.length)
-        if self._chunks > MAX_CHUNKS:
+        if self._chunks > MAX_CHUNKS and self.length < self._chunks * LEAST_CHUNK:
             raise Refusal(413, f"the body comes in more than {MAX_CHUNKS} chunks; send larger ones")
         self._left = size + 2
         self._feed_next(end + 2 - at)
@@ -398,7 +414,9 @@ class RequestReader:
         if not self._ended:
             raise Refusal(400, "malformed request: the body does not end where its headers say")
         self.stage = HEAD
-        if self._grown:
+        if self._file is not None:
+            self.upload, self._file, self.keep_alive = self._file.whole(), None, False
+        elif self._grown:
             self.body = bytes(self._grown)
             self._grown = bytearray()
         return True
@@ -423,6 +441,8 @@ class RequestReader:
             self._parser.feed_data(piece)
         except (HttpParserUpgrade, HttpParserError) as error:
             raise _refusal(error) from None
+        if self._file is not None:
+            self._file.check()
 
     def on_url(self, target: bytes) -> None:
         """Called by llhttp with the request target."""
@@ -445,7 +465,9 @@ class RequestReader:
 
     def on_body(self, data: bytes) -> None:
         """Called by llhttp with a piece of the body."""
-        if self._grown:
+        if self._file is not None:
+            self._file.write(data)
+        elif self._grown:
             self._grown += data
         elif self.body:
             self._grown = bytearray(self.body) + data

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, cast
+from typing import BinaryIO, ClassVar, NamedTuple, cast
 
 from msgspec import Struct
 
@@ -56,7 +56,7 @@ class Exchange(Struct, eq=False, repr_omit_defaults=True):
 
     connection: HttpProtocol | None
     head: Head
-    body: bytes
+    body: bytes | BinaryIO
     peer: Peer
     message: bytes = b""
     call: ClassVar[None] = None
@@ -105,7 +105,7 @@ class Exchange(Struct, eq=False, repr_omit_defaults=True):
         return self.connection is None or self.connection.closed
 
     def __repr__(self) -> str:
-        return f"Exchange({self.verb!r}, {len(self.body)} bytes)"
+        return f"Exchange({self.verb!r}, {len(self.body) if isinstance(self.body, bytes) else 'very many'} bytes)"
 
 
 Handler = Callable[[Exchange], None]
@@ -116,6 +116,7 @@ class HttpProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_answer_within",
+        "_began",
         "_blocked",
         "_connections",
         "_eof",
@@ -154,7 +155,7 @@ class HttpProtocol(asyncio.Protocol):
         self._held = 0
         self._file: Content | None = None
         self._left = 0
-        self.deadline = 0.0
+        self.deadline = self._began = 0.0
 
     # ---- the transport's side
 
@@ -258,7 +259,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._phase = IDLE
                 self._keep_alive = self._keep and reader.keep_alive
                 peer = self._peer if self._forwarding is None else self._forwarded(self._forwarding, reader.head.headers)
-                exchange = self._exchange = Exchange(self, reader.head, reader.body, peer)
+                exchange = self._exchange = Exchange(self, reader.head, reader.upload or reader.body, peer)
                 self._handler(exchange)
                 if self._exchange is exchange or self._blocked or not reader.buffer:
                     break
@@ -310,10 +311,15 @@ class HttpProtocol(asyncio.Protocol):
 
     def _read_body(self, reader: RequestReader) -> None:
         limits = self._limits
-        if not self._hold(max(0, reader.length - SMALL_BODY)):
+        if not self._hold(max(0, reader.kept - SMALL_BODY)):
             self._refuse(503, "too many large requests at one time; try again later", extra=b"Retry-After: 1\r\n")
             return
-        self._enter(BODY, limits.body_seconds + max(0, reader.length - limits.max_body) / LARGE_RATE)
+        seconds = limits.body_seconds + max(0, reader.length - limits.max_body) / LARGE_RATE
+        if reader.kept < reader.length and self._phase == BODY:  # in chunks: how much it is becomes known as it comes
+            self.deadline = max(self.deadline, self._began + seconds - TICK)
+        elif self._phase != BODY:
+            self._began = self._connections.now
+        self._enter(BODY, seconds)
         if reader.expects:
             reader.expects = False
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -6,12 +6,14 @@ Sizes are in bytes, durations in seconds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from strongroom.server.framing import Head
+from strongroom.server.spool import Room
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
 
 SMALL_BODY: Final = 64 * KIB
 """Bodies up to here are not counted as held: 10,000 of them at once are what the connection limit allows for."""
@@ -30,6 +32,10 @@ def _never_large(_head: Head) -> bool:
     return False
 
 
+def _never_in_a_file(_head: Head) -> Callable[[], BinaryIO] | None:
+    return None
+
+
 class Limits(NamedTuple):
     """The limits of HTTP and TLS connections."""
 
@@ -43,6 +49,10 @@ class Limits(NamedTuple):
     """Vault's default for all; here only for the routes that need it (large.py)."""
     large_body: Callable[[Head], bool] = _never_large
     """Says for a request's head whether its body may be large."""
+    max_upload: int = 64 * GIB
+    """Of a body that goes to a file: ten times the largest store that was ever tried; more is restored on the host."""
+    upload: Callable[[Head], Callable[[], BinaryIO] | None] = _never_in_a_file
+    """Gives for a request's head what makes the file that a body beyond `max_body` goes to, if it may."""
     max_waiting: int = 64 * KIB
     """Pipelined bytes kept while an answer is in flight, then the socket is not read."""
     max_unsent: int = 64 * KIB
@@ -68,9 +78,12 @@ class Limits(NamedTuple):
     max_handshake: int = 128 * KIB
     """Bytes a TLS client may send before the handshake is done: a chain of ten large certificates, twice."""
 
-    def larger_body(self, head: Head) -> int:
-        """The largest body taken of this request, which is larger than `max_body`."""
-        return max(self.max_body, self.max_large_body) if self.large_body(head) else self.max_body
+    def larger_body(self, head: Head) -> Room:
+        """What there is for the body of this request, which is larger than `max_body`."""
+        file = self.upload(head)
+        if file is not None:
+            return Room(self.max_upload, file)
+        return Room(max(self.max_body, self.max_large_body) if self.large_body(head) else self.max_body)
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -159,7 +159,8 @@ class Worker:
         self.joined = Joined(self) if not storage.local else None
         if self.joined is None:
             self.dispatch.check_index = Indexes(self.core).check
-        self._limits = DEFAULT_LIMITS._replace(large_body=LargeBodies(self.core))
+        large = LargeBodies(self.core)
+        self._limits = DEFAULT_LIMITS._replace(large_body=large, upload=large.file)
         self.connections = Connections(clock, self._limits)
         self.listening: list[Listening] = []
         self._ticking: asyncio.TimerHandle | None = None

@@ -4,7 +4,7 @@ Rules of this file:
 - What is answered was read back and verified; it comes with its length, so half a download is seen as such.
 - Taking one needs a token with `read`, as in Vault: it is sealed, for those whom the configuration names. Putting one back needs `sudo`;
   the server then seals itself, and its key holders decide whether it opens again.
-- A snapshot to be put back is a body of bytes, up to the limit of large bodies; larger ones are restored on the host.
+- A snapshot to be put back is a body of bytes. Beyond the usual size it lies in a file, so that memory does not depend on the store's size.
 """
 
 from __future__ import annotations

@@ -69,6 +69,6 @@ COMMANDS = (
         (Flag("force", "Also where other recovery keys were in force then: those count again afterwards.", "switch"),),
         1,
         1,
-        "For up to 32 MiB; 'strongroom operator snapshot restore' on the server's host takes any.",
+        "'strongroom operator snapshot restore' does it on the server's host, and into an empty store.",
     ),
 )

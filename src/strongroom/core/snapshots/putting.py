@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from strongroom.barrier.barrier import Keys
 from strongroom.barrier.keyring import open_keyring
@@ -36,11 +36,12 @@ class Checked(NamedTuple):
     put: Callable[[], None]
 
 
-def checked(core: Core, body: bytes, *, force: bool) -> Checked:
-    """Check a snapshot from end to end. Raises InvalidRequest."""
+def checked(core: Core, body: bytes | BinaryIO, *, force: bool) -> Checked:
+    """Check a snapshot from end to end, from memory or from a file. Raises InvalidRequest."""
     if not core.storage.local:
         raise InvalidRequest(f"other nodes serve this store; {ON_THE_HOST}")
-    snapshot = Snapshot(plain(io.BytesIO(body), SENT, core.snapshots.settings.spool), SENT)
+    file = io.BytesIO(body) if isinstance(body, bytes) else body
+    snapshot = Snapshot(plain(file, SENT, core.snapshots.settings.spool), SENT)
     opened = unlock(snapshot, _keys_of(core, snapshot))
     manifest = opened.verify()
     if not force:
