@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.cli.hclformat import formatted
+from strongroom.cli.hclformat import formatted, unclosed
 
 PIECES = [
     "path",
@@ -56,3 +56,19 @@ def test_only_blanks_change_and_a_second_time_changes_nothing(text: str) -> None
     once = formatted(text)
     assert bare(once) == bare(text)
     assert formatted(once) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('path "x" {', "before what was opened"),
+        ('path "x" {\n  capabilities = ["read"\n}\n', "before what was opened"),
+        ("a = 1\n}\n", "line 2 closes"),
+        ('# {\na = "{"\nb = <<EOT\n{\nEOT\n/* { */\npath "x" {\n}\n', ""),
+        ("", ""),
+    ],
+)
+def test_what_is_not_closed_is_told(text: str, what: str) -> None:
+    told = unclosed(text)
+    assert what in told
+    assert bool(told) == bool(what)

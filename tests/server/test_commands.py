@@ -36,7 +36,7 @@ def test_help_is_asked_for_as_of_every_other_command(tmp_path: Path, words: tupl
     ("words", "what"),
     [
         (("server",), "say which configuration to use"),
-        (("server", "-config=nowhere.hcl"), "nowhere.hcl cannot be read"),
+        (("server", "-config=nowhere.hcl"), "the configuration nowhere.hcl cannot be read: No such file or directory; check its path"),
         (("server", "-dev", "-workers=2"), "what is in memory is one process's alone"),
         (("server", "-dev", "-workers=65"), "-workers takes 1 to 64"),
         (("server", "-dev", "-log-level=loud"), "log_level is one of"),

@@ -105,6 +105,23 @@ def test_everything_is_private_whatever_the_umask(tmp_path: Path, umask: int) ->
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("name", ["vault.db", "core/_keyring"])
+def test_a_store_of_vault_is_not_taken_for_an_empty_directory(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / "data"
+    (directory / name).parent.mkdir(parents=True)
+    directory.chmod(0o700)
+    (directory / name).touch()
+    with pytest.raises(StorageUnusable, match="holds a store of Vault, which only Vault can read; name another"):
+        lock_directory(directory)
+    (directory / name).unlink()
+    lock_directory(directory).close()
+    store = SqliteStorage(directory)
+    commit(store, {})
+    store.close()
+    (directory / name).touch()
+    lock_directory(directory).close()  # ours by now
+
+
 def test_looser_modes_are_tightened(tmp_path: Path) -> None:
     store = SqliteStorage(tmp_path / "data")
     commit(store, {})

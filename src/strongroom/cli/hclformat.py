@@ -2,11 +2,12 @@
 
 Rules of this file:
 - Only blanks change. Texts, comments, heredocs and the order of lines stay, so a policy means the same afterwards.
-- It judges nothing: whether the text is a policy is the server's word.
+- It judges nothing but whether what is opened is closed: whether the text is a policy is the server's word.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -29,23 +30,42 @@ class _Scan(NamedTuple):
 def formatted(text: str) -> str:
     """The text with its blanks put right; formatting twice changes nothing."""
     lines: list[Line | str] = []
-    depth, comment, heredoc = 0, False, ""
-    for raw in text.splitlines():
-        if heredoc or comment:
-            lines.append(raw if heredoc else raw.rstrip())
-            if heredoc:
-                heredoc = "" if raw.strip() == heredoc else heredoc
-                continue
-            comment = "*/" not in raw
+    depth = 0
+    for line, scan in _scanned(text):
+        if scan is None:
+            lines.append(line)
             continue
-        stripped = raw.strip()
-        scan = _scan(stripped)
-        opens = scan.opened > 0 and stripped.endswith("{")
-        shown = f"{stripped[:-1].rstrip()} {{".lstrip() if opens else stripped
+        opens = scan.opened > 0 and line.endswith("{")
+        shown = f"{line[:-1].rstrip()} {{".lstrip() if opens else line
         lines.append(Line(max(depth - scan.closed_first, 0), shown, scan.equals))
         depth = max(depth + scan.opened, 0)
-        comment, heredoc = scan.inside_comment, scan.heredoc
     return "".join(f"{line}\n" for line in _squeeze(_align(lines)))
+
+
+def unclosed(text: str) -> str:
+    """What is opened and not closed, or closed and not opened; nothing where all is well."""
+    depth = 0
+    for number, (_, scan) in enumerate(_scanned(text), 1):
+        depth += scan.opened if scan is not None else 0
+        if depth < 0:
+            return f"line {number} closes what was not opened"
+    return "it ends before what was opened is closed; add }" if depth else ""
+
+
+def _scanned(text: str) -> Iterator[tuple[str, _Scan | None]]:
+    """Each line, stripped, with what is in it; lines inside of heredocs and comments as they are, with nothing."""
+    comment, heredoc = False, ""
+    for raw in text.splitlines():
+        if heredoc:
+            yield raw, None
+            heredoc = "" if raw.strip() == heredoc else heredoc
+        elif comment:
+            yield raw.rstrip(), None
+            comment = "*/" not in raw
+        else:
+            scan = _scan(raw.strip())
+            yield raw.strip(), scan
+            comment, heredoc = scan.inside_comment, scan.heredoc
 
 
 def _scan(text: str) -> _Scan:

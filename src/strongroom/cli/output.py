@@ -68,8 +68,8 @@ def cell(value: Json) -> str:
 
 
 def field(value: Json) -> str:
-    """A value printed alone: texts as they are, the rest as JSON."""
-    return value if isinstance(value, str) else values.encode(value, "  ")
+    """A value printed alone: texts as they are, the rest as in a table; JSON is what `-format=json` is for."""
+    return value if isinstance(value, str) else cell(value)
 
 
 def duration(value: Json) -> str:
@@ -83,6 +83,16 @@ def duration(value: Json) -> str:
     while len(parts) > first + 1 and parts[-1][:-1] == "0":
         parts.pop()
     return ("-" if value < 0 else "") + "".join(parts[first:])
+
+
+def day_and_time(instant: str) -> str:
+    """An instant (RFC 3339) as Vault's key-status writes it (RFC 822); anything else as it is."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(instant[:19]).strftime("%d %b %y %H:%M UTC") if instant.endswith("Z") else instant
+    except ValueError:
+        return instant
 
 
 def _is_duration(name: str) -> bool:
@@ -174,8 +184,8 @@ def answer_field(answer: Answer, name: str) -> Json:
 
 
 def pick(data: Object, name: str) -> Json:
-    """One field of an object. Raises CommandError."""
-    if name not in data:
+    """One field of an object; one that is null is as good as missing, as Vault has it. Raises CommandError."""
+    if data.get(name) is None:
         raise CommandError(f'Field "{name}" not present in secret', LOCAL)
     return data[name]
 

@@ -191,8 +191,10 @@ def load_config(paths: Iterable[Path], environment: Mapping[str, str]) -> Config
             entries += hcl.parse(file.read_text(encoding="utf-8")).entries
         except InvalidRequest as error:
             raise ConfigError(f"{file}: {error.messages[0]}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} cannot be read: {error}") from None
+        except OSError as error:
+            raise ConfigError(f"the configuration {file} cannot be read: {error.strerror}; check its path, owner and mode") from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"the configuration {file} cannot be read: it is not UTF-8 at byte {error.start}") from None
     try:
         return _config(hcl.Body(tuple(entries)), Reader(environment))
     except (InvalidRequest, ConfigError) as error:

@@ -163,7 +163,7 @@ def _supervise(plan: Plan, workers: int) -> int:
         try:
             whole = uvloop.run(_serve(plan._replace(log=log.bound(1 + member.slot, slot=member.slot)), member, opened))
         except StrongroomError as error:
-            print(f"strongroom server: {'; '.join(error.messages)}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"strongroom server: {'; '.join(error.messages)}\n")  # in one piece: others may say the same
             return 1
         return 0 if whole else 1
 

@@ -81,6 +81,11 @@ def make_context(tls: ListenerTls) -> SSL.Context:
 
 
 def _load_certificate(context: SSL.Context, tls: ListenerTls) -> None:
+    for name, file in (("tls_cert_file", tls.cert_file), ("tls_key_file", tls.key_file)):
+        try:
+            open(file, "rb").close()  # noqa: PTH123  OpenSSL says the same of what is not there and of what is no PEM
+        except OSError as error:
+            raise ConfigError(f"{name} {file} cannot be read: {error.strerror}; check its path, owner and mode") from None
     try:
         context.use_certificate_chain_file(str(tls.cert_file))
     except SSL.Error:

@@ -25,6 +25,8 @@ SERVER_LOCK = "server.lock"
 COMMIT_LOCK = "commit.lock"
 LAST_BREATH = 0.5
 """Seconds: workers of a server that was killed hold its lock until they are dead too."""
+_RAFT, _FILES = "vault.db", "core/_keyring"
+"""What a store of Vault has at its top: of its storage "raft", and of "file"."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -37,6 +39,7 @@ def prepare(directory: Path) -> None:
         mode = directory.stat().st_mode
         if mode & OTHERS:
             _tighten(directory)
+        _need_no_vault(directory)
     except OSError as error:
         raise StorageUnusable(f"the data directory {directory} cannot be used: {error.strerror}; check its path, owner and mode") from error
 
@@ -46,6 +49,17 @@ def _tighten(directory: Path) -> None:
     if names and not names & {DATABASE, SERVER_LOCK}:
         raise StorageUnusable(f"the data directory {directory} is open to others and not only ours; make it mode 0700 or name another")
     directory.chmod(0o700)
+
+
+def _need_no_vault(directory: Path) -> None:
+    """Vault's own configuration starts this server: who keeps its directory must not take an empty store for the loss of all secrets."""
+    if (directory / DATABASE).exists():
+        return
+    if (directory / _RAFT).exists() or (directory / _FILES).exists():
+        raise StorageUnusable(
+            f"the data directory {directory} holds a store of Vault, which only Vault can read; name another directory, "
+            "and bring the secrets over through the API of both"
+        )
 
 
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:

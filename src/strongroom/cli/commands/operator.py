@@ -136,8 +136,10 @@ def key_status(session: Session) -> int:
 def _show_key(session: Session, answer: Answer) -> int:
     if not session.is_table or session.flags.given("field"):
         return session.show_data({name: answer.data.get(name) for name in ("term", "install_time", "encryptions")})
-    labels = (("Key Term", "term"), ("Install Time", "install_time"), ("Encryption Count", "encryptions"))
-    return session.done(output.plain((label, output.cell(answer.data.get(name))) for label, name in labels))
+    data = answer.data
+    installed = output.day_and_time(values.text(data.get("install_time")))
+    term, used = output.cell(data.get("term")), output.cell(data.get("encryptions"))
+    return session.done(output.plain((("Key Term", term), ("Install Time", installed), ("Encryption Count", used))))
 
 
 def step_down(session: Session) -> int:

@@ -7,9 +7,10 @@ Rules of this file:
 from __future__ import annotations
 
 from strongroom.cli.command import Command
-from strongroom.cli.errors import SUCCESS, UsageError
-from strongroom.cli.session import Session, found
+from strongroom.cli.errors import LOCAL, SUCCESS, CommandError, UsageError
+from strongroom.cli.session import Session
 from strongroom.client import values
+from strongroom.client.errors import Refused
 
 
 def list_names(session: Session) -> int:
@@ -24,7 +25,12 @@ def list_names(session: Session) -> int:
 def read(session: Session) -> int:
     """Print a policy."""
     name = session.arguments[0].lower()
-    answer = found(lambda: session.client.read(f"sys/policies/acl/{name}"), f"sys/policies/acl/{name}")
+    try:
+        answer = session.client.read(f"sys/policies/acl/{name}")
+    except Refused as error:
+        if error.status == 404 and not error.messages:
+            raise CommandError(f"No policy named: {name}") from None
+        raise
     if session.flags.given("field"):
         return session.show(answer)
     if not session.is_table:
@@ -52,17 +58,23 @@ def delete(session: Session) -> int:
 
 def fmt(session: Session) -> int:
     """Format a policy file in place; - formats standard input to standard output."""
-    from strongroom.cli.hclformat import formatted
-
     source = session.arguments[0]
     if source == "-":
-        session.say(formatted(session.sources.standard_input()).rstrip("\n"))
+        session.say(_checked(session.sources.standard_input()).rstrip("\n"))
         return SUCCESS
     before = session.sources.file(source)
-    after = formatted(before)
+    after = _checked(before)
     if after != before:
         session.write_file(source, after)
     return session.done(f"Success! Formatted policy: {source}")
+
+
+def _checked(text: str) -> str:
+    from strongroom.cli.hclformat import formatted, unclosed
+
+    if wrong := unclosed(text):
+        raise CommandError(f"failed to parse policy: {wrong}; the file stays as it is", LOCAL)
+    return formatted(text)
 
 
 COMMANDS = (

@@ -28,6 +28,14 @@ _LABELS = (
     ("PGP Fingerprints", "pgp_fingerprints"),
     ("Backup", "backup"),
 )
+_VERIFICATION = (
+    ("Started", "started"),
+    ("New Shares", "n"),
+    ("New Threshold", "t"),
+    ("Verification Nonce", "nonce"),
+    ("Verification Progress", "progress"),
+)
+"""Of a verification; a quorum of it is `t`."""
 
 
 def rekey(session: Session) -> int:
@@ -35,12 +43,12 @@ def rekey(session: Session) -> int:
     flags = session.flags
     if flags.switch("init"):
         return _init(session)
-    part = "verify" if flags.switch("verify") else "init"
+    part, show = ("verify", _show_verification) if flags.switch("verify") else ("init", _show)
     if flags.switch("status"):
-        return _show(session, fields(call(session, "GET", _paths(session, part))))
+        return show(session, fields(call(session, "GET", _paths(session, part))))
     if flags.switch("cancel"):
-        answer = call(session, "DELETE", _paths(session, part))
-        return session.show(answer, f"Success! Canceled {'verification' if part == 'verify' else 'rekeying'} (if it was started)")
+        call(session, "DELETE", _paths(session, part))
+        return session.done(f"Success! Canceled {'verification' if part == 'verify' else 'rekeying'} (if it was started)")
     if flags.switch("backup-retrieve"):
         return session.show(call(session, "GET", _paths(session, "backup")))
     if flags.switch("backup-delete"):
@@ -53,6 +61,11 @@ def _show(session: Session, state: Object) -> int:
     under_way = state.get("started") or state.get("complete")
     labels = _LABELS if state.get("pgp_fingerprints") else _LABELS[:-1]
     return show_state(session, state, labels if under_way else _LABELS[:2])
+
+
+def _show_verification(session: Session, state: Object) -> int:
+    shown = {**state, "required": state.get("t")} if session.is_table else state
+    return show_state(session, shown, _VERIFICATION if state.get("nonce") else _LABELS[:2])
 
 
 def _paths(session: Session, part: str) -> tuple[str, str]:
@@ -111,7 +124,7 @@ def _verify(session: Session) -> int:
     state = fields(call(session, "PUT", _paths(session, "verify"), body))
     if state.get("complete") and session.is_table and not session.flags.given("field"):
         return session.done("Success! Rekey verification complete: the new keys replace the old ones from now on.")
-    return _show(session, state)
+    return _show_verification(session, state)
 
 
 COMMANDS = (

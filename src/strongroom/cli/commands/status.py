@@ -35,7 +35,7 @@ def status(session: Session) -> int:
     try:
         answer = session.client.read("sys/seal-status")
     except Refused as error:
-        raise CommandError(f"the server does not tell its status\n\n{error}", LOCAL) from None
+        raise CommandError(f"Error checking seal status: Error making API request.\n\n{error}", LOCAL) from None
     except ClientError as error:
         raise CommandError(" ".join(error.messages), LOCAL) from None
     shown = dict(answer.body)
