@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from strongroom.auth.github import login
 from strongroom.auth.github.api import MAX_PAGES, PER_PAGE
 from strongroom.auth.github.login import Mapping, told
-from strongroom.core.request import Operation, Peer
+from strongroom.core.request import Alias, Operation, Peer
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
 from strongroom.outbound.client import Outbound
 from strongroom.testing import Strongroom
@@ -158,6 +159,16 @@ def test_a_member_gets_the_policies_of_his_teams_and_his_own(house: House) -> No
     found = house.room.json(house.room.read("auth/token/lookup-self", token=auth.client_token.reveal()))
     assert (found["display_name"], found["path"]) == ("github-Alice", "auth/github/login")
     assert ALICE not in str(found)
+
+
+def test_a_login_that_is_written_anew_is_the_same_entity(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At GitHub people change the case of their logins themselves; what is said of an entity must not be left behind by that."""
+    before = house.login().entity_id
+    house.api.tokens[ALICE].login = "ALICE"
+    after = house.login()
+    assert (after.entity_id, after.metadata["username"]) == (before, "ALICE")
+    monkeypatch.setattr(login, "Alias", lambda _name, metadata: Alias(metadata["username"], metadata))
+    assert house.login().entity_id != before, "the negative control"
 
 
 def test_a_team_of_the_same_name_elsewhere_does_not_count(house: House) -> None:

@@ -2,6 +2,7 @@
 
 Rules of this file:
 - A mapping leads from a team's slug or a person's login, in lower case, to policies. The name `default` is everybody's.
+- A login names its entity in lower case: at GitHub it counts without, and whoever could write himself anew would be somebody else here.
 - The organization's number is found when the configuration is written, not at somebody's login: whoever configures decides whom to trust.
 - A mapping is read back as it was written. Reading one that is not there is no error, as in Vault: the answer has no data.
 - A renewal asks GitHub again: whoever left the organization or a team that counted does not go on. It asks where the login did: a new
@@ -148,7 +149,7 @@ class GitHub(Engine, kind="github", family="auth"):
             raise InvalidRequest("missing token")
         member = self._member(config, body.token)
         name = subject_name(member.login)
-        alias = Alias(name, {"username": name, "org": member.organization})
+        alias = Alias(name.lower(), {"username": name, "org": member.organization})
         mapped = self._mapped(member)
         internal = {"token": body.token, "base_url": config.base_url}
         grant = granted(_parameters(config, mapped), self.call, alias, name, internal, rests_on=tuple(mapped))
