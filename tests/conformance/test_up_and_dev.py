@@ -149,6 +149,16 @@ def test_dev_opens_the_old_key_endpoints_and_takes_audit_devices(dev: Running, t
     client.sys.disable_audit_device("file")
 
 
+def test_dev_is_open_again_at_once_after_a_restore(dev: Running) -> None:
+    client = dev.client()
+    client.secrets.kv.v2.create_or_update_secret("restored", {"v": "before"})
+    snapshot = client.sys.take_raft_snapshot().content
+    client.secrets.kv.v2.create_or_update_secret("restored", {"v": "after"})
+    assert client.sys.restore_raft_snapshot(snapshot).status_code == 202
+    assert not client.sys.is_sealed(), "asked over the same connection, as the next thing"
+    assert client.secrets.kv.v2.read_secret_version("restored", raise_on_deleted_version=True)["data"]["data"] == {"v": "before"}
+
+
 def test_dev_unseals_with_its_printed_key(dev: Running) -> None:
     client = dev.client()
     client.sys.seal()

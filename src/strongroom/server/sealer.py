@@ -41,6 +41,8 @@ class Sealer:
         self._ended = asyncio.Event()
         self._ended.set()
         self._told: list[Callable[[], None]] = []
+        self.replaced: Callable[[], object] = lambda: None
+        """What follows once a snapshot is in place. A server for people to open does nothing."""
 
     def seal(self, then: Callable[[], None] | None = None) -> None:
         """Seal once the present answers are out, and do something `then`. Raises Unavailable where it is sealed already for another."""
@@ -81,5 +83,6 @@ class Sealer:
         try:
             await asyncio.get_running_loop().run_in_executor(None, then)
             self._log.warning("the store was replaced by a snapshot; it opens once its key holders unseal it")
+            self.replaced()
         except StrongroomError as error:
             self._log.error("the store stays as it was", reason="; ".join(error.messages))
