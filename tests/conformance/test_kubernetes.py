@@ -39,7 +39,7 @@ def test_the_configuration_is_read_back(client: hvac.Client, mount: str, api: Cl
         "kubernetes_host": api.url,
         "kubernetes_ca_cert": api.ca_pem,
         "token_reviewer_jwt_set": True,
-        "pem_keys": [api.ca_pem],
+        "pem_keys": [api.ca_pem.strip()],
         "issuer": "me",
         "disable_iss_validation": True,
         "disable_local_ca_jwt": False,
