@@ -127,8 +127,8 @@ class Session:
         """List what is below an API path; nothing there is exit 2, and `{}` for a program."""
         try:
             answer = found(lambda: self.client.list(path), path)
-        except CommandError:
-            if not self.is_table:
+        except (CommandError, Refused) as error:
+            if not self.is_table and (isinstance(error, CommandError) or error.status == 404):
                 self.show_value({})
             raise
         if answer.wrap_info:

@@ -60,6 +60,7 @@ def _show(session: Session, state: Object) -> int:
     """Of an attempt that is not under way there is nothing more to say; a backup there is of encrypted shares only."""
     under_way = state.get("started") or state.get("complete")
     labels = _LABELS if state.get("pgp_fingerprints") else _LABELS[:-1]
+    state = {**state, "verification_nonce": state.get("verification_nonce", "")}  # Vault's program has it always
     return show_state(session, state, labels if under_way else _LABELS[:2])
 
 
