@@ -1,10 +1,12 @@
 """The login: what the token says, what the role allows, what the cluster confirms.
 
 Rules of this file:
-- Checks that cost nothing come first: form, signature by a configured key, times, issuer, audience, names. Then the cluster is asked.
+- Checks that cost nothing come first: form, signature by a configured key, times, issuer, audience. Then the cluster is asked, and only
+  whose token it knows is told that the role is not for his account: else anybody could try out whom a role is for.
 - What the token says of itself and what the cluster says of it must be the same account; labels and annotations are looked up for that one.
 - The cluster is asked outside the store's lock. The call then runs again from the start, so role and configuration are the ones of now.
-- Refusals are 403. Who holds a token learns which of his claims does not fit; who forges one learns nothing.
+- Refusals are 403. Who holds a token learns which of his claims does not fit; who forges one learns nothing of role or cluster but
+  which issuer and audience he has to write.
 """
 
 from __future__ import annotations
@@ -86,13 +88,10 @@ class Kubernetes(Engine, kind="kubernetes", family="auth"):
         config = self.config.known()
         found, audiences = _said(token, role, config, self.clock.now())
         access = self.access(config)
+        self._confirm(access, token, found, role, audiences)
         if not fits_any(found.name, role.names):
             raise Forbidden("service account name not authorized")
-        listed = fits_any(found.namespace, role.namespaces)
-        if not listed and not role.selector:
-            raise Forbidden("namespace not authorized")
-        self._confirm(access, token, found, role, audiences)
-        if not listed:
+        if not fits_any(found.namespace, role.namespaces):
             self._select(access, token, found, role.selector)
         extra = self._annotations(access, token, found) if config.use_annotations_as_alias_metadata else {}
         return Response(grant=self._granted(name, role, found, extra))
@@ -111,7 +110,9 @@ class Kubernetes(Engine, kind="kubernetes", family="auth"):
             raise PermissionDenied(reason="the cluster does not confirm the role's audience")
 
     def _select(self, access: Access, token: str, found: Account, selector: str) -> None:
-        """The account's namespace has the labels. Raises Forbidden, PermissionDenied and Unavailable."""
+        """The account's namespace has the labels, where there are any. Raises Forbidden, PermissionDenied and Unavailable."""
+        if not selector:
+            raise Forbidden("namespace not authorized")
         labels = self.call.outside(
             "labels", access, token, found, fn=lambda: namespace_labels(self.outbound, access, token, found.namespace)
         )
