@@ -20,10 +20,10 @@ from strongroom.core.sealing.ceremonies import GENERATE, NO_SHARE, Ceremony
 from strongroom.core.sealing.root_generation import RootGeneration
 from strongroom.core.token.batch import MAX_TEXT
 from strongroom.crypto.ids import TOKEN_LENGTH
-from strongroom.errors import InvalidRequest, UnsupportedOperation
+from strongroom.errors import InvalidRequest
 from strongroom.sys.lifecycle import bare
 from strongroom.sys.rekey import NonceBody, ShareBody, mirrored
-from strongroom.sys.routes import Routes
+from strongroom.sys.routes import Routes, closed
 
 
 class AttemptBody(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ class GenerateRootRoutes(Routes):
         """Raises UnsupportedOperation where no listener opens the old form."""
         opened = "generate-root" in self.call.request.peer.opened
         if not (opened or self.core.settings.open_generate_root or self.core.settings.dev):
-            raise UnsupportedOperation
+            raise closed("disable_unauthed_generate_root_endpoints", "sys/generate-root-token")
         return RootGeneration(self.core, self.call, old_form=True)
 
 

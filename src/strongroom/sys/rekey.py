@@ -22,9 +22,9 @@ from strongroom.core.fields import Names
 from strongroom.core.request import Response
 from strongroom.core.sealing.ceremonies import NO_SHARE, RECOVERY, ROOT, Ceremony, Pending
 from strongroom.core.sealing.rekey import Rekey
-from strongroom.errors import InvalidRequest, NotFound, UnsupportedOperation
+from strongroom.errors import InvalidRequest, NotFound
 from strongroom.sys.lifecycle import bare, key_members
-from strongroom.sys.routes import Routes
+from strongroom.sys.routes import Routes, closed
 
 
 class RekeyBody(msgspec.Struct, frozen=True):
@@ -165,7 +165,7 @@ class RekeyRoutes(Routes):
         """Raises UnsupportedOperation where no listener opens the old forms."""
         opened = "rekey" in self.call.request.peer.opened
         if not (opened or self.core.settings.open_rekey or self.core.settings.dev):
-            raise UnsupportedOperation
+            raise closed("disable_unauthed_rekey_endpoints", "sys/rotate/root and sys/rotate/recovery")
         return Rekey(self.core, self.call, old_form=True)
 
     def _old_target(self) -> str:

@@ -7,12 +7,23 @@ from __future__ import annotations
 
 from strongroom.core.core import SystemEngine
 from strongroom.core.request import Response
+from strongroom.errors import UnsupportedOperation, several
 
 
 class Routes(SystemEngine):
     """Routes of one noun below `sys/`; subclasses need no `kind`."""
 
     apart = True
+
+
+def closed(switch: str, instead: str) -> UnsupportedOperation:
+    """What is said of a form that takes no token, where no listener opens it: Vault's program asks for no other."""
+    return UnsupportedOperation(
+        several(
+            f"unsupported operation: what takes no token is closed here; with one there is {instead}, which 'strongroom operator' uses, "
+            f"or let a listener open this: {switch} = false"
+        )
+    )
 
 
 def warned(warnings: tuple[str, ...]) -> Response | None:

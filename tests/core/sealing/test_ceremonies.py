@@ -368,7 +368,9 @@ OLD_FORMS = [
 def test_the_old_forms_are_closed_unless_a_listener_opens_them(operation: Operation, path: str) -> None:
     room = three(settings=Settings())
     for token in ("", room.token):
-        assert isinstance(room.request(operation, path, {}, token=token).error, UnsupportedOperation)
+        error = room.request(operation, path, {}, token=token).error
+        assert isinstance(error, UnsupportedOperation)
+        assert f"disable_unauthed_{'rekey' if 'rekey' in path else 'generate_root'}_endpoints = false" in error.messages[0]
     opened = three(settings=Settings(open_rekey=True, open_generate_root=True))
     assert not isinstance(opened.request(operation, path, {}, token="").error, UnsupportedOperation)
 
