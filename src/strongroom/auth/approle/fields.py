@@ -28,8 +28,11 @@ OLD_CIDRS = 'The "bound_cidr_list" field is deprecated and will be removed. Plea
 _HINTS = typing.get_type_hints(RoleBody, include_extras=True)
 
 
-def single(path: str, name: str, *shown: str, warnings: tuple[str, ...] = ()) -> tuple[Reading, Writing, Deleting]:
-    """The routes of one field: `shown` are the names it is read back by, and can be sent under; its own where none are given."""
+def single(path: str, name: str, *shown: str, warnings: tuple[str, ...] = (), optional: bool = False) -> tuple[Reading, Writing, Deleting]:
+    """The routes of one field: `shown` are the names it is read back by, and can be sent under; its own where none are given.
+
+    `optional`: a write that says nothing of it is none, as in Vault.
+    """
     names = shown or (name,)
     pattern = f"role/{{role_name}}/{path}"
     body_type = msgspec.defstruct(f"{name.title()}Body", [(each, _HINTS[each], UNSET) for each in names], frozen=True, kw_only=True)
@@ -40,9 +43,11 @@ def single(path: str, name: str, *shown: str, warnings: tuple[str, ...] = ()) ->
         return Response(data={each: members[each] for each in names if each in members}, warnings=warnings)
 
     def writing(self: Store, role: str, body: msgspec.Struct) -> None:
-        if all(getattr(body, each) is UNSET for each in names):
-            raise InvalidRequest(f"missing {names[0]}")
         before = self.role(role)
+        if all(getattr(body, each) is UNSET for each in names):
+            if optional:
+                return
+            raise InvalidRequest(f"missing {names[0]}")
         self.keep(role_name(role), changed_role(before, body), before)
 
     def deleting(self: Store, role: str) -> None:
@@ -61,7 +66,8 @@ def single(path: str, name: str, *shown: str, warnings: tuple[str, ...] = ()) ->
 
 def _members(role: Role) -> dict[str, Any]:
     """The members of a read of the whole role, and an old name that only has a route."""
-    return told_role(role) | {"bound_cidr_list": role.secret_id_bound_cidrs or None}
+    told = told_role(role)
+    return told | {"bound_cidr_list": role.secret_id_bound_cidrs or None, "token_bound_cidrs": told["token_bound_cidrs"] or None}
 
 
 class Fields(Store):
@@ -74,9 +80,9 @@ class Fields(Store):
     read_max_ttl, write_max_ttl, delete_max_ttl = single("token-max-ttl", "token_max_ttl")
     read_token_uses, write_token_uses, delete_token_uses = single("token-num-uses", "token_num_uses")
     read_bind, write_bind, delete_bind = single("bind-secret-id", "bind_secret_id")
-    read_cidrs, write_cidrs, delete_cidrs = single("secret-id-bound-cidrs", "secret_id_bound_cidrs")
-    read_old_cidrs, write_old_cidrs, delete_old_cidrs = single("bound-cidr-list", "bound_cidr_list", warnings=(OLD_CIDRS,))
-    read_token_cidrs, write_token_cidrs, delete_token_cidrs = single("token-bound-cidrs", "token_bound_cidrs")
+    read_cidrs, write_cidrs, delete_cidrs = single("secret-id-bound-cidrs", "secret_id_bound_cidrs", optional=True)
+    read_old_cidrs, write_old_cidrs, delete_old_cidrs = single("bound-cidr-list", "bound_cidr_list", warnings=(OLD_CIDRS,), optional=True)
+    read_token_cidrs, write_token_cidrs, delete_token_cidrs = single("token-bound-cidrs", "token_bound_cidrs", optional=True)
     read_period, write_period, delete_period = single("period", "token_period", "token_period", "period")
 
     @read("role/{role_name}/local-secret-ids")
