@@ -89,9 +89,9 @@ class Worker(threading.Thread):
                         break
 
     def step(self, client: Client, turn: int) -> None:
-        path, tokens = f"secret/data/soak/{self.number}/{turn % 50}", TOKEN_TURNS if self.pause else WARM_TURNS
-        if turn % 10 == 0:
-            replies = [client.write(path, {"data": {"turn": f"{turn:09}", "text": "x" * (turn % 900)}})]
+        path, tokens = f"secret/data/soak/{self.number}/", TOKEN_TURNS if self.pause else WARM_TURNS
+        if turn % 10 == 0:  # each of the names in turn: what is read is there
+            replies = [client.write(f"{path}{turn // 10 % 50}", {"data": {"turn": f"{turn:09}", "text": "x" * (turn % 900)}})]
         elif turn % tokens == 1:
             made = client.write("auth/token/create", {"policies": ["default"], "ttl": "1m", "no_parent": True})
             token = made.json["auth"]["client_token"]
@@ -100,7 +100,7 @@ class Worker(threading.Thread):
         elif turn % 25 == 2:
             replies = [client.ask("LIST", f"secret/metadata/soak/{self.number}"), client.read("sys/mounts")]
         else:
-            replies = [client.read(path)]
+            replies = [client.read(f"{path}{turn % 50}")]
         self.done += len(replies)
         self.wrong += [f"{reply.status} {reply.text}" for reply in replies if reply.status >= 500]
 

@@ -73,6 +73,7 @@ class Cache:
         entry = self.rows.pop(key, None)
         if entry is not None:
             entry.stands = False
+            entry.masks.clear()  # whoever counts all masks holds them too (memo.py)
             self._bytes -= _size(key, entry)
             if entry.record is None:
                 del self._absent[key]

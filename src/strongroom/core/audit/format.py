@@ -47,8 +47,10 @@ class Options(NamedTuple):
 
 
 MASKS_OF_ONE: Final = 16
-MOST_MASKED: Final = 64 << 20
-"""Masked forms kept of one text, and bytes of all of them: a text of many short values is ten times as long when it is masked."""
+MOST_MASKED: Final = 32 << 20
+MASK_BYTES: Final = 256
+"""Masked forms kept of one text, bytes of all of them, and what each takes beside its own: a text of many short values is ten times as long
+when it is masked. Those of texts that were written anew meanwhile are counted until all start over, but take no memory (barrier/cache.py)."""
 _BUDGET: Final = Budget(MOST_MASKED)
 
 
@@ -232,7 +234,7 @@ class Formatter:
         masked = data.masks.get(place.policy)
         if masked is None:
             masked = self.mask.json(data.text, place.response_clear)
-            _BUDGET.remember(data.masks, MASKS_OF_ONE, place.policy, masked, weight=len(masked))
+            _BUDGET.remember(data.masks, MASKS_OF_ONE, place.policy, masked, weight=len(masked) + MASK_BYTES)
         return masked
 
     def _listing(self, call: Call, data: Mapping[str, object], place: _Place) -> bytes:
