@@ -10,7 +10,7 @@ import pytest
 
 from strongroom.core.audit import format as lines
 from strongroom.core.request import Decision, Json, Response
-from strongroom.memo import Budget
+from strongroom.memo import Budget, Memo
 from tests.core.audit.kit import Memory, broker, call, device, mount, token
 from tests.support.http import Client
 from tests.support.server import Server, serving
@@ -48,7 +48,7 @@ def test_masked_texts_are_kept_within_one_bound_for_all_rows(monkeypatch: pytest
     monkeypatch.setattr(lines, "_BUDGET", Budget(most))
     sink = Memory()
     audit = broker(device(sink))
-    rows: list[dict[Any, bytes]] = [{} for _ in range(20)]
+    rows: list[Memo[Any, bytes]] = [Memo() for _ in range(20)]
     for masks in [*rows, *rows]:
         asked = call(caller=token(), where=mount(), decision=Decision(False, ("app",)))
         audit.response(asked, Response(data=Json(msgspec.json.encode({str(each): str(each) for each in range(100)}), masks)))

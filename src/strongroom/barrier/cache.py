@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from strongroom.memo import Memo
 from strongroom.storage.api import AREA
 
 LIMIT_ROWS = 50_000
@@ -40,7 +41,7 @@ class Entry:
         self.stands = True
         self.value: Any = None
         self.term = 0
-        self.masks: dict[Any, bytes] = {}
+        self.masks: Memo[Any, bytes] = Memo()
 
 
 class Cache:
@@ -73,7 +74,6 @@ class Cache:
         entry = self.rows.pop(key, None)
         if entry is not None:
             entry.stands = False
-            entry.masks.clear()  # whoever counts all masks holds them too (memo.py)
             self._bytes -= _size(key, entry)
             if entry.record is None:
                 del self._absent[key]

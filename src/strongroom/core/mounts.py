@@ -23,6 +23,7 @@ from strongroom.core.request import Mount, MountConfig
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest
+from strongroom.memo import Memo
 
 SYSTEM_MAX_TTL = 2_764_800
 """32 days: the default and the longest lease where nothing else is configured, as in Vault."""
@@ -54,7 +55,7 @@ class MountTable:
         self.by_path = {mount.path: mount for mount in sorted(mounts, key=lambda mount: mount.path) if not mount.tainted}
         self.by_uuid = {mount.uuid: mount for mount in mounts}
         self.by_accessor = {mount.accessor: mount for mount in mounts}
-        self.documents: dict[tuple[Acl | None, bool], bytes] = {}
+        self.documents: Memo[tuple[Acl | None, bool], bytes] = Memo()
         """What sys/internal says of this very table, by for whom and in which form."""
 
     def match(self, path: str) -> Mount | None:

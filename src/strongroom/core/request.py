@@ -17,6 +17,7 @@ import msgspec
 
 from strongroom.barrier.directory import Directory
 from strongroom.core.content import Content
+from strongroom.memo import Memo
 
 if TYPE_CHECKING:
     from strongroom.core.engine import Engine, Route
@@ -253,7 +254,7 @@ class Json:
 
     __slots__ = ("masks", "text")
 
-    def __init__(self, text: bytes, masks: dict[Any, bytes] | None = None) -> None:
+    def __init__(self, text: bytes, masks: Memo[Any, bytes] | None = None) -> None:
         self.text = text
         self.masks = masks
 

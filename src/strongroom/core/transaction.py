@@ -16,6 +16,7 @@ from strongroom.barrier.directory import Directory
 from strongroom.barrier.view import View, decoder
 from strongroom.core.committed import Committed, decrypted_names
 from strongroom.errors import TooLarge
+from strongroom.memo import Memo
 from strongroom.storage.api import AREA, Child
 
 T = TypeVar("T")
@@ -216,7 +217,7 @@ class Transaction:
         return ordered if limit < 0 else ordered[:limit]
 
 
-def entry_masks(transaction: Transaction, key: bytes) -> dict[Any, bytes] | None:
+def entry_masks(transaction: Transaction, key: bytes) -> Memo[Any, bytes] | None:
     """Audit's place beside a committed row; None while the row is staged."""
     if transaction.group is not None and transaction.staged(key)[0]:
         return None

@@ -49,8 +49,8 @@ class Options(NamedTuple):
 MASKS_OF_ONE: Final = 16
 MOST_MASKED: Final = 32 << 20
 MASK_BYTES: Final = 256
-"""Masked forms kept of one text, bytes of all of them, and what each takes beside its own: a text of many short values is ten times as long
-when it is masked. Those of texts that were written anew meanwhile are counted until all start over, but take no memory (barrier/cache.py)."""
+"""Masked forms kept of one text, bytes of all of them, and what each takes beside its own: a text of many short values is ten times as
+long when it is masked. Those of texts that were written anew count until all start over, but take no memory."""
 _BUDGET: Final = Budget(MOST_MASKED)
 
 

@@ -26,7 +26,7 @@ from strongroom.core.policy.rules import Policy, Rule
 from strongroom.core.policy.templates import Identity
 from strongroom.core.request import Decision, Operation
 from strongroom.errors import InvalidRequest, PermissionDenied
-from strongroom.memo import Budget
+from strongroom.memo import Budget, Memo
 
 MEMO_ENTRIES: Final = 4096
 """Remembered paths per Acl and way of matching; then the memo starts anew, which costs a microsecond a path."""
@@ -88,8 +88,8 @@ class Acl:
         for pattern, verdict in self._verdicts.items():
             if pattern not in self._exact:
                 self._tree.insert(pattern, verdict)
-        found: dict[str, Verdict] = {}
-        listed: dict[str, Verdict] = {}
+        found: Memo[str, Verdict] = Memo()
+        listed: Memo[str, Verdict] = Memo()
         self._memo = {operation: listed if operation in LISTINGS else found for operation in Operation}
 
     def __len__(self) -> int:

@@ -21,6 +21,7 @@ from strongroom.core.request import Response
 from strongroom.core.transaction import entry_masks
 from strongroom.engines.kv.item import Head, Item, version_key
 from strongroom.errors import InvalidRequest, NotFound
+from strongroom.memo import Memo
 
 ITEM = "item/"
 ROWS_AT_ONCE = 100
@@ -62,7 +63,7 @@ class KeyValue(Engine):
         plaintext = self.call.transaction.get(row)
         return None if plaintext is None else decoded_head(plaintext)
 
-    def masks(self, row: bytes) -> dict[object, bytes] | None:
+    def masks(self, row: bytes) -> Memo[object, bytes] | None:
         """Audit's place beside the row of a secret."""
         return entry_masks(self.call.transaction, row)
 
