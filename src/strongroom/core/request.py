@@ -248,8 +248,7 @@ class WrapInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Json:
     """JSON text that is spliced into the answer as it is.
 
-    `masks` belongs to the stored entry the text came from: audit keeps the masked form of the text there, keyed by device and mask
-    policy, so that reading one secret twice masks it once. None: not kept.
+    `masks` is its stored entry's: audit keeps the masked text there, by device and policy, and masks it once. None: not kept.
     """
 
     __slots__ = ("masks", "text")

@@ -27,6 +27,7 @@ from strongroom.core.request import (
 )
 from strongroom.crypto.mac import Mac
 from strongroom.errors import AuditFailed, InternalError, InvalidRequest, NotFound, PermissionDenied
+from strongroom.memo import Memo
 from strongroom.testing.room import FakeClock
 from tests.core.audit.kit import ACCESSOR, KEY, TOKEN, UUID, Memory, broker, call, device, mount, token
 
@@ -155,7 +156,7 @@ def test_listed_keys_of_a_mount_stay_in_the_clear() -> None:
 def test_a_tuned_mount_is_written_by_its_new_rules_at_once() -> None:
     sink = Memory()
     audit = broker(device(sink))
-    masks: dict[Any, bytes] = {}
+    masks: Memo[Any, bytes] = Memo()
     for config in ({}, {"audit_non_hmac_response_keys": ("user",)}, {}):
         asked = call(where=mount(**config))
         audit.response(asked, Response(data=Json(b'{"user":"bob"}', masks)))
@@ -170,14 +171,14 @@ def test_two_devices_have_hashes_of_their_own_and_share_no_mask() -> None:
     audit = broker(device(first), other)
     asked = call(caller=token(), where=mount())
     audit.request(asked)
-    audit.response(asked, Response(data=Json(b'{"a":"b"}', {})))
+    audit.response(asked, Response(data=Json(b'{"a":"b"}', Memo())))
     audit.flush()
     for member in (lambda line: line["auth"]["client_token"], lambda line: line["response"]["data"]["a"]):
         assert member(first.lines[1]) != member(second.lines[1])
 
 
 def test_stored_text_is_masked_once() -> None:
-    masks: dict[Any, bytes] = {}
+    masks: Memo[Any, bytes] = Memo()
     asked = call(where=mount())
     lines(asked, Response(data=Json(b'{"a":"b"}', masks)))
     (key,) = masks
