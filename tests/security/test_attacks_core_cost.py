@@ -228,7 +228,7 @@ def test_the_document_of_the_routes_is_made_once_for_each_who_sees_another(room:
     assert b"/secret/data/{path}" in first[1]
     assert b"/secret/data/{path}" not in second[1]
     room.write("sys/auth/door", {"type": "userpass", "config": {"listing_visibility": "unauth"}})
-    assert b"/auth/door/login/{name}" in asked()[0]
+    assert b"/auth/door/login/{username}" in asked()[0]
     assert len(made) == 5, "once for each of the two, the changed policy, and both again with another table"
 
 
