@@ -17,8 +17,10 @@ from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.group import GroupRun
 from strongroom.core.policy.acl import ROOT_ACL
-from strongroom.core.request import Operation, Peer, Request, Secret, Token, TokenEntry
+from strongroom.core.request import Operation, Peer, Request
 from strongroom.core.sealing.unsealing import submit
+from strongroom.core.secret import Secret
+from strongroom.core.token.entry import Token, TokenEntry
 from strongroom.core.work import Work
 from strongroom.outbound.client import Outbound
 from strongroom.storage.sqlite import SqliteStorage

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.api.vault import Answer, answer, decode, failure
-from strongroom.core.request import NOTHING, Bare, Json, LeaseInfo, Operation, Peer, Request, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import NOTHING, Bare, Json, LeaseInfo, Response
+from strongroom.core.secret import Secret
 from strongroom.errors import (
     InternalError,
     InvalidRequest,

@@ -16,7 +16,8 @@ from botocore.credentials import Credentials as BotoCredentials  # type: ignore[
 from strongroom.auth.aws import proof, services
 from strongroom.auth.aws.arn import check_bound, parse_arn
 from strongroom.clock import SECOND, SystemClock
-from strongroom.core.request import Auth, Operation, Peer
+from strongroom.core.request import Operation, Peer
+from strongroom.core.response import Auth
 from strongroom.errors import InvalidRequest, NotFound, Unavailable
 from strongroom.outbound.client import Outbound
 from strongroom.outbound.dialer import Dialer

@@ -11,7 +11,8 @@ import pytest
 from strongroom.auth.github import login
 from strongroom.auth.github.api import MAX_PAGES, PER_PAGE
 from strongroom.auth.github.login import Mapping, told
-from strongroom.core.request import Alias, Operation, Peer
+from strongroom.core.request import Operation, Peer
+from strongroom.core.response import Alias
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError
 from strongroom.outbound.client import Outbound
 from strongroom.testing import Strongroom

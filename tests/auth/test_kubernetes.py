@@ -14,7 +14,9 @@ from joserfc.jwk import RSAKey
 from strongroom.auth.kubernetes import Kubernetes, config
 from strongroom.auth.kubernetes import cluster as asking
 from strongroom.auth.kubernetes.selector import parse_selector
-from strongroom.core.request import Auth, Mount, Operation
+from strongroom.core.mount import Mount
+from strongroom.core.request import Operation
+from strongroom.core.response import Auth
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.outbound.client import Outbound
 from strongroom.outbound.dialer import Dialer

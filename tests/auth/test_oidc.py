@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from strongroom.auth.jwt import browser, redirects
 from strongroom.auth.jwt.flows import Finished
 from strongroom.auth.jwt.state import LIFE, Flow, States
-from strongroom.core.request import Operation, Response
+from strongroom.core.request import Operation
+from strongroom.core.response import Response
 from strongroom.crypto.mac import Mac
 from strongroom.errors import InvalidRequest, StrongroomError
 from strongroom.testing import FakeClock, Strongroom

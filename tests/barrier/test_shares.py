@@ -20,11 +20,11 @@ from strongroom.barrier.seal import Recovery, SealConfig, configured_seal, decod
 from strongroom.barrier.seals.shamir import Shamir
 from strongroom.barrier.seals.static import Static, parse_key
 from strongroom.barrier.shares import combined, parse_share, set_of, split_new_key, wipe
-from strongroom.core.request import Secret
 from strongroom.core.sealing.ceremonies import Ceremony, Pending, Quorum
 from strongroom.core.sealing.rekey import HandoverJob, Rekeyed
 from strongroom.core.sealing.state import Progress, Sealing
 from strongroom.core.sealing.unsealing import Initialised
+from strongroom.core.secret import Secret
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.errors import ConfigError, InvalidRequest, StorageTampered
 

@@ -12,7 +12,7 @@ import msgspec
 from strongroom.core.engine import Engine, write
 from strongroom.core.fields import Seconds
 from strongroom.core.mounts import new_mount
-from strongroom.core.request import LeaseInfo, LeaseTerms, Response
+from strongroom.core.response import LeaseInfo, LeaseTerms, Response
 from strongroom.errors import InvalidRequest, Unavailable
 from strongroom.testing import Strongroom
 

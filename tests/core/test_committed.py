@@ -10,8 +10,10 @@ import pytest
 from strongroom.barrier.barrier import Keys
 from strongroom.barrier.directory import Directory
 from strongroom.core import committed
+from strongroom.core.call import Pause
 from strongroom.core.group import perform
-from strongroom.core.request import Operation, Pause, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.errors import StorageUnusable
 from strongroom.storage.api import Child

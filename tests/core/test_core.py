@@ -11,12 +11,15 @@ import pytest
 from strongroom.api.vault import answer
 from strongroom.core import areas, registry
 from strongroom.core.audit.broker import Broker
+from strongroom.core.call import Call
 from strongroom.core.core import Core, Settings
 from strongroom.core.engine import CLASSES, Engine, ListBody, keys_response, list_, patch, read, scan, write
 from strongroom.core.group import GroupRun, perform
 from strongroom.core.mounts import MountTable, Ttls, new_mount
 from strongroom.core.policy import acl
-from strongroom.core.request import Call, Grant, LeaseTerms, Operation, Peer, Request, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Grant, LeaseTerms, Response
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import (

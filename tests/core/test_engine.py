@@ -10,7 +10,8 @@ import pytest
 from strongroom.core.engine import CLASSES, Engine, ListBody, delete, keys_response, list_, login, paged, patch, read, scan, write
 from strongroom.core.mounts import new_mount
 from strongroom.core.openapi import path_item
-from strongroom.core.request import Operation, Response
+from strongroom.core.request import Operation
+from strongroom.core.response import Response
 from strongroom.errors import NotFound
 
 

@@ -14,7 +14,8 @@ from strongroom.core.forms import HiddenText, NameList, body_of, merged
 from strongroom.core.lockout import canonical_name
 from strongroom.core.mounts import Ttls
 from strongroom.core.names import role_name
-from strongroom.core.request import NO_DATA, Alias, Grant, Operation, Response
+from strongroom.core.request import Operation
+from strongroom.core.response import NO_DATA, Alias, Grant, Response
 from strongroom.core.token.parameters import TokenParameters, granted, renewed
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied
 from strongroom.testing import Strongroom

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from strongroom.core.envelope import encode, envelope
-from strongroom.core.request import Auth, Json, LeaseInfo, Response, Secret, WrapInfo
+from strongroom.core.response import Auth, Json, LeaseInfo, Response, WrapInfo
+from strongroom.core.secret import Secret
 
 MEMBERS = ["request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth", "mount_type"]
 AUTH = Auth(client_token=Secret("t"), accessor="a", policies=("default", "p"), token_policies=("default",), identity_policies=("p",))

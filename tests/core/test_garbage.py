@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from strongroom.core.call import Call
 from strongroom.core.core import Core
-from strongroom.core.request import Call, Operation, Response
+from strongroom.core.request import Operation
+from strongroom.core.response import Response
 from strongroom.testing import Strongroom
 
 CALLS = 40

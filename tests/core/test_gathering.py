@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from strongroom.core import engine
+from strongroom.core.call import Pause
 from strongroom.core.policy import listing
-from strongroom.core.request import Operation, Pause, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.secret import Secret
 from strongroom.core.token import tokens
 from strongroom.core.work import Work
 from strongroom.errors import PermissionDenied

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from strongroom.core.request import Call, Operation
+from strongroom.core.call import Call
+from strongroom.core.request import Operation
 from strongroom.testing import FakeClock, Strongroom
 from tests.support.oidc_provider import CLIENT_ID, oidc_provider
 from tests.support.tokens import rsa_key, signed

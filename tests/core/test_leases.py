@@ -6,7 +6,8 @@ import pytest
 
 from strongroom.core import areas
 from strongroom.core.leases import STUBBORN_ATTEMPTS, Lease
-from strongroom.core.request import LeaseInfo, Operation
+from strongroom.core.request import Operation
+from strongroom.core.response import LeaseInfo
 from strongroom.errors import InvalidRequest
 from strongroom.testing import Strongroom
 from tests.core.loans import borrow, lending_room, shelf

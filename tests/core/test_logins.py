@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from strongroom.auth import userpass
 from strongroom.core import areas, jobs
+from strongroom.core.call import Call
 from strongroom.core.core import Core
-from strongroom.core.request import Call, Operation
+from strongroom.core.request import Operation
 from strongroom.core.token import tokens
 from strongroom.crypto.passwords import WrongPassword
 from strongroom.errors import InvalidRequest, PermissionDenied

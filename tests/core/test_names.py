@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.core.names import MAX_SUBJECT, role_name, subject_name
-from strongroom.core.request import Alias
+from strongroom.core.response import Alias
 from strongroom.errors import InvalidRequest
 from strongroom.testing import Strongroom
 

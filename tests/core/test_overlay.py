@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from strongroom.barrier.scrub import scrub
 from strongroom.barrier.view import View
 from strongroom.core import areas
+from strongroom.core.call import Call
 from strongroom.core.group import GroupRun
-from strongroom.core.request import Call
 from strongroom.core.transaction import MAX_KEYS, NeedsCommit, Transaction
 from strongroom.core.work import Internal
 from strongroom.errors import InvalidRequest, StrongroomError, TooLarge

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from strongroom.core.audit.broker import Broker
+from strongroom.core.call import Call
 from strongroom.core.core import Settings
 from strongroom.core.envelope import encode
 from strongroom.core.group import GroupRun
-from strongroom.core.request import Call, Operation, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import NotFound, PermissionDenied

@@ -11,7 +11,8 @@ import pytest
 from strongroom.core import areas
 from strongroom.core.envelope import envelope
 from strongroom.core.group import perform
-from strongroom.core.request import Operation, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.core.wrapping import INVALID
 from strongroom.crypto.ids import uuid4_text

@@ -9,12 +9,14 @@ import msgspec
 
 from strongroom.api.vault import answer, decode
 from strongroom.core import areas
+from strongroom.core.call import Call
 from strongroom.core.core import Core
 from strongroom.core.envelope import encode
 from strongroom.core.group import perform
 from strongroom.core.mounts import new_mount
 from strongroom.core.policy.policies import PolicyEntry
-from strongroom.core.request import Call, Grant, Peer
+from strongroom.core.request import Peer
+from strongroom.core.response import Grant
 from strongroom.core.work import Work
 from strongroom.errors import StrongroomError
 from strongroom.testing.room import Strongroom

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from strongroom.core.request import Mount, Operation
+from strongroom.core.mount import Mount
+from strongroom.core.request import Operation
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Head, Kept
 from strongroom.engines.kv.store import ITEM

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from strongroom.api.wire import JSON_LIMITS, strict_json
+from strongroom.core.call import Call
 from strongroom.core.openapi import document
 from strongroom.core.policy import acl, policies
-from strongroom.core.request import Call, Operation
+from strongroom.core.request import Operation
 from strongroom.core.token import kept
 from strongroom.core.token.creation import MAX_CARRIED
 from strongroom.engines.kv import merge, metadata

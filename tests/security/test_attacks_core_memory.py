@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from strongroom.core.audit import format as lines
-from strongroom.core.request import Decision, Json, Response
+from strongroom.core.call import Decision
+from strongroom.core.response import Json, Response
 from strongroom.memo import Budget, Memo
 from tests.core.audit.kit import Memory, broker, call, device, mount, token
 from tests.support.http import Client

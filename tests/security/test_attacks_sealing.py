@@ -11,9 +11,9 @@ from strongroom.barrier.barrier import Keys
 from strongroom.clock import SystemClock
 from strongroom.core.core import Settings
 from strongroom.core.group import transact
-from strongroom.core.request import Token
 from strongroom.core.sealing.bootstrap import secret_mount
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
+from strongroom.core.token.entry import Token
 from strongroom.crypto.mac import Mac
 from strongroom.crypto.records import RecordCipher, Xaes
 from strongroom.crypto.signatures import DualSigner

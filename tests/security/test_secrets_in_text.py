@@ -12,7 +12,10 @@ import pytest
 
 from strongroom.api.vault import Answer, asked
 from strongroom.barrier.barrier import Barrier
-from strongroom.core.request import Grant, LeaseTerms, Operation, Peer, Request, Secret, TokenEntry
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Grant, LeaseTerms
+from strongroom.core.secret import Secret
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.work import Work
 from strongroom.engines.kv.item import Head, Kept
 from strongroom.server.framing import Head as RequestHead

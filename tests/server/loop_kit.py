@@ -12,10 +12,13 @@ import msgspec
 import uvloop
 
 from strongroom.barrier.view import decoder
+from strongroom.core.call import Call
 from strongroom.core.engine import Engine, delete, list_, read, write
 from strongroom.core.group import perform
 from strongroom.core.mounts import new_mount
-from strongroom.core.request import Call, Operation, Peer, Request, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Response
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest, StrongroomError

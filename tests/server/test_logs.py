@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.core.request import Operation, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.secret import Secret
 from strongroom.errors import ConfigError, InvalidRequest
 from strongroom.server.logs import Log
 from strongroom.server.logtail import LogTail

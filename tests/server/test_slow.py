@@ -9,9 +9,13 @@ from functools import partial
 
 import pytest
 
+from strongroom.core.call import Call, Raised, Rerun
 from strongroom.core.engine import Engine, read
+from strongroom.core.mount import Mount
 from strongroom.core.mounts import new_mount
-from strongroom.core.request import Call, Mount, Operation, Peer, Raised, Request, Rerun, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Response
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.errors import Unavailable
 from strongroom.server import slow

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from strongroom.auth import userpass
-from strongroom.core.request import Operation, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_text
 from strongroom.crypto.passwords import WrongPassword

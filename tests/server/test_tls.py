@@ -199,7 +199,7 @@ def test_an_endless_handshake_is_cut(authority: Path) -> None:
 
 def test_configuration_mistakes_name_the_key(authority: Path, tmp_path: Path) -> None:
     make_authority(tmp_path, ["other"], [], NOW)
-    with pytest.raises(ConfigError, match="tls_cert_file .* cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"tls_cert_file .* cannot be read: No such file"):
         make_context(ListenerTls(tmp_path / "none.pem", files(authority).key))
     with pytest.raises(ConfigError, match="tls_key_file"):
         make_context(ListenerTls(files(authority).cert, files(tmp_path).key))

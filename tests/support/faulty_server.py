@@ -13,8 +13,9 @@ from typing import Any
 
 import apsw
 
+from strongroom.core.call import Call
 from strongroom.core.core import Core, Found
-from strongroom.core.request import Call, Response
+from strongroom.core.response import Response
 from strongroom.engines.kv.store import KeyValue
 from strongroom.server.serve import run
 from strongroom.sinks.file import File

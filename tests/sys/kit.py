@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from strongroom.core.engine import Engine, list_, login, read, write
-from strongroom.core.request import Grant, LeaseTerms, Mount, Response
+from strongroom.core.mount import Mount
+from strongroom.core.response import Grant, LeaseTerms, Response
 from strongroom.errors import InvalidRequest
 from tests.engines.api_kit import Api, Reply
 

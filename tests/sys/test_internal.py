@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from strongroom.core.request import Call, Grant
+from strongroom.core.call import Call
+from strongroom.core.response import Grant
 from tests.engines.api_kit import Api
 from tests.sys.kit import allowed, enter, house, refused
 

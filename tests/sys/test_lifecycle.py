@@ -16,8 +16,9 @@ from strongroom.core.audit.broker import Broker
 from strongroom.core.core import Core, Settings
 from strongroom.core.fields import compile_fields
 from strongroom.core.registry import engine_class
-from strongroom.core.request import Operation, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
 from strongroom.core.sealing.unsealing import try_open
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.errors import InvalidRequest, Sealed, StorageTampered, StrongroomError, Unavailable, UnsupportedOperation
 from strongroom.outbound.client import Outbound

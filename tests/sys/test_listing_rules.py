@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strongroom.core.call import Call
 from strongroom.core.policy.acl import Acl, compile_acl
 from strongroom.core.policy.listing import asked, shown
 from strongroom.core.policy.rules import parse_policy
-from strongroom.core.request import Call, Operation, Peer, Request, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Response
+from strongroom.core.secret import Secret
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.testing import Strongroom
 from tests.engines.api_kit import Api

@@ -18,8 +18,10 @@ from strongroom.barrier.snapshots.reading import Snapshot
 from strongroom.barrier.snapshots.writing import Readers
 from strongroom.core.core import Settings
 from strongroom.core.group import perform
-from strongroom.core.request import Operation, Peer, Request, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Response
 from strongroom.core.sealing.unsealing import open_by_itself, submit
+from strongroom.core.secret import Secret
 from strongroom.core.snapshots import taking
 from strongroom.core.snapshots.taking import Snapshotting
 from strongroom.core.work import Work
@@ -50,7 +52,7 @@ def wrapped(made: Strongroom, **options: Any) -> bytes:
     bare = made.read(PATH, **options).bare
     assert bare is not None
     assert bare.file is not None
-    data = bare.file.read()
+    data = bare.file.read(bare.size + 1)
     assert len(data) == bare.size
     return data
 

@@ -15,7 +15,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from strongroom.api.wire import canonical_path, parse_form, parse_query, strict_json
 from strongroom.core.envelope import encode, envelope, errors_body
-from strongroom.core.request import NOTHING, Operation, Peer, Request, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import NOTHING, Response
+from strongroom.core.secret import Secret
 from strongroom.core.snapshots.paths import UPLOADS
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import (

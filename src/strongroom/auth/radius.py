@@ -20,7 +20,7 @@ from strongroom.core.entries import Entries
 from strongroom.core.forms import POLICIES, Duration, HiddenText, NameList, body_of, merged
 from strongroom.core.lockout import canonical_name, unlock
 from strongroom.core.policy.rules import policies_in_order
-from strongroom.core.request import Alias, Response
+from strongroom.core.response import Alias, Response
 from strongroom.core.token.parameters import TokenParameters, check_peer, granted, with_policies
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.radius import ACCEPT, MAX_VALUE, Server, ask

@@ -18,9 +18,11 @@ from strongroom.core.core import SystemEngine
 from strongroom.core.engine import ListBody, keys_response, list_, paged, read, write
 from strongroom.core.entries import Entries
 from strongroom.core.fields import Seconds
-from strongroom.core.request import Alias, Grant, Response, Secret, Token, TokenEntry
+from strongroom.core.response import Alias, Grant, Response
+from strongroom.core.secret import Secret
 from strongroom.core.token import roles
 from strongroom.core.token.creation import CreateBody, check_parent, grant_for, holds_sudo
+from strongroom.core.token.entry import Token, TokenEntry
 from strongroom.core.token.removal import tidy
 from strongroom.core.token.roles import Role, RoleBody
 from strongroom.core.token.tokens import MAX_DEPTH

@@ -24,7 +24,7 @@ from strongroom.core.lockout import canonical_name
 from strongroom.core.logins import end_logins
 from strongroom.core.password_policy import check_chosen
 from strongroom.core.policy.rules import policy_name
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import TokenBody, TokenParameters, changed, granted, is_here, renewed
 from strongroom.crypto.passwords import (
     DUMMY,

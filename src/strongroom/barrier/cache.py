@@ -28,7 +28,7 @@ ENTRY_BYTES = 256
 
 
 class Entry:
-    """One row as it was read: `masks` is audit's place (core/request.py, Json), `value` the decoded form where that may be kept.
+    """One row as it was read: `masks` is audit's place (core/response.py, Json), `value` the decoded form where that may be kept.
 
     `term` is what the row counts in the index, 0 where it was not worked out here. It never leaves the process. `stands`: the cache still
     holds it; whoever kept it asks here instead of looking its row up.

@@ -21,7 +21,7 @@ from strongroom.barrier.cache import Cache, Entry
 from strongroom.barrier.directory import Directory
 from strongroom.barrier.keyring import BOOT, boot_payload
 from strongroom.barrier.view import NAMES, decoder
-from strongroom.core.request import Pause
+from strongroom.core.call import Pause
 from strongroom.storage.api import AREA, HEADER, Below, Child, Feed, Group, Scan, Storage
 from strongroom.storage.newest import ALONE, Newest, stamp
 

@@ -20,7 +20,7 @@ import msgspec
 
 from strongroom.core.engine import Engine, delete, read, write
 from strongroom.core.forms import Row, body_of, hidden, members
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest, NotFound
 
 Warnings = tuple[str, ...]

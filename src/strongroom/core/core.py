@@ -24,6 +24,7 @@ from strongroom.core import areas
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import AuditDevices
 from strongroom.core.audit.format import MASKED_AT_ONCE
+from strongroom.core.call import Call, Pause
 from strongroom.core.cluster import Cluster
 from strongroom.core.engine import Engine, Route
 from strongroom.core.envelope import envelope
@@ -33,12 +34,14 @@ from strongroom.core.identity import Identities
 from strongroom.core.leases import Leases
 from strongroom.core.lockout import Limits, limits
 from strongroom.core.mirror import Aside, committed_of
+from strongroom.core.mount import Mount
 from strongroom.core.mounts import Mounts, Ttls
 from strongroom.core.policy import listing
 from strongroom.core.policy.policies import Policies
 from strongroom.core.ports import Process
 from strongroom.core.registry import engine_class
-from strongroom.core.request import NOTHING, Call, LeaseInfo, Listed, Mount, Operation, Pause, Request, Response
+from strongroom.core.request import Operation, Request
+from strongroom.core.response import NOTHING, LeaseInfo, Listed, Response
 from strongroom.core.sealing.state import Sealing
 from strongroom.core.snapshots.taking import Snapshotting, Taker
 from strongroom.core.token.terms import inside

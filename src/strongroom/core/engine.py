@@ -26,10 +26,13 @@ import msgspec
 
 from strongroom.barrier.view import View, page_of
 from strongroom.clock import Clock
+from strongroom.core.call import Call
 from strongroom.core.fields import Fields, compile_fields
 from strongroom.core.gathering import gathered
 from strongroom.core.lockout import Limits, Lockout
-from strongroom.core.request import Call, Grant, LeaseTerms, Listed, Mount, Operation, Response
+from strongroom.core.mount import Mount
+from strongroom.core.request import Operation
+from strongroom.core.response import Grant, LeaseTerms, Listed, Response
 from strongroom.errors import NotFound, StrongroomError
 from strongroom.outbound.client import Outbound
 

@@ -25,7 +25,7 @@ from strongroom.core.lockout import unlock
 from strongroom.core.logins import end_logins
 from strongroom.core.mounts import Ttls
 from strongroom.core.names import role_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest, NotFound
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from strongroom.clock import rfc3339
-from strongroom.core.request import Auth, Json, LeaseInfo, Listed, Response, Secret, WrapInfo
+from strongroom.core.response import Auth, Json, LeaseInfo, Listed, Response, WrapInfo
+from strongroom.core.secret import Secret
 
 _NO_LEASE = LeaseInfo()
 

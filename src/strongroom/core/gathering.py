@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from strongroom.core.request import Call, Pause
+from strongroom.core.call import Call, Pause
 
 T = TypeVar("T")
 C = TypeVar("C")

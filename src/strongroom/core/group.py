@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from strongroom.barrier.barrier import Written
+from strongroom.core.call import Call, Raised, Rerun
 from strongroom.core.core import Core
 from strongroom.core.mirror import Mirror
-from strongroom.core.request import Call, Raised, Rerun
 from strongroom.core.takeback import Unsaid, issues, take_back
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work

@@ -7,8 +7,9 @@ from collections.abc import Collection
 import msgspec
 
 from strongroom.core.engine import Engine, Route
+from strongroom.core.mount import Mount
 from strongroom.core.openapi import path_item
-from strongroom.core.request import Bare, Mount, Response
+from strongroom.core.response import Bare, Response
 from strongroom.errors import NotFound, several
 
 

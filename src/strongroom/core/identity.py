@@ -17,8 +17,9 @@ import msgspec
 from strongroom.barrier.view import page_of
 from strongroom.core import areas
 from strongroom.core.committed import Committed
+from strongroom.core.mount import Mount
 from strongroom.core.policy.templates import AliasView, Identity
-from strongroom.core.request import Alias, Mount
+from strongroom.core.response import Alias
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62, uuid4_text
 from strongroom.memo import remember

@@ -7,7 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from strongroom.core.request import Call
+from strongroom.core.call import Call
 from strongroom.crypto.errors import InvalidToken
 from strongroom.crypto.jws import Claims, Token
 from strongroom.errors import InvalidRequest

@@ -12,15 +12,16 @@ from collections.abc import Callable
 from strongroom.barrier.view import Due, decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.call import Call
 from strongroom.core.core import Core
 from strongroom.core.leases import LeaseJob
 from strongroom.core.lockout import PruneJob, prune
 from strongroom.core.logins import ForgetJob, WalkJob, forget, logins_stand, walked
 from strongroom.core.mounts import DrainJob, drain
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
-from strongroom.core.request import Call, TokenEntry
 from strongroom.core.sealing.rekey import handover_due, settle_due
 from strongroom.core.sealing.rotation import rewrap_due, rotation_due
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.token.removal import BATCH, remove, tidy_page
 from strongroom.core.token.rows import DigestJob, TidyJob
 from strongroom.core.tombstones import SweepJob, Tombstone, covered

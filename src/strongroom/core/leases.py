@@ -17,8 +17,10 @@ import msgspec
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.mount import Mount
 from strongroom.core.mounts import Mounts
-from strongroom.core.request import LeaseInfo, LeaseTerms, Mount, Token
+from strongroom.core.response import LeaseInfo, LeaseTerms
+from strongroom.core.token.entry import Token
 from strongroom.core.token.tokens import Tokens
 from strongroom.core.tombstones import Tombstone, Tombstones
 from strongroom.core.transaction import Transaction

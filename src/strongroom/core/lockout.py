@@ -23,7 +23,7 @@ import msgspec
 from strongroom.barrier.view import View, decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
-from strongroom.core.request import Mount
+from strongroom.core.mount import Mount
 from strongroom.core.transaction import Transaction
 from strongroom.errors import InvalidRequest, PermissionDenied
 from strongroom.types import parse_duration

@@ -14,7 +14,8 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.request import Mount, TokenEntry
+from strongroom.core.mount import Mount
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.tombstones import new_era
 from strongroom.core.transaction import Transaction
 

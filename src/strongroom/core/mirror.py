@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from strongroom.barrier.barrier import Barrier
 from strongroom.barrier.cache import Cache
 from strongroom.barrier.keyring import HANDOVER_KEY, INSTALLATION_KEY, KEYRING_KEY, SEALS_KEY
+from strongroom.core.call import Rerun
 from strongroom.core.committed import Committed
-from strongroom.core.request import Rerun
 from strongroom.errors import StorageUnusable
 from strongroom.storage.api import INDEX_KEY, Below, Child, Feed, Fetched, Group, RemoteGroup, RemoteStorage, Scan, Storage, Wanted
 from strongroom.storage.newest import Newest

@@ -10,10 +10,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
+from strongroom.core.call import Call
 from strongroom.core.core import Core
+from strongroom.core.mount import Mount
 from strongroom.core.mounts import PROTECTED, mount_path, new_mount, reserved
 from strongroom.core.registry import ALIASES, engine_class
-from strongroom.core.request import Call, Mount
 from strongroom.core.tuning import (
     UNTUNABLE,
     EnableBody,

@@ -18,8 +18,8 @@ import msgspec
 from strongroom.barrier.view import DIGESTS, NAMES
 from strongroom.core import areas
 from strongroom.core.committed import Committed
+from strongroom.core.mount import Mount, MountConfig
 from strongroom.core.policy.acl import Acl
-from strongroom.core.request import Mount, MountConfig
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.ids import base62
 from strongroom.errors import InvalidRequest

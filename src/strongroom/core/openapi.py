@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from strongroom.core.engine import Engine, Route
 from strongroom.core.fields import SCHEMAS, Field
+from strongroom.core.mount import Mount
 from strongroom.core.policy.acl import Acl
-from strongroom.core.request import Mount, Operation
+from strongroom.core.request import Operation
 
 _METHODS = {
     Operation.READ: "get",

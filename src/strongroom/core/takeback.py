@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from strongroom.core.call import Call
 from strongroom.core.core import Core
-from strongroom.core.request import Call, Response, Secret
+from strongroom.core.response import Response
+from strongroom.core.secret import Secret
 
 Unsaid = tuple[Response, int]
 """An answer that was not given, and the instant (ns) of its call."""

@@ -18,8 +18,8 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.fields import Names, Texts, compile_fields, read_fields
 from strongroom.core.lockout import limits
+from strongroom.core.mount import Mount, MountConfig
 from strongroom.core.mounts import PROTECTED, Ttls
-from strongroom.core.request import Mount, MountConfig
 from strongroom.errors import InvalidRequest
 from strongroom.types import parse_duration
 

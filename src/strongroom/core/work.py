@@ -15,9 +15,12 @@ from typing import Any
 import msgspec
 
 from strongroom.barrier.view import DUE, QUEUE_AREA, Due, decoder
+from strongroom.core.call import Call, Rerun
 from strongroom.core.core import Core
 from strongroom.core.jobs import lease_failed, run_due
-from strongroom.core.request import Call, Operation, Peer, Request, Rerun, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Response
+from strongroom.core.secret import Secret
 from strongroom.core.transaction import NeedsCommit, Staged, Transaction
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InternalError, StorageTampered, StrongroomError

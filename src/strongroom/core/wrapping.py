@@ -11,7 +11,9 @@ from __future__ import annotations
 import msgspec
 
 from strongroom.core import areas
-from strongroom.core.request import Grant, Secret, TokenEntry, WrapInfo
+from strongroom.core.response import Grant, WrapInfo
+from strongroom.core.secret import Secret
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.token.tokens import WRAPPING_POLICY, Tokens
 from strongroom.core.transaction import Transaction
 from strongroom.errors import InvalidRequest

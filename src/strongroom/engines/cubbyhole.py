@@ -12,7 +12,9 @@ import msgspec
 
 from strongroom.core import areas
 from strongroom.core.engine import Engine, ListBody, delete, keys_response, list_, listed, read, scan, scanned, write
-from strongroom.core.request import Json, Operation, Response, Token
+from strongroom.core.request import Operation
+from strongroom.core.response import Json, Response
+from strongroom.core.token.entry import Token
 from strongroom.core.transaction import entry_masks
 from strongroom.core.wrapping import Wrapped
 from strongroom.errors import InvalidRequest, NotFound, PermissionDenied, StrongroomError

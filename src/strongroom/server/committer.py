@@ -17,10 +17,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
+from strongroom.core.call import Call, Pause, Rerun
 from strongroom.core.core import Core
 from strongroom.core.group import GroupRun, record
 from strongroom.core.mirror import Missing
-from strongroom.core.request import Call, Pause, Rerun
 from strongroom.core.takeback import take_back
 from strongroom.core.transaction import NeedsCommit
 from strongroom.core.work import Internal, Reported, Work

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from strongroom.api import vault
 from strongroom.core.content import Content
-from strongroom.core.request import Bare, Request
+from strongroom.core.request import Request
+from strongroom.core.response import Bare
 from strongroom.core.work import Work
 from strongroom.errors import InternalError, NotFound, StrongroomError
 from strongroom.server.http import Exchange

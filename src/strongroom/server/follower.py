@@ -18,9 +18,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
+from strongroom.core.call import Rerun
 from strongroom.core.core import Core
 from strongroom.core.mirror import MISSED, PATIENCE, Aside, Mirror, Missing
-from strongroom.core.request import Rerun
 from strongroom.core.transaction import NeedsCommit, Staged
 from strongroom.core.work import Internal, Reported, Work
 from strongroom.errors import StorageUnusable, StrongroomError, Unavailable

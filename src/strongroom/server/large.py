@@ -17,9 +17,9 @@ from functools import partial
 from typing import BinaryIO
 
 from strongroom.api.vault import Asked, asked
+from strongroom.core.call import Rerun
 from strongroom.core.core import Core
 from strongroom.core.engine import Route
-from strongroom.core.request import Rerun
 from strongroom.core.snapshots.paths import UPLOADS
 from strongroom.core.transaction import Transaction
 from strongroom.errors import StrongroomError

@@ -25,7 +25,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-from strongroom.core.request import Call
+from strongroom.core.call import Call
 from strongroom.errors import ConfigError, InvalidRequest, StorageTampered
 from strongroom.server.logtail import LogTail
 

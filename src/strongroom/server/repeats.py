@@ -19,8 +19,11 @@ from typing import NamedTuple, Protocol, cast
 
 from strongroom.barrier.directory import Directory
 from strongroom.core.audit.broker import Lines
+from strongroom.core.call import Call
 from strongroom.core.core import Core
-from strongroom.core.request import Call, Json, Listed, Operation, Response, RowText, Token
+from strongroom.core.request import Operation
+from strongroom.core.response import Json, Listed, Response, RowText
+from strongroom.core.token.entry import Token
 from strongroom.core.work import Work
 from strongroom.crypto.ids import uuid4_bytes
 from strongroom.errors import StrongroomError

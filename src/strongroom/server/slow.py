@@ -20,8 +20,8 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
+from strongroom.core.call import Raised, Rerun
 from strongroom.core.group import work_out
-from strongroom.core.request import Raised, Rerun
 from strongroom.core.work import Work
 from strongroom.errors import Unavailable
 

@@ -21,7 +21,7 @@ from strongroom.core.audit.devices import HeadersEntry, device_path, headers, ma
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import Texts
 from strongroom.core.mounts import mount_path
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes

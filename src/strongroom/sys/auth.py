@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from strongroom.core import mounting
 from strongroom.core.engine import delete, read, write
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.tuning import EnableBody, TuneBody, shown_mount, shown_tuning
 from strongroom.sys.routes import Routes, warned
 

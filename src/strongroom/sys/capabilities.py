@@ -12,7 +12,8 @@ import msgspec
 from strongroom.core.engine import write
 from strongroom.core.fields import Names
 from strongroom.core.policy.acl import Acl
-from strongroom.core.request import Response, Secret
+from strongroom.core.response import Response
+from strongroom.core.secret import Secret
 from strongroom.errors import InvalidRequest, PermissionDenied, several
 from strongroom.sys.routes import Routes
 

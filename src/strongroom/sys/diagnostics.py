@@ -16,7 +16,7 @@ from strongroom.clock import rfc3339
 from strongroom.core.core import Core
 from strongroom.core.engine import list_, read
 from strongroom.core.envelope import encode
-from strongroom.core.request import Bare, Response
+from strongroom.core.response import Bare, Response
 from strongroom.sys.routes import Routes
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from strongroom.core.engine import delete, read, write
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.sealing.ceremonies import GENERATE, NO_SHARE, Ceremony
 from strongroom.core.sealing.root_generation import RootGeneration
 from strongroom.core.token.batch import MAX_TEXT

@@ -17,7 +17,7 @@ from strongroom.clock import rfc3339
 from strongroom.core.core import SystemEngine
 from strongroom.core.engine import ListBody, keys_response, list_, read, write
 from strongroom.core.identity import AliasEntry, Entity
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest, NotFound
 
 MAX_DETAILED: Final = 1_000

@@ -16,9 +16,11 @@ import msgspec
 from strongroom.core import mounting
 from strongroom.core.engine import Engine, list_, read, write
 from strongroom.core.envelope import encode
+from strongroom.core.mount import Mount
 from strongroom.core.openapi import document
 from strongroom.core.registry import engine_class
-from strongroom.core.request import Bare, Mount, Response, Token
+from strongroom.core.response import Bare, Response
+from strongroom.core.token.entry import Token
 from strongroom.core.tuning import shown_mount
 from strongroom.errors import Forbidden, InvalidRequest, InvalidToken, NotFound, PermissionDenied
 from strongroom.memo import Budget

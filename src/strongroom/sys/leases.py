@@ -19,7 +19,8 @@ from strongroom.core import areas
 from strongroom.core.engine import ListBody, keys_response, list_, paged, read, write
 from strongroom.core.fields import Seconds
 from strongroom.core.leases import Lease
-from strongroom.core.request import Response, TokenEntry
+from strongroom.core.response import Response
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.token.removal import tidy
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes

@@ -23,7 +23,8 @@ from strongroom.core.core import Core
 from strongroom.core.engine import read, write
 from strongroom.core.envelope import encode
 from strongroom.core.fields import Names, compile_fields, read_fields
-from strongroom.core.request import Bare, Operation, Request, Response
+from strongroom.core.request import Operation, Request
+from strongroom.core.response import Bare, Response
 from strongroom.core.sealing.state import Standing
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
 from strongroom.crypto import pgp

@@ -11,8 +11,9 @@ import msgspec
 
 from strongroom.core.engine import read, write
 from strongroom.core.lockout import locked_names, unlock
+from strongroom.core.mount import Mount
 from strongroom.core.names import subject_name
-from strongroom.core.request import Mount, Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.core.content import ENDLESS
 from strongroom.core.engine import delete, read, write
-from strongroom.core.request import Bare, Response
+from strongroom.core.response import Bare, Response
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes
 

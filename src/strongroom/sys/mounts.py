@@ -16,7 +16,7 @@ import msgspec
 from strongroom.core import areas, mounting
 from strongroom.core.engine import delete, read, write
 from strongroom.core.mounts import mount_path
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.tuning import EnableBody, TuneBody, shown_mount, shown_tuning
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest, NotFound

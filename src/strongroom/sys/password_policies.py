@@ -16,7 +16,7 @@ from strongroom.core.engine import ListBody, delete, list_, listed, read, write
 from strongroom.core.fields import decoded
 from strongroom.core.password_policy import PasswordEntry, check, generate, parse_password_policy
 from strongroom.core.policy.rules import policy_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.sys.routes import Routes
 

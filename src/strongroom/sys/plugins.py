@@ -13,7 +13,7 @@ from strongroom.core import mounting
 from strongroom.core.engine import list_, read, write
 from strongroom.core.fields import Names
 from strongroom.core.registry import kinds
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.sys.routes import Routes

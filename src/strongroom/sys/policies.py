@@ -22,7 +22,7 @@ from strongroom.core.fields import Seconds, decoded
 from strongroom.core.policy.builtin import UNDELETABLE, UNEDITABLE
 from strongroom.core.policy.policies import PolicyEntry, PolicyJob
 from strongroom.core.policy.rules import parse_policy, policy_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest, NotFound
 from strongroom.sys.routes import Routes, warned
 

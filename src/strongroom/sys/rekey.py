@@ -19,7 +19,7 @@ import msgspec
 from strongroom.barrier.shares import split_new_key
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import Names
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.sealing.ceremonies import NO_SHARE, RECOVERY, ROOT, Ceremony, Pending
 from strongroom.core.sealing.rekey import Rekey
 from strongroom.errors import InvalidRequest, NotFound

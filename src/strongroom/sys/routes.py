@@ -6,7 +6,7 @@ Rules of this file: it has no routes of its own; `self.core` gives a route the m
 from __future__ import annotations
 
 from strongroom.core.core import SystemEngine
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import UnsupportedOperation, several
 
 

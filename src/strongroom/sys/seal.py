@@ -16,7 +16,7 @@ from strongroom.barrier.keyring import RotateConfig
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.engine import read, write
 from strongroom.core.fields import Seconds
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.sealing.rotation import encryptions, rotate_keyring, set_rotate_config
 from strongroom.storage.api import Node
 from strongroom.sys.routes import Routes

@@ -17,7 +17,7 @@ from strongroom.core import areas
 from strongroom.core.cors import STANDARD_HEADERS, Cors, cors
 from strongroom.core.engine import delete, keys_response, list_, read, write
 from strongroom.core.fields import Names
-from strongroom.core.request import NO_DATA, Response
+from strongroom.core.response import NO_DATA, Response
 from strongroom.errors import InvalidRequest, NotFound, several
 from strongroom.sys.routes import Routes
 

@@ -17,7 +17,7 @@ import msgspec
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.engine import ListBody, delete, keys_response, list_, paged, read, write
 from strongroom.core.fields import Seconds
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.snapshots.places import below, checked_path, checked_prefix
 from strongroom.core.snapshots.schedules import LOCAL, S3, STORAGE_TYPES, RunJob, Schedule, Status, run, target_of
 from strongroom.errors import InvalidRequest, NotFound, StrongroomError

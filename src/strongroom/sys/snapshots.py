@@ -14,7 +14,7 @@ from typing import Any
 from strongroom.barrier.snapshots.format import Manifest
 from strongroom.clock import rfc3339
 from strongroom.core.engine import read, write
-from strongroom.core.request import Bare, Response
+from strongroom.core.response import Bare, Response
 from strongroom.core.snapshots.putting import checked
 from strongroom.errors import InvalidRequest, Unavailable
 from strongroom.sys.routes import Routes

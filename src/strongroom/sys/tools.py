@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 
 from strongroom.core.engine import write
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest
 from strongroom.sys.routes import Routes
 

@@ -16,7 +16,8 @@ import msgspec
 
 from strongroom.clock import rfc3339
 from strongroom.core.engine import read, write
-from strongroom.core.request import Bare, Json, Response, Secret
+from strongroom.core.response import Bare, Json, Response
+from strongroom.core.secret import Secret
 from strongroom.core.wrapping import INVALID
 from strongroom.errors import Forbidden, InvalidRequest, PermissionDenied
 from strongroom.sys.routes import Routes

@@ -14,13 +14,16 @@ import msgspec
 from strongroom.barrier.seal import Seal
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.devices import Declared
+from strongroom.core.call import Call
 from strongroom.core.core import Core, Settings
 from strongroom.core.envelope import encode
 from strongroom.core.group import perform, transact
 from strongroom.core.mirror import patiently
-from strongroom.core.request import Auth, Call, Operation, Peer, Request, Response, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Auth, Response
 from strongroom.core.sealing.bootstrap import secret_mount
 from strongroom.core.sealing.unsealing import InitParameters, initialise, submit
+from strongroom.core.secret import Secret
 from strongroom.core.work import Timer, Work, next_due
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import StorageTampered

@@ -8,7 +8,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from strongroom.core.request import Auth, Operation, Peer
+from strongroom.core.request import Operation, Peer
+from strongroom.core.response import Auth
 from strongroom.testing import Strongroom
 from tests.support.chains import Made
 

@@ -11,7 +11,8 @@ from cryptography.x509 import verification
 
 from strongroom.auth.cert import crls, login, matching
 from strongroom.core import group
-from strongroom.core.request import Peer, Rerun
+from strongroom.core.call import Rerun
+from strongroom.core.request import Peer
 from strongroom.crypto import x509
 from strongroom.errors import InvalidRequest
 from strongroom.testing import Strongroom

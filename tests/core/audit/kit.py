@@ -10,8 +10,13 @@ import msgspec
 
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.device import Device, DeviceEntry
+from strongroom.core.call import Call, Decision
+from strongroom.core.mount import Mount, MountConfig
 from strongroom.core.policy.acl import Acl
-from strongroom.core.request import Call, Decision, Json, Mount, MountConfig, Operation, Peer, Request, Response, Secret, Token, TokenEntry
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Json, Response
+from strongroom.core.secret import Secret
+from strongroom.core.token.entry import Token, TokenEntry
 from strongroom.sinks.file import File
 from strongroom.testing.room import FakeClock
 

@@ -12,19 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from strongroom.core.audit.broker import Broker, audit_hash
-from strongroom.core.request import (
-    NOTHING,
-    Auth,
-    Bare,
-    Decision,
-    Json,
-    LeaseInfo,
-    Operation,
-    Peer,
-    Response,
-    Secret,
-    WrapInfo,
-)
+from strongroom.core.call import Decision
+from strongroom.core.request import Operation, Peer
+from strongroom.core.response import NOTHING, Auth, Bare, Json, LeaseInfo, Response, WrapInfo
+from strongroom.core.secret import Secret
 from strongroom.crypto.mac import Mac
 from strongroom.errors import AuditFailed, InternalError, InvalidRequest, NotFound, PermissionDenied
 from strongroom.memo import Memo

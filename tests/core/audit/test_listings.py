@@ -14,8 +14,10 @@ from strongroom.core import committed, core
 from strongroom.core.audit import format as audit_format
 from strongroom.core.audit.broker import Broker
 from strongroom.core.audit.mask import Mask, Names
+from strongroom.core.call import Pause
 from strongroom.core.group import perform
-from strongroom.core.request import Operation, Pause, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.secret import Secret
 from strongroom.core.work import Work
 from strongroom.crypto.mac import Mac
 from strongroom.errors import NotFound

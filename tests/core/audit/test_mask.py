@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.core.audit.mask import Mask
-from strongroom.core.request import Json, Secret
+from strongroom.core.response import Json
+from strongroom.core.secret import Secret
 from strongroom.crypto.mac import Mac
 
 KEY = bytes(range(32))

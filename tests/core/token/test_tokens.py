@@ -10,7 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from strongroom.clock import SECOND
 from strongroom.core import areas
 from strongroom.core.mounts import Ttls
-from strongroom.core.request import Operation, Peer, Secret, TokenEntry
+from strongroom.core.request import Operation, Peer
+from strongroom.core.secret import Secret
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.token.terms import inside, renewal_ttl
 from strongroom.core.token.tokens import MAX_DEPTH
 from strongroom.errors import InvalidRequest, PermissionDenied, StrongroomError

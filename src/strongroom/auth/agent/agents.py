@@ -12,7 +12,7 @@ from strongroom.auth.agent.store import Store
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, write
 from strongroom.core.logins import end_logins
 from strongroom.core.names import role_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 
 
 class Administration(Store):

@@ -31,7 +31,7 @@ from strongroom.auth.agent.proofs import Proofs
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.engine import ListBody, delete, keys_response, list_, paged, read, write
 from strongroom.core.names import role_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.token.terms import bound_cidrs, lets_in
 from strongroom.crypto.errors import UnusableKey
 from strongroom.crypto.ids import enrolment_token, uuid4_text

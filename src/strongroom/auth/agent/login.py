@@ -20,7 +20,7 @@ from strongroom.auth.agent.model import Agent, Role, agent_name, shown_agent
 from strongroom.auth.agent.proofs import refuse
 from strongroom.core.engine import login, write
 from strongroom.core.logins import end_logins
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import granted, is_here, renewed
 from strongroom.crypto.errors import UnusableKey
 from strongroom.errors import InvalidRequest

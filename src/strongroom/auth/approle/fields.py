@@ -16,7 +16,7 @@ from strongroom.auth.approle.model import UNKNOWN, Role, RoleBody, changed_role,
 from strongroom.auth.approle.store import Store
 from strongroom.core.engine import delete, read, write
 from strongroom.core.names import role_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest
 
 Reading = Callable[[Store, str], Response]

@@ -19,7 +19,7 @@ from strongroom.auth.approle.model import UNKNOWN, Role, SecretId, canonical_rol
 from strongroom.auth.approle.roles import Roles
 from strongroom.auth.approle.secret_ids import SecretIds
 from strongroom.core.engine import login
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.core.token.terms import lets_in, shared
 from strongroom.errors import InvalidRequest, PermissionDenied

@@ -16,7 +16,7 @@ from strongroom.core.configuration import answer
 from strongroom.core.engine import delete, read, write
 from strongroom.core.fields import given
 from strongroom.core.names import role_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest
 

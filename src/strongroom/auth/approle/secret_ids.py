@@ -15,7 +15,7 @@ from strongroom.auth.approle.model import MAX_SECRET, Role, SecretIdBody, new_se
 from strongroom.auth.approle.store import Below, Store
 from strongroom.clock import SECOND
 from strongroom.core.engine import ListBody, delete, keys_response, list_, write
-from strongroom.core.request import NOTHING, Response
+from strongroom.core.response import NOTHING, Response
 from strongroom.crypto.ids import secret_id as random_secret_id
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest

@@ -24,7 +24,7 @@ from strongroom.core.engine import ListBody, delete, keys_response, list_, read,
 from strongroom.core.entries import Entries
 from strongroom.core.fields import Seconds
 from strongroom.core.forms import Duration, merged
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest, NotFound
 
 ACCESS: Final = "identity-accesslist"

@@ -20,7 +20,7 @@ from strongroom.auth.aws.roles import IAM, Role
 from strongroom.auth.aws.services import Caller, caller_identity
 from strongroom.core.engine import login
 from strongroom.core.names import role_name
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.errors import InvalidRequest
 

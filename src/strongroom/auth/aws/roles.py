@@ -23,7 +23,7 @@ from strongroom.core.fields import given
 from strongroom.core.forms import NameList, body_of, members, merged
 from strongroom.core.glob import fits_any
 from strongroom.core.names import role_name
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import InvalidRequest, Unavailable

@@ -26,7 +26,7 @@ from strongroom.core.engine import ListBody, delete, keys_response, list_, paged
 from strongroom.core.fields import Names, Seconds
 from strongroom.core.names import role_name
 from strongroom.core.policy.rules import assignable_policies
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.errors import InvalidRequest, NotFound
 
 LABEL: Final = b"aws role tags"

@@ -20,7 +20,7 @@ from strongroom.core.entries import Entries
 from strongroom.core.fields import given
 from strongroom.core.issued import description, refusal, signed_claims
 from strongroom.core.names import role_name, subject_name
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.crypto import claims as registered
 from strongroom.crypto.errors import InvalidToken

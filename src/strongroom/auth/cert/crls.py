@@ -25,7 +25,7 @@ from strongroom.auth.cert.roles import Roles, canonical, trusted
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.engine import ListBody, delete, list_, listed, read, write
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.crypto.crl import MAX_CRL, UnusableCrl, load_crl, read_crl, serial, signed_by, spelled
 from strongroom.crypto.x509 import Untrusted, key_id
 from strongroom.errors import InvalidRequest

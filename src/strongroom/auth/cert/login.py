@@ -22,7 +22,7 @@ from strongroom.auth.cert.ocsp import Responders
 from strongroom.auth.cert.roles import Role, canonical, trusted
 from strongroom.clock import Clock
 from strongroom.core.engine import login
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed
 from strongroom.crypto.x509 import Untrusted, check_leaf, load_presented, verify_client
 from strongroom.errors import InvalidRequest

@@ -20,7 +20,7 @@ from strongroom.core.entries import Entries
 from strongroom.core.fields import Names, Seconds, given
 from strongroom.core.forms import NameList, body_of, members, merged
 from strongroom.core.mounts import Ttls
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.token.parameters import TokenParameters
 from strongroom.crypto.x509 import Anchors, Untrusted, anchors, check_purpose, load_pem
 from strongroom.errors import InvalidRequest

@@ -21,7 +21,7 @@ from strongroom.core.entries import Entries
 from strongroom.core.fields import Names, given
 from strongroom.core.issued import refusal, signed_claims
 from strongroom.core.names import role_name, subject_name
-from strongroom.core.request import NO_DATA, Alias, Grant, Response
+from strongroom.core.response import NO_DATA, Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed
 from strongroom.crypto.errors import InvalidToken
 from strongroom.crypto.ids import uuid4_text

@@ -24,7 +24,7 @@ from strongroom.core.fields import given
 from strongroom.core.forms import body_of, merged
 from strongroom.core.names import subject_name
 from strongroom.core.policy.rules import assignable_policies
-from strongroom.core.request import NO_DATA, Alias, Grant, Response
+from strongroom.core.response import NO_DATA, Alias, Grant, Response
 from strongroom.core.token.parameters import TokenParameters, check_peer, granted, renewed, with_policies
 from strongroom.errors import InvalidRequest
 from strongroom.outbound.errors import OutboundError

@@ -32,7 +32,7 @@ from strongroom.auth.jwt.provider import MAX_CODE, Provider, check_id_token
 from strongroom.auth.jwt.roles import Role
 from strongroom.auth.jwt.state import EXPIRED, Flow
 from strongroom.core.engine import login, read, write
-from strongroom.core.request import Bare, Response
+from strongroom.core.response import Bare, Response
 from strongroom.core.token.parameters import check_peer
 from strongroom.crypto.errors import InvalidToken
 from strongroom.errors import InvalidRequest, StrongroomError, UnsupportedOperation

@@ -23,7 +23,7 @@ from strongroom.core.entries import Entries
 from strongroom.core.fields import given
 from strongroom.core.forms import NameList, SignedDuration, body_of, members, merged
 from strongroom.core.names import role_name
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted
 from strongroom.errors import InvalidRequest
 

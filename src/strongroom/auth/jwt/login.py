@@ -17,7 +17,7 @@ from strongroom.auth.jwt.config import Config
 from strongroom.auth.jwt.roles import Role
 from strongroom.auth.jwt.store import Store
 from strongroom.core.engine import login
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.errors import InvalidRequest
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from strongroom.core.request import Bare
+from strongroom.core.response import Bare
 
 _STYLE: Final = "body{font:1rem/1.5 sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}input,button{font:inherit;padding:.4rem}"
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()

@@ -36,7 +36,7 @@ from strongroom.core.engine import Engine, login
 from strongroom.core.entries import Entries
 from strongroom.core.glob import fits_any
 from strongroom.core.names import role_name
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, prolonged
 from strongroom.crypto import claims as registered
 from strongroom.crypto import jws

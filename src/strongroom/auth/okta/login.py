@@ -20,7 +20,7 @@ from strongroom.core.configuration import Configuration
 from strongroom.core.engine import login
 from strongroom.core.lockout import canonical_name
 from strongroom.core.names import subject_name
-from strongroom.core.request import Alias, Grant, Response
+from strongroom.core.response import Alias, Grant, Response
 from strongroom.core.token.parameters import check_peer, granted, renewed, with_policies
 from strongroom.errors import InvalidRequest
 

@@ -21,7 +21,9 @@ from strongroom.core.audit.checkpoint import Checkpoint, Draft, IndexState, Last
 from strongroom.core.audit.device import Device
 from strongroom.core.audit.format import Repeated, timestamp
 from strongroom.core.audit.mask import encode
-from strongroom.core.request import Call, Mount, Response
+from strongroom.core.call import Call
+from strongroom.core.mount import Mount
+from strongroom.core.response import Response
 from strongroom.crypto.ids import uuid4_text
 from strongroom.errors import AuditFailed, InvalidRequest
 

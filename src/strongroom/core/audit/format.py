@@ -21,8 +21,13 @@ from cryptography import x509
 from strongroom.barrier.directory import MOST_FORMS, Directory
 from strongroom.clock import SECOND, rfc3339
 from strongroom.core.audit.mask import NONE, Mask, Names, elide, encode, name_text
+from strongroom.core.call import Call, Decision
+from strongroom.core.mount import Mount
 from strongroom.core.policy.templates import REJECTED
-from strongroom.core.request import Auth, Bare, Call, Decision, Json, Listed, Mount, Operation, Request, Response, Secret, Token, WrapInfo
+from strongroom.core.request import Operation, Request
+from strongroom.core.response import Auth, Bare, Json, Listed, Response, WrapInfo
+from strongroom.core.secret import Secret
+from strongroom.core.token.entry import Token
 from strongroom.errors import PermissionDenied, StrongroomError
 from strongroom.memo import Budget, remember
 

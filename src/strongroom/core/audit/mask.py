@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 
 from strongroom.barrier.directory import Edit
-from strongroom.core.request import Json, Secret
+from strongroom.core.response import Json
+from strongroom.core.secret import Secret
 from strongroom.crypto.mac import Mac
 from strongroom.memo import remember
 

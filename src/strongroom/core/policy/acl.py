@@ -19,12 +19,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from strongroom.core.call import Decision
 from strongroom.core.policy.merging import Dropped, merged, placed, rendered
 from strongroom.core.policy.parameters import check_parameters
 from strongroom.core.policy.patterns import Node, below, is_exact, priority
 from strongroom.core.policy.rules import Policy, Rule
 from strongroom.core.policy.templates import Identity
-from strongroom.core.request import Decision, Operation
+from strongroom.core.request import Operation
 from strongroom.errors import InvalidRequest, PermissionDenied
 from strongroom.memo import Budget, Memo
 

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
+from strongroom.core.call import Call
 from strongroom.core.gathering import gathered
 from strongroom.core.policy.acl import Acl, clamp_limit
-from strongroom.core.request import Call, Operation, Response
+from strongroom.core.request import Operation
+from strongroom.core.response import Response
 from strongroom.errors import NotFound
 
 JUDGED_AT_ONCE: Final = 500

@@ -10,11 +10,14 @@ import secrets
 from collections.abc import Mapping
 
 from strongroom.barrier.keyring import FORMAT, Installation
+from strongroom.core.call import Call
 from strongroom.core.core import Core
 from strongroom.core.mirror import patiently
 from strongroom.core.mounts import new_mount, system_mounts
-from strongroom.core.request import Auth, Call, Grant, Operation, Peer, Request, Secret
+from strongroom.core.request import Operation, Peer, Request
+from strongroom.core.response import Auth, Grant
 from strongroom.core.sealing.rotation import start_checks
+from strongroom.core.secret import Secret
 from strongroom.core.transaction import Staged
 from strongroom.crypto.ids import uuid4_text
 

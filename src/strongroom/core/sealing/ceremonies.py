@@ -21,8 +21,8 @@ from strongroom.barrier.seals.shamir import Shamir
 from strongroom.barrier.shares import ShareSet, combined, parse_share, set_of, wipe
 from strongroom.barrier.view import View
 from strongroom.core import areas
+from strongroom.core.call import Call
 from strongroom.core.core import Core
-from strongroom.core.request import Call
 from strongroom.core.sealing.rotation import refuse_second_change
 from strongroom.core.sealing.unsealing import INVALID_KEY, require_recovery
 from strongroom.core.transaction import Transaction

@@ -24,8 +24,8 @@ from strongroom.barrier.shares import Split, check_numbers, combined, wipe
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.call import Call
 from strongroom.core.core import Core
-from strongroom.core.request import Call
 from strongroom.core.sealing.ceremonies import RECOVERY, ROOT, Ceremonies, Ceremony, Pending, Quorum, joined, recognised
 from strongroom.core.sealing.holders import fingerprints, handed_out
 from strongroom.crypto.ids import uuid4_text

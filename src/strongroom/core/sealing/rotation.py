@@ -15,8 +15,8 @@ from strongroom.barrier.keyring import BOOT, KEYRING_KEY, Keyring, RotateConfig,
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.call import Call
 from strongroom.core.core import Core
-from strongroom.core.request import Call
 from strongroom.core.transaction import Transaction
 from strongroom.errors import InvalidRequest, Unavailable
 from strongroom.storage.api import AREA

@@ -19,9 +19,9 @@ from strongroom.barrier.seal import Recovery, Seal, SealConfig, Wrap, recovery_c
 from strongroom.barrier.seals.shamir import Shamir
 from strongroom.barrier.shares import ShareSet, Split, check_numbers, combined, parse_share, set_of, split_new_key, wipe
 from strongroom.core.core import Core
-from strongroom.core.request import Secret
 from strongroom.core.sealing.bootstrap import install, new_installation
 from strongroom.core.sealing.holders import fingerprints, handed_out
+from strongroom.core.secret import Secret
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.errors import InvalidRequest, StorageUnusable, StrongroomError, Unavailable
 

@@ -14,7 +14,8 @@ from hmac import compare_digest
 
 import msgspec
 
-from strongroom.core.request import Secret, TokenEntry
+from strongroom.core.secret import Secret
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.transaction import Transaction
 from strongroom.crypto.errors import InvalidRecord
 from strongroom.crypto.ids import BATCH_PREFIX

@@ -17,8 +17,10 @@ import msgspec
 from strongroom.core.fields import Names, SignedSeconds, Texts
 from strongroom.core.policy.acl import Acl
 from strongroom.core.policy.rules import UNASSIGNABLE, policy_name
-from strongroom.core.request import Grant, Operation, Token, TokenEntry
+from strongroom.core.request import Operation
+from strongroom.core.response import Grant
 from strongroom.core.token import roles
+from strongroom.core.token.entry import Token, TokenEntry
 from strongroom.core.token.roles import Role
 from strongroom.errors import InvalidRequest
 

@@ -7,7 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from strongroom.core.request import Token
+from strongroom.core.token.entry import Token
 from strongroom.core.token.rows import token_row
 from strongroom.storage.api import HEADER
 

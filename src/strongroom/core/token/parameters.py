@@ -15,9 +15,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from strongroom.core.call import Call
 from strongroom.core.fields import Names, Seconds
 from strongroom.core.policy.rules import assignable_policies, policies_in_order
-from strongroom.core.request import Alias, Call, Grant, Peer
+from strongroom.core.request import Peer
+from strongroom.core.response import Alias, Grant
 from strongroom.core.token.terms import bound_cidrs, lets_in
 from strongroom.errors import InvalidRequest, PermissionDenied
 

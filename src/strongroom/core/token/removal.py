@@ -12,7 +12,7 @@ import msgspec
 from strongroom.core import areas
 from strongroom.core.leases import Leases
 from strongroom.core.mounts import drain
-from strongroom.core.request import TokenEntry
+from strongroom.core.token.entry import TokenEntry
 from strongroom.core.token.rows import TidyJob, child_row, token_key, token_row
 from strongroom.core.token.tokens import Tokens
 from strongroom.core.transaction import Transaction

@@ -9,8 +9,10 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 
 from strongroom.clock import SECOND
+from strongroom.core.mount import Mount
 from strongroom.core.mounts import Ttls
-from strongroom.core.request import Grant, Mount, TokenEntry
+from strongroom.core.response import Grant
+from strongroom.core.token.entry import TokenEntry
 from strongroom.crypto.ids import BATCH_PREFIX, RECOVERY_PREFIX, SERVICE_PREFIX
 from strongroom.errors import InvalidRequest
 from strongroom.types import brief_duration

@@ -18,15 +18,20 @@ import msgspec
 from strongroom.barrier.view import decoder
 from strongroom.clock import SECOND
 from strongroom.core import areas
+from strongroom.core.call import Call
 from strongroom.core.committed import Committed
 from strongroom.core.gathering import gathered
 from strongroom.core.identity import Identities
 from strongroom.core.logins import logins_stand
+from strongroom.core.mount import Mount
 from strongroom.core.mounts import Mounts
 from strongroom.core.policy.acl import Acl
 from strongroom.core.policy.policies import Policies
-from strongroom.core.request import Auth, Call, Grant, Mount, Peer, Secret, Token, TokenEntry
+from strongroom.core.request import Peer
+from strongroom.core.response import Auth, Grant
+from strongroom.core.secret import Secret
 from strongroom.core.token.batch import MAX_TEXT, open_batch, seal_batch
+from strongroom.core.token.entry import Token, TokenEntry
 from strongroom.core.token.kept import KeptTokens
 from strongroom.core.token.rows import ROWS, AccessorEntry, DigestJob, Mark, accessor_row, child_row, token_digest, token_key, token_row
 from strongroom.core.token.terms import check_token_id, granted_policies, inside, renewal_ttl, resolved_kind, ttl_of

@@ -16,7 +16,7 @@ import msgspec
 from strongroom.core.engine import ListBody, delete, keys_response, list_, patch, read, scan, write
 from strongroom.core.envelope import encode as encode_json
 from strongroom.core.fields import READERS, Seconds, SignedSeconds
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item
 from strongroom.engines.kv.merge import merged

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 from strongroom.core.engine import Engine, ListBody, listed, scanned
-from strongroom.core.request import Response
+from strongroom.core.response import Response
 from strongroom.core.transaction import entry_masks
 from strongroom.engines.kv.item import Head, Item, version_key
 from strongroom.errors import InvalidRequest, NotFound

@@ -12,7 +12,8 @@ from decimal import Decimal
 import msgspec
 
 from strongroom.core.engine import ListBody, delete, keys_response, list_, read, scan, write
-from strongroom.core.request import Json, LeaseInfo, Operation, Response, RowText
+from strongroom.core.request import Operation
+from strongroom.core.response import Json, LeaseInfo, Response, RowText
 from strongroom.engines.kv.item import plain_head
 from strongroom.engines.kv.store import KeyValue, decoded_head
 from strongroom.errors import InvalidRequest, NotFound, StrongroomError

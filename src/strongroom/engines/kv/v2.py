@@ -17,7 +17,8 @@ import msgspec
 from strongroom.core.engine import delete, patch, read, write
 from strongroom.core.envelope import encode as encode_json
 from strongroom.core.fields import READERS
-from strongroom.core.request import Json, Operation, Response, RowText
+from strongroom.core.request import Operation
+from strongroom.core.response import Json, Response, RowText
 from strongroom.engines.kv import item as model
 from strongroom.engines.kv.item import Config, Head, Item, Kept
 from strongroom.engines.kv.merge import check_size, merged, subkeys
