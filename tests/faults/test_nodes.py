@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from strongroom.storage.postgres.schema import LOCKS, OURS
 from tests.conftest import PROFILE
 from tests.support.http import Client, Reply
 from tests.support.load import under_load
@@ -256,6 +258,28 @@ def test_a_database_that_crashes_under_load_loses_nothing_that_was_answered(tmp_
             for load in (*first, *second):
                 assert all(text.startswith("503") for text in load.failed), load.failed[:3]
                 assert load.lost() == []
+
+
+def test_a_stranger_who_holds_the_lock_holds_up_writes_alone_and_is_named_in_the_log(tmp_path: Path) -> None:
+    """Any role that may connect to the database can take a lock by its number; strongroom cannot end its session."""
+    with postgres() as database:
+        database.sql("CREATE ROLE keeper LOGIN")
+        database.sql("CREATE ROLE stranger LOGIN")
+        url = database.database("held", "keeper")
+        database.sql("GRANT CONNECT ON DATABASE held TO stranger")
+        with nodes(tmp_path, [url]) as (one,), one.client() as client:
+            database.sql("GRANT SELECT ON strongroom_store TO stranger", "held")
+            assert client.write("secret/data/a", {"data": {"x": "1"}}).status == 200
+            assert "does not take writes" not in one.output()
+            with psycopg.connect(database.at("held", user="stranger"), autocommit=True) as stranger:
+                stranger.execute(f"SELECT pg_advisory_lock({LOCKS << 32} + {OURS}::bigint)")
+                began = time.monotonic()
+                assert client.write("secret/data/a", {"data": {"x": "2"}}).status == 503
+                assert time.monotonic() - began < 10
+                assert client.read("secret/data/a").data["data"] == {"x": "1"}
+                until(lambda: "does not take writes" in one.output())
+                assert f"session {stranger.info.backend_pid} of the role stranger has the lock" in one.output()
+            assert client.write("secret/data/a", {"data": {"x": "3"}}).status == 200
 
 
 def _at_first_commit(action: str) -> Judge:

@@ -508,7 +508,7 @@ def test_a_holder_whose_flight_breaks_off_is_put_out_by_who_waits(url: str, monk
 @pytest.mark.fault("F8")
 def test_control_such_a_holder_would_keep_the_lock(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stalled, other = opened(url), opened(url)
-    monkeypatch.setattr(schema, "PUT_OUT", "SELECT %s")
+    monkeypatch.setattr(schema, "PUT_OUT", "SELECT 1, 'nobody', %s > 0")
     commit(other)
     with halfway(stalled):
         in_vain(other)

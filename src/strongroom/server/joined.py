@@ -6,6 +6,7 @@ Rules of this file: only wiring; `worker.py` makes it where the store is on anot
 from __future__ import annotations
 
 import platform
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from strongroom.storage.api import Node
 if TYPE_CHECKING:
     from strongroom.server.worker import Worker
 
+SAY_EVERY = 10.0
+"""Seconds between lines about writes that fail: each of many clients tries again at once."""
+
 
 class Joined:
     """One node of several."""
@@ -31,6 +35,8 @@ class Joined:
         self.follower = Follower(core, worker.loop, worker.log.report)
         self.follower.lost = self._lost
         self.follower.recovered = partial(self._recovered, worker)
+        self._said = -SAY_EVERY
+        self._remote.refused = self._refused
         replica = self._remote.replica
         self.nearby = Nearby(replica, self.follower, worker.loop, worker.log.report) if replica is not None else None
         max_staleness = float(worker.config.storage.max_staleness)
@@ -57,7 +63,14 @@ class Joined:
 
     def _lost(self, error: StorageUnusable) -> None:
         """Everything that is known goes into the log; callers hear less."""
-        self._log.error("the database does not answer", reason="; ".join((*error.messages, *getattr(error, "__notes__", ()))))
+        self._log.error("the database does not answer", reason=_reason(error))
+
+    def _refused(self, error: StorageUnusable) -> None:
+        """From the thread that tried to write."""
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY:
+            self._said = now
+            self._log.error("the database does not take writes", reason=_reason(error))
 
     def _recovered(self, worker: Worker) -> None:
         self._log.info("the database answers again")
@@ -82,3 +95,7 @@ def _describe(worker: Worker) -> Node:
     config, name = worker.config, platform.node() or "localhost"
     where = config.api_addr or f"{name}/{config.listeners[0].address if config.listeners else ''}"
     return Node(where, name, config.api_addr, worker.core.settings.reported_version, worker.core.barrier.sealed)
+
+
+def _reason(error: StorageUnusable) -> str:
+    return "; ".join((*error.messages, *getattr(error, "__notes__", ())))

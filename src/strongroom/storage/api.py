@@ -11,8 +11,10 @@ Row keys: `mount uuid 16 | kind 1 | component…`; a component is `length u16 bi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+from strongroom.errors import StorageUnusable
 
 INDEX_KEY = bytes(17) + b"index"
 """The one row that holds the sealed index; `Group.entries` always carries it where it exists."""
@@ -212,6 +214,8 @@ class RemoteStorage(Storage, Protocol):
 
     replica: Replica | None
     """Where the configuration names one."""
+    refused: Callable[[StorageUnusable], None]
+    """Told why a group could not be begun or written, by the thread that tried: reads may go on, so nobody else would notice."""
 
     def check(self) -> list[str]:
         """Look, once, what of the store is worth changing. Raises StorageUnusable, and StorageUnsafe where it must not be used."""

@@ -77,7 +77,7 @@ class PostgresGroup:
             failed = self._link.warned
         except psycopg.Error as error:
             if error.sqlstate == TOO_LONG_IDLE or (error.sqlstate is not None and not self._link.closed):
-                raise unusable("written", error) from None
+                raise self._store.refuse("written", error) from None
             raise OutcomeUnknown(self.id) from None
         finally:
             self._store.release(failed=failed)

@@ -70,12 +70,13 @@ TAKE_LOCK = f"SELECT pg_advisory_xact_lock({LOCKS << 32} + {OURS}::bigint)"
 
 RESTORING = "strongroom restore"
 """What a session calls itself that holds the lock for as long as a copy takes."""
-PUT_OUT = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+PUT_OUT = f"""SELECT pid, usename, CASE WHEN pg_has_role(usesysid, 'USAGE') AND application_name <> '{RESTORING}'
+      AND query_start < clock_timestamp() - make_interval(secs => %s) THEN pg_terminate_backend(pid) ELSE false END
+ FROM pg_locks JOIN pg_stat_activity USING (pid)
  WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND classid = '{LOCKS}' AND objid = {OURS} AND objsubid = 1
-   AND application_name <> '{RESTORING}' AND query_start < clock_timestamp() - make_interval(secs => %s)"""
-"""End the session that holds the lock and has begun nothing for so long. PostgreSQL by itself ends one that is silent between two flights,
-but not one whose flight broke off halfway: its machine may be gone, and before 17 no time limit covers that."""
+   AND classid = '{LOCKS}' AND objid = {OURS} AND objsubid = 1"""
+"""Who holds the lock; ended where it is one of ours that has begun nothing for so long. PostgreSQL by itself ends one that is silent
+between two flights, but not one whose flight broke off halfway: its machine may be gone, and before 17 no time limit covers that."""
 
 PREPARE = f"PREPARE strongroom_fetch(bigint, bytea[]) AS {FETCH.replace('%(since)s', '$1').replace('%(keys)s', '$2')}"
 

@@ -75,6 +75,7 @@ class PostgresStorage:
         self._noting = threading.Lock()
         self._closed = False
         self._process = os.getpid()
+        self.refused: Callable[[StorageUnusable], None] = lambda _error: None
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -151,16 +152,23 @@ class PostgresStorage:
         self._turn.acquire()
         try:
             self._need_open()
-            link = self._writer.get()
-            return self._locked(link, since, wanted)
+            return self._locked(self._writer.get(), since, wanted)
         except psycopg.Error as error:
             self.release(failed=True)
-            if error.sqlstate == TOO_LONG:
-                self._put_out()
-            raise unusable("locked for writing", error) from None
-        except BaseException:
+            raise self.refuse("locked for writing", error, *(self._put_out() if error.sqlstate == TOO_LONG else ())) from None
+        except BaseException as error:
             self.release(failed=True)
+            if isinstance(error, StorageUnusable):
+                self.refused(error)
             raise
+
+    def refuse(self, doing: str, error: psycopg.Error, *more: str) -> StorageUnusable:
+        """Why a group failed, in our words; whoever keeps the log has heard it."""
+        made = unusable(doing, error)
+        for text in more:
+            made.add_note(text)
+        self.refused(made)
+        return made
 
     def _locked(self, link: Link, since: int, wanted: Wanted) -> PostgresGroup:
         keys = [*wanted.keys, INDEX_KEY]
@@ -173,10 +181,12 @@ class PostgresStorage:
         scans, below = read_ranges(link, wanted)
         return PostgresGroup(self, link, found.min_epoch, Fetched(wanted, found.feed, found.rows, scans, below))
 
-    def _put_out(self) -> None:
-        """The lock was waited for in vain. A holder that stalled is put out, and whoever tries next gets it."""
+    def _put_out(self) -> list[str]:
+        """The lock was waited for in vain. A holder that stalled is put out, and whoever tries next gets it; who was left is said."""
         with suppress(StorageUnusable, psycopg.Error), closing(self._connect()) as link:
-            link.execute(schema.PUT_OUT, [STALLED_SECONDS])
+            holders = link.execute(schema.PUT_OUT, [STALLED_SECONDS]).fetchall()
+            return [f"session {pid} of the role {role} has the lock" for pid, role, ended in holders if not ended]
+        return []
 
     def try_begin(self, since: int) -> PostgresGroup | None:
         """Never: the lock is on another machine."""
