@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from strongroom.server.worker import FOLLOW_SECONDS
 from tests.faults.rounds import rounds
 from tests.faults.test_workers import CONNECTIONS, held_by_people, opened, seal, states
 from tests.support.http import Client, Reply
@@ -39,8 +40,11 @@ class Kept(Client):
     """A client as libraries are: it looks whether its connection has ended before it uses it again."""
 
     def send(self, message: bytes, verb: str = "GET") -> Reply:
-        if self._socket is not None and select.select([self._socket], [], [], 0)[0]:
-            self.close()
+        if self._socket is not None:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            if poll.poll(0):
+                self.close()
         return super().send(message, verb)
 
 
@@ -49,6 +53,16 @@ def kept(server: Server, number: int = CONNECTIONS, timeout: float = 20) -> list
     clients: list[Client] = [Kept(server.port, server.token, timeout=timeout) for _ in range(number)]
     server.clients += clients
     return clients
+
+
+def everywhere(server: Server) -> set[bool]:
+    """What new connections to all workers are told: whether the server is sealed."""
+    clients: list[Client] = [Kept(server.port) for _ in range(CONNECTIONS)]
+    try:
+        return states(clients)
+    finally:
+        for client in clients:
+            client.close()
 
 
 class Asking(threading.Thread):
@@ -154,8 +168,10 @@ def test_two_seals_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
             answers = list(pool.map(lambda client: client.ask("PUT", "sys/seal").status, clients))
             assert 204 in answers and set(answers) <= {204, 503}, answers
             assert time.monotonic() - began < SOON
-            assert states(kept(server)) == {True}
+            assert everywhere(server) == {True}
             clients = open_again(server, keys)
+        time.sleep(FOLLOW_SECONDS + 0.3)
+        assert everywhere(server) == {False}, "no seal was left over"
         assert "worker died" not in server.output()
 
 
@@ -171,11 +187,42 @@ def test_shares_that_race_with_a_seal_leave_it_whole(tmp_path: Path) -> None:
             giving = pool.submit(_given_after, delays[1], clients[-1 - turn % 3], given)
             assert sealing.result() == 204
             assert giving.result() <= {200, 503}
-            found = [states(kept(server)) for _ in range(3)]
+            found = [everywhere(server) for _ in range(3)]
             assert found[-1] in ({True}, {False}), found
             assert len(given) == 2 or found == [{True}] * 3, found
+            for client in clients:
+                client.close()
             clients = open_again(server, keys)
             assert {client.read("auth/token/lookup-self").status for client in clients} == {200}
+
+
+def test_a_worker_that_is_killed_in_the_midst_of_a_seal_leaves_it_whole(tmp_path: Path) -> None:
+    """Who was told that the server is sealed finds it so everywhere; nobody waits for the dead, and it opens again."""
+    dice = random.Random(6)
+    with held_by_people(tmp_path) as (server, keys), ThreadPoolExecutor(1) as pool:
+        opened(server, keys)
+        for turn in rounds("F12", "workers killed in the midst of a seal", short=4, long=40):
+            with Client(server.port, server.token) as client:
+                sealing = pool.submit(_sealed_or_cut, client)
+                time.sleep(dice.uniform(0, 0.02))
+                os.kill(server.children()[turn % 2], signal.SIGKILL)
+                began = time.monotonic()
+                said = sealing.result()
+            assert time.monotonic() - began < SOON
+            assert said in (204, 0)
+            if said:
+                assert everywhere(server) == {True}
+            until(lambda: len(server.children()) == 2)
+            for client in open_again(server, keys):
+                client.close()
+            time.sleep(10 / 3)  # three deaths in ten seconds, and a slot is given up
+
+
+def _sealed_or_cut(client: Client) -> int:
+    try:
+        return client.ask("PUT", "sys/seal").status
+    except ConnectionError:
+        return 0
 
 
 def _sealed_after(seconds: float, client: Client) -> int:

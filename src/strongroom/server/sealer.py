@@ -68,15 +68,20 @@ class Sealer:
             await self._steps.before()
         finally:
             self._steps.wipe()
-            if then is not None:
-                await self._while_sealed(then)
-            self._log.info("sealed")
-            self._steps.tell()
-            told, self._told = self._told, []
-            for done in told:
-                done()
-            self._ended.set()
-            self._dispatch.release()
+            try:
+                if then is not None:
+                    await self._while_sealed(then)
+            finally:
+                self._say()
+
+    def _say(self) -> None:
+        self._log.info("sealed")
+        self._steps.tell()
+        told, self._told = self._told, []
+        for done in told:
+            done()
+        self._ended.set()
+        self._dispatch.release()
 
     async def _while_sealed(self, then: Callable[[], None]) -> None:
         """Put a snapshot in the place of the store."""

@@ -289,7 +289,10 @@ class Worker:
             self.loop.call_soon_threadsafe(self._follow)
 
     def _follow(self) -> None:
-        self._following = self.loop.call_later(FOLLOW_SECONDS, self.seal)
+        if (
+            self._following is None and not self.core.barrier.sealed
+        ):  # one timer, whoever else asked: none is left to seal what was opened again
+            self._following = self.loop.call_later(FOLLOW_SECONDS, self.seal)
 
     def seal(self, then: Callable[[], None] | None = None) -> None:
         """Seal once the present answers are out; later requests wait for it, and for what is to be done `then`. Raises Unavailable."""
@@ -395,6 +398,7 @@ class Worker:
     def _wipe(self) -> None:
         if self._following is not None:
             self._following.cancel()
+            self._following = None
         self.scheduler.stop()
         self.siblings.stays_sealed = True  # also while it waits for connections to end, or for a snapshot to be put in place
         self.core.barrier.seal()

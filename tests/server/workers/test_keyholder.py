@@ -186,6 +186,17 @@ def test_of_two_that_seal_the_server_one_is_the_last_and_neither_waits_for_the_o
     assert server.told(OTHER, channel.SealOthers()) == channel.OthersSealed(last=False)
 
 
+def test_who_asks_twice_waits_for_the_same_seal(server: Server) -> None:
+    for _ in range(2):
+        server.say(ASKING, channel.SealOthers())
+    server.heard(ASKING)
+    assert server.slots[OTHER].ordered == 2, "one order to open, one to seal"
+    server.obey(OTHER)
+    assert server.heard(ASKING)[-2:] == [channel.OthersSealed(last=True)] * 2
+    assert server.told(ASKING, channel.SealOthers()) == channel.OthersSealed(last=True)
+    assert server.ordered(OTHER) == []
+
+
 def test_the_board_says_whether_a_worker_may_have_the_key(server: Server) -> None:
     board = server.keys._board
     assert board.keyed

@@ -82,6 +82,8 @@ class Keyholder:
                 end.answer(channel.Done())
             case channel.SealOthers() if slot.ends or self._last not in (None, slot):
                 end.answer(channel.OthersSealed(last=False))
+            case channel.SealOthers() if self._last is slot:  # for another request: nobody is told twice
+                self._await(slot, end, [other for other in self._slots if other.sealing], channel.OthersSealed(last=True))
             case channel.SealOthers():
                 self._seal_others(slot, end)
             case channel.Sealed():
