@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Signing takes a millisecond and happens on a thread; drafting and writing on the loop.
+- One at a time: each says which one was before it.
 - Nothing follows the last one. Whoever leads signs it when the others have said where their streams end.
 - The signing key is there only while the store is open.
 """
@@ -29,10 +30,13 @@ class Checkpoints:
     def __init__(self, audit: Broker, siblings: Siblings, loop: asyncio.AbstractEventLoop, log: Log, post: Callable[[], None]) -> None:
         self._audit, self._siblings, self._loop, self._log, self._post = audit, siblings, loop, log, post
         self._signer: DualSigner | None = None
+        self._writing = asyncio.Lock()
+        self._ended = False
 
     def open(self, signing: bytes) -> DualVerifier:
         """The store was opened, and has this key; what verifies its signatures."""
         self._signer = DualSigner.from_bytes(signing)
+        self._ended = False
         return self._signer.public()
 
     def close(self) -> None:
@@ -45,13 +49,15 @@ class Checkpoints:
         return self._siblings.leads and self._audit.checkpoint_due()
 
     async def write(self, *, final: bool = False) -> None:
-        """Sign what was written so far. Raises AuditFailed."""
-        if self._signer is None or not self._audit.enabled:
-            return
-        draft = self._audit.draft(final)
-        signature = await self._loop.run_in_executor(None, partial(draft.sign, self._signer))
-        self._audit.append(draft, signature)
-        self._audit.flush()
+        """Sign what was written so far, unless the last one was. Raises AuditFailed."""
+        async with self._writing:
+            if self._signer is None or self._ended or not self._audit.enabled:
+                return
+            self._ended = final
+            draft = self._audit.draft(final)
+            signature = await self._loop.run_in_executor(None, partial(draft.sign, self._signer))
+            self._audit.append(draft, signature)
+            self._audit.flush()
 
     async def end(self, *, stopping: bool) -> None:
         """Nothing follows. `stopping`: the others end too; where the server seals, they have."""
