@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from strongroom.core.audit.broker import Broker
+from strongroom.core.audit.checkpoint import Draft
 from strongroom.crypto.signatures import DualSigner
 from strongroom.server.checkpoints import Checkpoints
 from strongroom.server.logs import Log
@@ -49,3 +50,26 @@ def test_nothing_follows_the_last_one() -> None:
 def test_control_without_turns_two_have_the_same_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio, "Lock", contextlib.nullcontext)
     assert [number for number, _ in written(BEING_SIGNED)] == [1, 1]
+
+
+@pytest.mark.parametrize("fails", [True, False])  # False is the control: with nothing left to cover none is due
+def test_one_that_could_not_be_signed_is_due_again(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    clock = FakeClock()
+    broker = Broker(clock, "test")
+    broker.enable(device(Memory()))
+
+    def sign(_draft: Draft, _signer: DualSigner) -> bytes:
+        if fails:
+            raise RuntimeError("cannot start new thread")
+        return b"signature"
+
+    async def play() -> None:
+        made = Checkpoints(broker, Alone(), asyncio.get_running_loop(), Log(stream=io.StringIO()), lambda: None)
+        made.open(DualSigner.generate().to_bytes())
+        with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+            await made.write()
+
+    monkeypatch.setattr(Draft, "sign", sign)
+    asyncio.run(play())
+    clock.advance(3_600)
+    assert broker.checkpoint_due() == fails

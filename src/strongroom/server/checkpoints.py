@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Signing takes a millisecond and happens on a thread; drafting and writing on the loop.
-- One at a time: each says which one was before it.
+- One at a time: each says which one was before it. One that could not be signed is none, and the next one covers its lines.
 - Nothing follows the last one. Whoever leads signs it when the others have said where their streams end.
 - The signing key is there only while the store is open.
 """
@@ -55,8 +55,11 @@ class Checkpoints:
                 return
             self._ended = final
             draft = self._audit.draft(final)
-            signature = await self._loop.run_in_executor(None, partial(draft.sign, self._signer))
-            self._audit.append(draft, signature)
+            signature: bytes | None = None
+            try:
+                signature = await self._loop.run_in_executor(None, partial(draft.sign, self._signer))
+            finally:
+                self._audit.append(draft, signature)
             self._audit.flush()
 
     async def end(self, *, stopping: bool) -> None:
